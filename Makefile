@@ -1,0 +1,43 @@
+# Everything a newcomer, a developer and CI run. `make help` lists it.
+
+PY := .venv/bin/python
+BASE_PORT ?= 8400
+TEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench lock clean
+
+help: ## list the targets
+	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv and install the locked dependencies (PYTHON=… chooses the Python)
+	@scripts/setup.sh
+
+run: setup ## start the demo: server, sample API, sample app (BASE_PORT=8400)
+	@exec $(PY) -m latchstring.demo --base-port $(BASE_PORT)
+
+test: setup ## every check and every test, as CI runs them (ARGS='-k token' goes to pytest)
+	@scripts/test_machine.sh
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup $(ARGS)
+
+check: setup ## lint, format, types, and who may import whom
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-logo
+
+format: setup ## rewrite the code as `make check` wants it
+	@$(PY) -m ruff check --fix
+	@$(PY) -m ruff format
+
+bench: setup ## measure the server (ONLY='refresh introspection' picks operations)
+	@exec $(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+lock: ## write requirements/lock.txt anew (ARGS=--upgrade moves the pins)
+	@scripts/lock.sh $(ARGS)
+
+clean: ## remove what the targets made: .venv, the demo's data, caches, artefacts
+	@rm -rf .venv .setup .demo .artifacts build dist
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

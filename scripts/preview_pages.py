@@ -1,0 +1,352 @@
+"""Renders every page and state into .artifacts/preview/ and photographs them with the system's Chromium.
+
+    python scripts/preview_pages.py [--only WORD] [--locale LOCALE] [--accent #RRGGBB] [--check]
+
+Desktop and phone width, light and dark. `--check` takes no pictures. Ends with 1 when a page overflows at 320 px,
+breaks the content security policy or logs an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from latchstring.web.pages.messages import detail, field_error, message_keys, message_page
+from latchstring.web.pages.rendering import PageRenderer, initial_for, tint_for
+
+OUTPUT = Path(__file__).parent.parent / ".artifacts" / "preview"
+ORIGIN = "http://localhost"
+POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'"
+NOW = 1_790_000_000
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+WIDTHS = (1280, 390)
+NARROW = 320
+
+USER = {"name": "Ann Meyer", "email": "ann@example.com"}
+LONG_NAME = "Donaudampfschifffahrtsgesellschaftskapitänsmützenvereinigung Österreich & Söhne GmbH"
+
+
+def picture(name: str) -> dict[str, object]:
+    return {"name": name, "tint": tint_for(name), "initial": initial_for(name)}
+
+
+def organization(name: str, role: str = "member") -> dict[str, object]:
+    return {"id": f"orga_{name}", "role": role, **picture(name)}
+
+
+FULL_ACCESS = {"name": "all.full_access", "title": "", "description": "", "risk": "high"}
+THREE_SCOPES = [
+    {
+        "name": "contacts.read",
+        "title": "Read your contacts",
+        "description": "Names, email addresses and phone numbers.",
+        "risk": "low",
+    },
+    {
+        "name": "mail.send",
+        "title": "Send email in your name",
+        "description": "Recipients see you as the sender.",
+        "risk": "medium",
+    },
+    {
+        "name": "contacts.delete",
+        "title": "Delete contacts",
+        "description": "Deleted contacts cannot be restored.",
+        "risk": "high",
+    },
+]
+
+APP = {
+    **picture("Mailloop"),
+    "description": "Sends the follow-ups you forget, and stops when somebody answers.",
+    "publisher": "Loop Labs",
+    "is_verified": False,
+    "terms_uri": "https://mailloop.example/terms",
+    "policy_uri": "https://mailloop.example/privacy",
+}
+THREE_ORGANIZATIONS = [
+    organization("Acorn Partners", "admin"),
+    organization("Birch & Co"),
+    organization("Cedar Ltd"),
+]
+CONSENT: dict[str, object] = {
+    "user": USER,
+    "request": "sealed",
+    "app": APP,
+    "organizations": THREE_ORGANIZATIONS,
+    "selected_organization_id": None,
+    "scopes": [FULL_ACCESS],
+    "is_offline": True,
+    "redirect_host": "app.mailloop.example",
+    "is_redirect_local": False,
+    "error": None,
+    "error_organization": "",
+    "sign_out_continue": "sealed",
+}
+
+SIGN_IN: dict[str, object] = {"continue_to": "", "email": "", "error": None, "app_name": None}
+
+GRANTS = [
+    {
+        "id": "grant_1",
+        "organization": picture("Acorn Partners"),
+        "scopes": [FULL_ACCESS],
+        "is_offline": True,
+        "created_at": NOW - 96 * DAY,
+        "last_used_at": NOW - 7 * MINUTE,
+        "status": "active",
+    },
+    {
+        "id": "grant_2",
+        "organization": picture("Birch & Co"),
+        "scopes": [FULL_ACCESS],
+        "is_offline": True,
+        "created_at": NOW - 12 * DAY,
+        "last_used_at": NOW - 3 * HOUR,
+        "status": "suspended",
+    },
+]
+CONNECTED = [
+    {**picture("Mailloop"), "publisher": "Loop Labs", "grants": GRANTS},
+    {
+        **picture("Tally"),
+        "publisher": "Northwind",
+        "grants": [
+            {
+                "id": "grant_3",
+                "organization": picture("Acorn Partners"),
+                "scopes": THREE_SCOPES[:2],
+                "is_offline": False,
+                "created_at": NOW - 20,
+                "last_used_at": None,
+                "status": "active",
+            }
+        ],
+    },
+]
+
+FORM: dict[str, object] = {
+    "organization_id": "",
+    "name": "",
+    "description": "",
+    "redirect_uris": "",
+    "terms_uri": "",
+    "policy_uri": "",
+    "is_public": False,
+}
+FILLED = {
+    **FORM,
+    "organization_id": "orga_Loop Labs",
+    "name": "Mailloop",
+    "description": APP["description"],
+    "redirect_uris": "https://app.mailloop.example/callback\nhttp://127.0.0.1/callback",
+    "terms_uri": "https://mailloop.example/terms",
+    "policy_uri": "",
+}
+CLIENT_ID = "oa2client_7hQ2mZc9TnVxWb4KpLr8Yd"
+AUTHORIZE_URL = f"https://accounts.northwind.example/oauth2/authorize/?client_id={CLIENT_ID}&response_type=code"
+ONE_APP: dict[str, object] = {
+    "user": USER,
+    "app": {
+        **picture("Mailloop"),
+        "client_id": CLIENT_ID,
+        "description": APP["description"],
+        "organization_name": "Loop Labs",
+        "state": "private",
+        "redirect_uris": ("https://app.mailloop.example/callback", "http://127.0.0.1/callback"),
+        "terms_uri": "https://mailloop.example/terms",
+        "policy_uri": None,
+        "scopes": ("all.full_access", "offline_access"),
+        "is_public": False,
+        "created_at": NOW - 40 * DAY,
+    },
+    "secret": None,
+    "secrets": [{"hint": "ls_cs_9fKx", "created_at": NOW - 40 * DAY, "last_used_at": NOW - 11 * MINUTE}],
+    "form": FILLED,
+    "errors": {},
+    "can_edit": True,
+    "authorize_url": AUTHORIZE_URL,
+}
+APPS = [
+    {
+        **picture(name),
+        "client_id": CLIENT_ID,
+        "organization_name": owner,
+        "state": state,
+        "redirect_count": count,
+        "created_at": NOW - age * DAY,
+    }
+    for name, owner, state, count, age in (
+        ("Mailloop", "Loop Labs", "private", 2, 40),
+        ("Tally", "Northwind", "published", 1, 400),
+        (LONG_NAME, LONG_NAME, "private", 12, 3),
+    )
+]
+
+
+def states() -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Every page in every state: a name for its picture, the template, the context."""
+    yield "sign-in", "sign_in.html", SIGN_IN
+    yield "sign-in-for-app", "sign_in.html", {**SIGN_IN, "app_name": "Mailloop", "continue_to": "sealed"}
+    yield "sign-in-wrong", "sign_in.html", {**SIGN_IN, "error": "credentials", "email": "ann@example.com"}
+    yield "sign-in-expired", "sign_in.html", {**SIGN_IN, "error": "expired_page", "email": "ann@example.com"}
+    one = [organization("Acorn Partners", "admin")]
+    yield "consent-one", "consent.html", {**CONSENT, "organizations": one}
+    yield "consent-several", "consent.html", CONSENT
+    yield "consent-verified", "consent.html", {**CONSENT, "app": {**APP, "is_verified": True}}
+    yield "consent-choose", "consent.html", {**CONSENT, "error": "choose_organization"}
+    chosen = {"selected_organization_id": "orga_Birch & Co"}
+    yield (
+        "consent-ended",
+        "consent.html",
+        {**CONSENT, **chosen, "error": "membership_ended", "error_organization": "Cedar Ltd"},
+    )
+    yield "consent-not-yours", "consent.html", {**CONSENT, "error": "not_your_organization"}
+    local = {"is_redirect_local": True, "redirect_host": "127.0.0.1:49152"}
+    plain_app = {**APP, "description": "", "terms_uri": None, "policy_uri": "javascript:alert(1)"}
+    yield (
+        "consent-local-hour",
+        "consent.html",
+        {**CONSENT, **local, "app": plain_app, "is_offline": False, "scopes": THREE_SCOPES},
+    )
+    hostile = {**APP, **picture("\u202eمرحبا <b>x</b>"), "publisher": LONG_NAME, "is_verified": True}
+    yield (
+        "consent-long",
+        "consent.html",
+        {
+            **CONSENT,
+            "app": hostile,
+            "organizations": [organization(LONG_NAME), organization("شركة النور"), organization("株式会社あかね")],
+            "redirect_host": "a-very-long-subdomain-for-callbacks.integrations.mailloop.example",
+        },
+    )
+    names = {"app": "Mailloop", "organization": "Loop Labs", "parameter": "client_id"}
+    for key in message_keys():
+        context = message_page(key, **names)  # type: ignore[arg-type]  # every key takes a subset of the names
+        if key in {"unknown_client", "repeated_parameter", "redirect_uri_missing"}:
+            context["details"] = [detail("error", "invalid_request"), detail("client_id", "oa2client_unknown")]
+        yield f"message-{key}", "message.html", {"user": None if key == "signed_out" else USER, **context}
+    received = "https://app.mailloop.example/callback/"
+    mismatch = message_page("redirect_uri_mismatch", **names)
+    mismatch["details"] = [detail("error", "invalid_request"), detail("redirect_uri", received)]
+    mismatch["difference"] = {
+        "received": received,
+        "registered": ["https://app.mailloop.example/callback", "https://app.mailloop.example:8443/callback"],
+        "index": 37,
+    }
+    yield "message-mismatch-owner", "message.html", {"user": USER, **mismatch}
+    yield "connections", "connections.html", {"user": USER, "apps": CONNECTED}
+    yield (
+        "connections-notice",
+        "connections.html",
+        {"user": USER, "apps": CONNECTED[1:], "notice": ("disconnected", "Mailloop")},
+    )
+    yield "connections-empty", "connections.html", {"user": USER, "apps": []}
+    long = {**picture(LONG_NAME), "publisher": LONG_NAME, "grants": [{**GRANTS[1], "organization": picture(LONG_NAME)}]}
+    yield "connections-long", "connections.html", {"user": {**USER, "email": "a" * 50 + "@example.com"}, "apps": [long]}
+    yield "apps", "apps.html", {"user": USER, "apps": APPS, "can_create": True}
+    yield "apps-empty", "apps.html", {"user": USER, "apps": [], "can_create": True}
+    yield "apps-outsider", "apps.html", {"user": USER, "apps": [], "can_create": False}
+    new: dict[str, object] = {"user": USER, "form": FORM, "errors": {}}
+    choices = [{"id": "orga_Loop Labs", "name": "Loop Labs"}, {"id": "orga_Acorn", "name": "Acorn Partners"}]
+    yield "app-new", "app_new.html", {**new, "organizations": choices}
+    yield "app-new-one", "app_new.html", {**new, "organizations": choices[:1]}
+    errors = {
+        "organization_id": field_error("organization_missing"),
+        "name": field_error("name_missing"),
+        "redirect_uris": field_error("redirect_uri_not_https", uri="http://app.mailloop.example/callback"),
+        "terms_uri": field_error("terms_uri_unusable"),
+    }
+    entered = {**FORM, "redirect_uris": "http://app.mailloop.example/callback", "terms_uri": "mailloop", "is_public": True}
+    yield "app-new-errors", "app_new.html", {**new, "form": entered, "errors": errors, "organizations": choices}
+    app = ONE_APP["app"]
+    assert isinstance(app, dict)
+    yield "app", "app.html", ONE_APP
+    secret = "ls_cs_9fKxR2vPzq7LmTn4BwYc8HsJd3GtQe6UaXo1NiVfMk50ZrSyEh_4dWlCp"
+    yield "app-secret", "app.html", {**ONE_APP, "secret": secret}
+    yield "app-saved", "app.html", {**ONE_APP, "notice": ("saved", "Mailloop")}
+    published = {**app, "is_public": True, "state": "published"}
+    yield "app-public", "app.html", {**ONE_APP, "app": published, "secrets": [], "can_edit": False}
+    one_error = {"redirect_uris": field_error("redirect_uris_missing")}
+    yield "app-errors", "app.html", {**ONE_APP, "errors": one_error, "form": {**FILLED, "redirect_uris": ""}}
+
+
+class Preview:
+    """One renderer, served to the browser from memory with the policy that the server sends."""
+
+    def __init__(self, renderer: PageRenderer, locale: str) -> None:
+        self.renderer = renderer
+        self.locale = locale
+        self.troubles: list[str] = []
+        self._html = ""
+
+    def show(self, page: Page, template: str, context: dict[str, object]) -> None:
+        common = {"user": None, "csrf_token": "csrf", "now": NOW, "request_id": "req_5QxTn8Wb2Zk", "notice": None}
+        self._html = self.renderer.render_page(template, {**common, **context}, self.locale)
+        page.goto(f"{ORIGIN}/page")
+
+    def answer(self, route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path == "/page":
+            headers = {"content-security-policy": POLICY, "content-type": "text/html; charset=utf-8"}
+            route.fulfill(status=200, headers=headers, body=self._html)
+            return
+        file = self.renderer.static_file(path.removeprefix("/static/"))
+        if file is None:
+            route.fulfill(status=404)
+        else:
+            route.fulfill(status=200, headers={"content-type": file.content_type}, body=file.content)
+
+    def open(self, browser: Browser, width: int, scheme: str) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 844 if width < 900 else 900})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.route("**/*", self.answer)
+        page.on("console", lambda message: self.note(message.text) if message.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: self.note(str(error)))
+        return page
+
+    def note(self, trouble: str) -> None:
+        self.troubles.append(trouble)
+        print("trouble:", trouble)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only the states whose name contains this")
+    parser.add_argument("--locale", default="en")
+    parser.add_argument("--accent", default=None)
+    parser.add_argument("--check", action="store_true", help="look for troubles only, take no pictures")
+    arguments = parser.parse_args()
+    preview = Preview(PageRenderer("Northwind CRM", accent=arguments.accent), arguments.locale)
+    chosen = [state for state in states() if arguments.only in state[0]]
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    suffix = "" if arguments.locale == "en" else f".{arguments.locale}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        narrow = preview.open(browser, NARROW, "light")
+        for name, template, context in chosen:
+            preview.show(narrow, template, context)
+            width = narrow.evaluate("document.documentElement.scrollWidth")
+            if width > NARROW:
+                preview.note(f"{name}: {width} px wide at {NARROW} px")
+        for scheme in () if arguments.check else ("light", "dark"):
+            for width in WIDTHS:
+                page = preview.open(browser, width, scheme)
+                for name, template, context in chosen:
+                    preview.show(page, template, context)
+                    page.screenshot(path=OUTPUT / f"{name}{suffix}.{width}.{scheme}.png", full_page=True)
+                page.close()
+        browser.close()
+    print(f"{len(chosen)} states, {len(preview.troubles)} troubles, pictures in {OUTPUT}")
+    return 1 if preview.troubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The authorization server's decisions: pure rules; I/O only through ports."""

@@ -1,0 +1,212 @@
+"""Registering and changing OAuth apps and resource servers; a secret is shown once and kept as a hash."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from latchstring.authorization_server.identifiers import (
+    CLIENT,
+    ID_ENTROPY_SIZE,
+    RESOURCE_SERVER,
+    render_identifier,
+)
+from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
+from latchstring.authorization_server.records import ClientRecord, MembershipRecord, ResourceServerRecord
+from latchstring.authorization_server.settings import FULL_ACCESS, Settings
+from latchstring.authorization_server.tokens import CLIENT_SECRET_SIZE, TokenCodec
+from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, GRANT_TYPES, NONE
+from latchstring.protocol.redirect_uri import MAX_REDIRECT_URI_LENGTH, RedirectUriRefused, verify_registrable
+from latchstring.protocol.scope import OFFLINE_ACCESS
+
+MAX_NAME_LENGTH: Final = 80
+MAX_DESCRIPTION_LENGTH: Final = 500
+MAX_REDIRECT_URIS: Final = 50
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What must change in one field: a stable `code`, a sentence, and the values that the sentence names."""
+
+    field: str
+    code: str
+    message: str
+    values: dict[str, str] = {}
+
+
+class AppRefused(ValueError):
+    """What a person entered cannot be kept; at most one problem for each field."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+class AppDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What people edit of an app."""
+
+    name: str
+    description: str = ""
+    redirect_uris: tuple[str, ...] = ()
+    terms_uri: str | None = None
+    policy_uri: str | None = None
+
+
+def clean_name(text: str) -> str:
+    """A name as people will read it: one line, single spaces, no control or direction-changing characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _is_link(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return False
+    return parts.scheme in {"https", "http"} and bool(parts.netloc) and "@" not in parts.netloc and len(uri) <= 2000
+
+
+def _find_redirect_uri_problem(redirect_uris: Sequence[str]) -> Problem | None:
+    field, limit = "redirect_uris", str(MAX_REDIRECT_URIS)
+    if not redirect_uris:
+        return Problem(field, "redirect_uris_missing", "Give at least one redirect URI.")
+    if len(redirect_uris) > MAX_REDIRECT_URIS:
+        return Problem(field, "redirect_uris_too_many", f"Give at most {limit} redirect URIs.", {"limit": limit})
+    for uri in redirect_uris:
+        try:
+            verify_registrable(uri)
+        except RedirectUriRefused as refused:
+            values = {"uri": uri[:200], "limit": str(MAX_REDIRECT_URI_LENGTH)}
+            return Problem(field, f"redirect_uri_{refused.code}", f"{uri[:200]}: {refused}", values)
+    return None
+
+
+def verify_app_details(details: AppDetails) -> AppDetails:
+    """The details cleaned, or `AppRefused` with every field that must change."""
+    problems: list[Problem] = []
+    name = clean_name(details.name)
+    if not name:
+        problems.append(Problem("name", "name_missing", "Give the app a name."))
+    elif len(name) > MAX_NAME_LENGTH:
+        limit = str(MAX_NAME_LENGTH)
+        problems.append(Problem("name", "name_too_long", f"Keep the name to {limit} characters.", {"limit": limit}))
+    if len(details.description) > MAX_DESCRIPTION_LENGTH:
+        limit = str(MAX_DESCRIPTION_LENGTH)
+        why = f"Keep the description to {limit} characters."
+        problems.append(Problem("description", "description_too_long", why, {"limit": limit}))
+    redirect_uris = tuple(dict.fromkeys(details.redirect_uris))
+    if problem := _find_redirect_uri_problem(redirect_uris):
+        problems.append(problem)
+    for field, link in (("terms_uri", details.terms_uri), ("policy_uri", details.policy_uri)):
+        if link is not None and not _is_link(link):
+            problems.append(Problem(field, f"{field}_unusable", f"{field}: give a full web address."))
+    if problems:
+        raise AppRefused(*problems)
+    return msgspec.structs.replace(
+        details, name=name, description=details.description.strip(), redirect_uris=redirect_uris
+    )
+
+
+def default_scope(settings: Settings) -> tuple[str, ...]:
+    """What an app may ask for unless told otherwise: full access where the deployment has it, kept while away."""
+    granted = (FULL_ACCESS,) if FULL_ACCESS in settings.scopes else tuple(settings.scopes)
+    return (*granted, OFFLINE_ACCESS)
+
+
+def find_editable(client: ClientRecord, user_id: str, memberships: Sequence[MembershipRecord]) -> bool:
+    """Whether the person may change the app: an admin of its owner, or its creator while a member there."""
+    return any(
+        membership.organization_id == client.organization_id
+        and (membership.role == "admin" or client.created_by == user_id)
+        for membership in memberships
+    )
+
+
+class Apps:
+    """Creates and changes clients and resource servers."""
+
+    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._codec = codec
+        self._settings = settings
+        self._clock = clock
+        self._entropy = entropy
+
+    async def create(
+        self,
+        details: AppDetails,
+        *,
+        organization_id: str,
+        created_by: str | None,
+        is_public: bool = False,
+        is_published: bool = False,
+        scope: tuple[str, ...] | None = None,
+        grant_types: tuple[str, ...] = GRANT_TYPES,
+    ) -> tuple[ClientRecord, str | None]:
+        """The new client and its secret (None for a public one); `AppRefused` names what must change."""
+        details = verify_app_details(details)
+        scope = default_scope(self._settings) if scope is None else scope
+        unknown = [value for value in scope if value not in self._settings.scopes_supported]
+        if unknown or not scope:
+            why = f"This deployment does not define the scope {' '.join(unknown) or '(empty)'}."
+            raise AppRefused(Problem("scope", "scope_unknown", why))
+        unsupported = [grant_type for grant_type in grant_types if grant_type not in GRANT_TYPES]
+        if unsupported or not grant_types:
+            why = f"Not a supported grant type: {' '.join(unsupported) or '(none)'}."
+            raise AppRefused(Problem("grant_types", "grant_types_unsupported", why))
+        now = self._clock()
+        secret = None if is_public else self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
+        client = ClientRecord(
+            client_id=render_identifier(CLIENT, self._entropy(ID_ENTROPY_SIZE)),
+            organization_id=organization_id,
+            created_by=created_by,
+            name=details.name,
+            description=details.description,
+            redirect_uris=details.redirect_uris,
+            scope=scope,
+            grant_types=grant_types,
+            token_endpoint_auth_method=NONE if is_public else CLIENT_SECRET_POST,
+            secrets=() if secret is None else (self._codec.hash_client_secret(secret, now),),
+            terms_uri=details.terms_uri,
+            policy_uri=details.policy_uri,
+            is_published=is_published,
+            retry_window=None,
+            created_at=now,
+        )
+        await self._store.create_client(client)
+        return client, secret
+
+    async def update(self, client: ClientRecord, details: AppDetails) -> ClientRecord:
+        """The client with new details; `AppRefused` names what must change."""
+        details = verify_app_details(details)
+        changed = msgspec.structs.replace(client, **msgspec.structs.asdict(details))
+        await self._store.update_client(changed)
+        return changed
+
+    async def replace_secret(self, client: ClientRecord) -> str | None:
+        """A new secret, the old one dead at once; None for a public client or one that has just vanished."""
+        if client.is_public:
+            return None
+        secret = self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
+        kept = self._codec.hash_client_secret(secret, self._clock())
+        commit = await self._store.replace_client_secrets(client.client_id, (kept,))
+        return secret if commit is Commit.APPLIED else None
+
+    async def create_resource_server(self, name: str, resource: str) -> tuple[ResourceServerRecord, str]:
+        """The new resource server and its secret; `AppRefused` names what must change."""
+        parts = urlsplit(resource)
+        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.fragment:
+            why = "Give the API's absolute URI, without fragment (RFC 8707 section 2)."
+            raise AppRefused(Problem("resource", "resource_unusable", why))
+        if not clean_name(name):
+            raise AppRefused(Problem("name", "name_missing", "Give the resource server a name."))
+        now = self._clock()
+        secret = self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
+        resource_server = ResourceServerRecord(
+            client_id=render_identifier(RESOURCE_SERVER, self._entropy(ID_ENTROPY_SIZE)),
+            name=clean_name(name),
+            resource=resource,
+            secrets=(self._codec.hash_client_secret(secret, now),),
+            created_at=now,
+        )
+        await self._store.create_resource_server(resource_server)
+        return resource_server, secret

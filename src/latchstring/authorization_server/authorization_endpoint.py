@@ -1,0 +1,149 @@
+"""The authorization endpoint's rules (RFC 6749 §4.1.1, RFC 9700 §2.1).
+
+Two kinds of refusal, in this order: an `UnsafeRequest` has no redirect URI that can be trusted, so it becomes a
+page; only after client and redirect URI are proven may an `OAuthError` be redirected.
+"""
+
+import msgspec
+
+from latchstring.authorization_server.ports import ClientStore
+from latchstring.authorization_server.records import ClientRecord
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.authorization_request import AuthorizationRequest, parse_authorization_request
+from latchstring.protocol.authorization_response import render_redirect
+from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, REFRESH_TOKEN
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.parameters import Parameters
+from latchstring.protocol.pkce import S256, is_code_challenge
+from latchstring.protocol.redirect_uri import find_registered
+from latchstring.protocol.scope import OFFLINE_ACCESS, parse_scope
+
+
+class UnsafeRequest(Exception):
+    """A request that must not be redirected. `key` names the page's message."""
+
+    def __init__(self, key: str, *, client: ClientRecord | None = None, received: str | None = None) -> None:
+        super().__init__(key)
+        self.key = key
+        self.client = client
+        self.received = received
+
+
+class RedirectTarget(msgspec.Struct, frozen=True):
+    """A proven way back to the app: the client's own redirect URI, and the `state` to bring along."""
+
+    redirect_uri: str
+    state: str | None
+
+
+class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid request, ready for a person. `sent_redirect_uri` is None when the request left it out."""
+
+    client_id: str
+    redirect_uri: str
+    sent_redirect_uri: str | None
+    state: str | None
+    scope: tuple[str, ...]
+    code_challenge: str | None
+    organization_id: str | None
+
+    @property
+    def target(self) -> RedirectTarget:
+        """Where the answer goes."""
+        return RedirectTarget(self.redirect_uri, self.state)
+
+
+def render_error_redirect(target: RedirectTarget, error: OAuthError, issuer: str) -> str:
+    """The refusal as a redirect to the app (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
+    return render_redirect(
+        target.redirect_uri,
+        {"error": error.code, "error_description": error.description, "state": target.state, "iss": issuer},
+    )
+
+
+def render_code_redirect(target: RedirectTarget, code: str, issuer: str) -> str:
+    """The code as a redirect to the app (RFC 6749 §4.1.2, RFC 9207 §2)."""
+    return render_redirect(target.redirect_uri, {"code": code, "state": target.state, "iss": issuer})
+
+
+async def find_target(
+    parameters: Parameters, store: ClientStore
+) -> tuple[AuthorizationRequest, ClientRecord, RedirectTarget]:
+    """Prove client and redirect URI, or raise `UnsafeRequest` (RFC 6749 §3.1.2.4, §4.1.2.1)."""
+    request = parse_authorization_request(parameters)
+    if parameters.repeated & {"client_id", "redirect_uri"}:
+        raise UnsafeRequest("repeated_parameter")
+    client = await store.find_client(request.client_id) if request.client_id else None
+    if client is None:
+        raise UnsafeRequest("unknown_client")
+    if request.redirect_uri is None:
+        if len(client.redirect_uris) != 1:
+            raise UnsafeRequest("redirect_uri_missing", client=client)
+        redirect_uri = client.redirect_uris[0]
+    elif find_registered(request.redirect_uri, client.redirect_uris):
+        redirect_uri = request.redirect_uri
+    else:
+        raise UnsafeRequest("redirect_uri_mismatch", client=client, received=request.redirect_uri)
+    return request, client, RedirectTarget(redirect_uri, None if "state" in parameters.repeated else request.state)
+
+
+def decide(
+    parameters: Parameters,
+    request: AuthorizationRequest,
+    client: ClientRecord,
+    target: RedirectTarget,
+    settings: Settings,
+) -> AuthorizationPrompt:
+    """Whether the request may be put before a person; the `OAuthError` of a refusal goes to the target."""
+    parameters.refuse_repeats()
+    if request.response_type is None:
+        raise OAuthError("invalid_request", "response_type is missing.")
+    if request.response_type != "code":
+        raise OAuthError("unsupported_response_type", "The only response_type is code.")
+    if AUTHORIZATION_CODE not in client.grant_types:
+        raise OAuthError("unauthorized_client", "This client may not use the authorization code grant.")
+    if request.response_mode not in {None, "query"}:
+        raise OAuthError("invalid_request", "The only response_mode is query.")
+    if "request" in parameters:
+        raise OAuthError("invalid_request", "The parameter request is not supported.")
+    if "request_uri" in parameters:
+        raise OAuthError("invalid_request", "The parameter request_uri is not supported.")
+    _verify_code_challenge(request, client)
+    return AuthorizationPrompt(
+        client_id=client.client_id,
+        redirect_uri=target.redirect_uri,
+        sent_redirect_uri=request.redirect_uri,
+        state=target.state,
+        scope=_decide_scope(request, client, settings),
+        code_challenge=request.code_challenge,
+        organization_id=request.organization_id,
+    )
+
+
+def _verify_code_challenge(request: AuthorizationRequest, client: ClientRecord) -> None:
+    if request.code_challenge is None:
+        if request.code_challenge_method is not None:
+            raise OAuthError("invalid_request", "code_challenge_method was sent without a code_challenge.")
+        if client.is_public:
+            raise OAuthError("invalid_request", "code_challenge is missing: a public client uses PKCE.")
+        return
+    if request.code_challenge_method != S256:
+        raise OAuthError("invalid_request", "The only code_challenge_method is S256, and it must be named.")
+    if not is_code_challenge(request.code_challenge):
+        raise OAuthError("invalid_request", "code_challenge is not 43 base64url characters.")
+
+
+def _decide_scope(request: AuthorizationRequest, client: ClientRecord, settings: Settings) -> tuple[str, ...]:
+    # RFC 6749 §3.3: a request without a scope gets the default, which is all that the app is registered for.
+    scope = client.scope if request.scope is None else parse_scope(request.scope)
+    if not set(scope) <= set(settings.scopes_supported):
+        if request.scope is not None:
+            raise OAuthError("invalid_scope", "The scope has a value that this server does not know.")
+        scope = tuple(value for value in scope if value in settings.scopes_supported)
+    if not set(scope) <= set(client.scope):
+        raise OAuthError("invalid_scope", "The scope is wider than what this app is registered for.")
+    if REFRESH_TOKEN not in client.grant_types:
+        scope = tuple(value for value in scope if value != OFFLINE_ACCESS)
+    if not any(value != OFFLINE_ACCESS for value in scope):
+        raise OAuthError("invalid_scope", "The scope asks for nothing that this app can be given.")
+    return scope

@@ -1,0 +1,52 @@
+"""The refresh token grant (RFC 6749 §6, RFC 9700 §4.14)."""
+
+import msgspec
+
+from latchstring.authorization_server.records import ClientRecord, GrantRecord
+from latchstring.authorization_server.refusals import refuse_ended, refuse_grant
+from latchstring.authorization_server.rotation import RotationVerdict, decide_rotation
+from latchstring.authorization_server.tokens import RefreshToken, TokenCodec
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.scope import parse_scope
+from latchstring.protocol.token_request import TokenRequest
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """What to do, and the access token's scope where the client asked for less than the grant's."""
+
+    verdict: RotationVerdict
+    narrowed_scope: tuple[str, ...] | None
+
+
+def decide(
+    request: TokenRequest,
+    client: ClientRecord,
+    token: RefreshToken,
+    grant: GrantRecord | None,
+    codec: TokenCodec,
+    *,
+    retry_window: int,
+    now: int,
+) -> Refresh:
+    """Whether the refresh token rotates, is a retry, or is reuse. The refusals consume nothing."""
+    if grant is None or not codec.verify_refresh_token(token, grant.row_secret):
+        raise refuse_grant("The refresh token is unknown.", "no such grant, or the MAC is wrong")
+    if grant.client_id != client.client_id:
+        raise refuse_grant("The refresh token is unknown.", "the refresh token belongs to another client")
+    if grant.status != "active":
+        raise refuse_ended(grant)
+    if token.generation < 1 or token.generation > grant.generation:
+        raise refuse_grant("The refresh token is unknown.", "the generation was never issued")
+    verdict = decide_rotation(token.generation, grant, retry_window, now)
+    if verdict is not RotationVerdict.REUSE and grant.expires_at is not None and grant.expires_at <= now:
+        raise refuse_grant("expired: the refresh token was not used in time. Send the member to connect again.")
+    return Refresh(verdict, _narrow(request, grant))
+
+
+def _narrow(request: TokenRequest, grant: GrantRecord) -> tuple[str, ...] | None:
+    if request.scope is None:
+        return None
+    scope = parse_scope(request.scope)
+    if not set(scope) <= set(grant.scope):
+        raise OAuthError("invalid_scope", "The scope is wider than what the member granted.")
+    return None if set(scope) == set(grant.scope) else scope

@@ -1,0 +1,62 @@
+"""The introspection endpoint (RFC 7662)."""
+
+from latchstring.authorization_server.access import find_live_grant
+from latchstring.authorization_server.client_authentication import authenticate_client, authenticate_resource_server
+from latchstring.authorization_server.identifiers import RESOURCE_SERVER
+from latchstring.authorization_server.ports import Clock, Store
+from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.introspection import IntrospectionResponse
+from latchstring.protocol.scope import render_scope
+from latchstring.protocol.token_request import ClientCredentials
+
+_INACTIVE = IntrospectionResponse(active=False)
+
+
+class IntrospectionEndpoint:
+    """Tells a guard what an access token stands for, now."""
+
+    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._codec = codec
+        self._settings = settings
+        self._clock = clock
+
+    async def answer(self, token: str | None, credentials: ClientCredentials) -> IntrospectionResponse:
+        """The token's facts, or inactive (RFC 7662 §2.2).
+
+        A resource server learns of every access token of the deployment; a confidential client only of its own.
+        Refresh tokens and codes are inactive here: a guard must never take one for an access token.
+        """
+        own_client_id = await self._authenticate(credentials)
+        if token is None:
+            raise OAuthError("invalid_request", "token is missing.")
+        access = self._codec.parse_access_token(token)
+        if access is None:
+            return _INACTIVE
+        grant = await find_live_grant(access, self._store, self._clock())
+        if grant is None or (own_client_id is not None and grant.client_id != own_client_id):
+            return _INACTIVE
+        return IntrospectionResponse(
+            active=True,
+            scope=access.scope or render_scope(grant.scope),
+            client_id=grant.client_id,
+            token_type="Bearer",
+            exp=access.expires_at,
+            iat=access.issued_at,
+            sub=grant.user_id,
+            iss=self._settings.issuer,
+            jti=access.token_id.hex(),
+            organization_id=grant.organization_id,
+            user_id=grant.user_id,
+        )
+
+    async def _authenticate(self, credentials: ClientCredentials) -> str | None:
+        if credentials.client_id.startswith(RESOURCE_SERVER + "_"):
+            await authenticate_resource_server(credentials, self._store.find_resource_server, self._codec)
+            return None
+        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        if client.is_public:
+            raise OAuthError("invalid_client", "Introspection needs a caller that can prove who it is.")
+        return client.client_id

@@ -1,0 +1,28 @@
+"""What the server says of itself (RFC 8414): everything it names works, and nothing else does."""
+
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, GRANT_TYPES, NONE
+from latchstring.protocol.pkce import S256
+from latchstring.protocol.server_metadata import ServerMetadata
+
+
+def build_metadata(settings: Settings) -> ServerMetadata:
+    """The document, from settings alone: no request header has a part in it."""
+    issuer = settings.issuer
+    with_secret = [CLIENT_SECRET_BASIC, CLIENT_SECRET_POST]
+    return ServerMetadata(
+        issuer=issuer,
+        authorization_endpoint=f"{issuer}/oauth2/authorize/",
+        token_endpoint=f"{issuer}/oauth2/token/",
+        revocation_endpoint=f"{issuer}/oauth2/revoke/",
+        introspection_endpoint=f"{issuer}/oauth2/introspect/",
+        scopes_supported=list(settings.scopes_supported),
+        response_types_supported=["code"],
+        response_modes_supported=["query"],
+        grant_types_supported=list(GRANT_TYPES),
+        token_endpoint_auth_methods_supported=[*with_secret, NONE],
+        revocation_endpoint_auth_methods_supported=[*with_secret, NONE],
+        introspection_endpoint_auth_methods_supported=with_secret,
+        code_challenge_methods_supported=[S256],
+        authorization_response_iss_parameter_supported=True,
+    )

@@ -1,0 +1,148 @@
+"""What the server asks of the world: stores, a clock, entropy. Each method is atomic; each may raise
+`StoreUnavailable`, after which nothing has happened or, where the connection broke during a commit, it may have:
+every operation is conditional, so that asking again is safe."""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol
+
+from latchstring.authorization_server.records import (
+    ClientRecord,
+    ConnectionRecord,
+    GrantRecord,
+    MembershipRecord,
+    OrganizationRecord,
+    ResourceServerRecord,
+    Role,
+    SecretHash,
+    SessionRecord,
+    UserRecord,
+)
+
+Clock = Callable[[], int]
+"""Now, in epoch seconds."""
+
+Entropy = Callable[[int], bytes]
+"""That many bytes from the system's cryptographic source."""
+
+
+class Commit(Enum):
+    """How a conditional write ended: `LOST` means that its condition no longer held and nothing changed."""
+
+    APPLIED = "applied"
+    LOST = "lost"
+
+
+class ConsentCommit(Enum):
+    """How the write of a consent ended."""
+
+    CREATED = "created"
+    MEMBERSHIP_ENDED = "membership_ended"
+    APP_UNAVAILABLE = "app_unavailable"
+
+
+class GrantStore(Protocol):
+    """Grants, one row each."""
+
+    async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
+        """The grant, as last committed."""
+
+    async def commit_consent(self, grant: GrantRecord) -> ConsentCommit:
+        """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
+        is published or the user a member of its owner."""
+
+    async def commit_redemption(
+        self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
+    ) -> Commit:
+        """`pending` → `active` if it is still pending and unexpired."""
+
+    async def commit_rotation(self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None) -> Commit:
+        """`generation` → `generation + 1` if the grant is active and at that generation."""
+
+    async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
+        """Count a retry if the grant is active and still at that generation."""
+
+    async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int) -> Commit:
+        """End the grant unless it has ended already. Its tokens are dead when this returns."""
+
+    async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
+        """Kill one access token; the row lives until the token would have expired. Idempotent."""
+
+    async def is_access_token_revoked(self, token_id: bytes) -> bool:
+        """Whether that token was revoked singly."""
+
+    async def find_connections(self, user_id: str) -> Sequence[ConnectionRecord]:
+        """The user's active and suspended grants, newest first."""
+
+    async def find_grants(self, *, user_id: str | None, organization_id: str | None) -> Sequence[GrantRecord]:
+        """Grants for an operator's list, newest first, at most 1,000."""
+
+
+class ClientStore(Protocol):
+    """Clients and resource servers."""
+
+    async def find_client(self, client_id: str) -> ClientRecord | None:
+        """The client, as last committed."""
+
+    async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
+        """The resource server, as last committed."""
+
+    async def create_client(self, client: ClientRecord) -> None:
+        """Insert a client with a new id."""
+
+    async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
+        """Insert a resource server with a new id."""
+
+    async def update_client(self, client: ClientRecord) -> Commit:
+        """Replace what people edit: name, description, URIs, publication."""
+
+    async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
+        """Replace the client's secrets; the old ones fail from then on."""
+
+    async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
+        """The clients owned by the user's organizations, newest first."""
+
+
+class PeopleStore(Protocol):
+    """Users, organizations, memberships and browser sessions."""
+
+    async def create_user(self, user: UserRecord) -> Commit:
+        """Insert a user; `LOST` if the email is taken."""
+
+    async def create_organization(self, organization: OrganizationRecord) -> None:
+        """Insert an organization with a new id."""
+
+    async def add_membership(self, *, user_id: str, organization_id: str, role: Role, now: int) -> Commit:
+        """Begin or resume a membership, and resume the grants that its end suspended; `LOST` if the user or
+        the organization does not exist."""
+
+    async def end_membership(self, *, user_id: str, organization_id: str, now: int) -> Commit:
+        """End a membership, suspend its active grants and end its pending ones, in one transaction."""
+
+    async def find_user(self, user_id: str) -> UserRecord | None:
+        """The user with that id."""
+
+    async def find_user_by_email(self, email: str) -> UserRecord | None:
+        """The user with that email, without regard to case."""
+
+    async def find_organization(self, organization_id: str) -> OrganizationRecord | None:
+        """The organization with that id."""
+
+    async def find_memberships(self, user_id: str) -> Sequence[MembershipRecord]:
+        """The user's current memberships, by organization name."""
+
+    async def find_membership(self, user_id: str, organization_id: str) -> MembershipRecord | None:
+        """The membership, whether it lasts or has ended."""
+
+    async def create_session(self, session: SessionRecord) -> None:
+        """Insert a session."""
+
+    async def find_session(self, session_hash: bytes, now: int) -> SessionRecord | None:
+        """The session, if it has not expired."""
+
+    async def end_session(self, session_hash: bytes) -> None:
+        """Delete the session. Idempotent."""
+
+
+class Store(GrantStore, ClientStore, PeopleStore, Protocol):
+    """All of it, from one database."""

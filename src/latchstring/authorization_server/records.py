@@ -1,0 +1,138 @@
+"""What the server keeps, as frozen records. Times are epoch seconds; None means never or forever."""
+
+from typing import Literal
+
+import msgspec
+
+from latchstring.protocol.client_metadata import NONE
+
+GrantStatus = Literal["pending", "active", "suspended", "ended"]
+Role = Literal["admin", "member"]
+
+
+class SecretHash(msgspec.Struct, frozen=True):
+    """One client secret, as a keyed hash. `hint` is the secret's first characters, safe to show."""
+
+    secret_hash: bytes
+    key_id: int
+    hint: str
+    created_at: int
+
+
+class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An OAuth app. `scope` is what it may ask for; `retry_window` (seconds) overrides the setting's."""
+
+    client_id: str
+    organization_id: str
+    created_by: str | None
+    name: str
+    description: str
+    redirect_uris: tuple[str, ...]
+    scope: tuple[str, ...]
+    grant_types: tuple[str, ...]
+    token_endpoint_auth_method: str
+    secrets: tuple[SecretHash, ...]
+    terms_uri: str | None
+    policy_uri: str | None
+    is_published: bool
+    retry_window: int | None
+    created_at: int
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the client cannot keep a secret (RFC 6749 §2.1)."""
+        return self.token_endpoint_auth_method == NONE
+
+
+class ResourceServerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An API behind a guard, and its credentials for introspection. `resource` is its identifier (RFC 8707)."""
+
+    client_id: str
+    name: str
+    resource: str
+    secrets: tuple[SecretHash, ...]
+    created_at: int
+
+
+class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One authorization: client × user × organization, one refresh chain, one row for its whole life.
+
+    `generation` counts refresh tokens: 0 before the code is redeemed and where `offline_access` is not
+    granted. `expires_at` is the code's expiry while pending, the refresh token's idle expiry or the only
+    access token's expiry afterwards. `access_revoked_until` is the latest expiry of a singly revoked access
+    token: after it, no look-up of revoked tokens is needed.
+    """
+
+    id: bytes
+    client_id: str
+    user_id: str
+    organization_id: str
+    scope: tuple[str, ...]
+    status: GrantStatus
+    redirect_uri: str | None
+    code_challenge: str | None
+    row_secret: bytes
+    generation: int
+    created_at: int
+    activated_at: int | None
+    rotated_at: int | None
+    retry_count: int
+    expires_at: int | None
+    absolute_expires_at: int | None
+    access_revoked_until: int
+    ended_at: int | None
+    ended_by: str | None
+    ended_reason: str | None
+
+    def __repr__(self) -> str:
+        return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"
+
+
+class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A person who can sign in. `email` is kept as typed; it is unique without regard to case."""
+
+    user_id: str
+    email: str
+    name: str
+    password_hash: str
+    created_at: int
+
+    def __repr__(self) -> str:
+        return f"UserRecord(user_id={self.user_id!r})"
+
+
+class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant."""
+
+    organization_id: str
+    name: str
+    created_at: int
+
+
+class MembershipRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's place in an organization; `ended_at` is None while it lasts."""
+
+    user_id: str
+    organization_id: str
+    organization_name: str
+    role: Role
+    created_at: int
+    ended_at: int | None
+
+
+class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A live grant as people see it: with the names of app, publisher and organization."""
+
+    grant: GrantRecord
+    client_name: str
+    publisher_name: str
+    organization_name: str
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser that is signed in, named by the hash of its cookie."""
+
+    session_hash: bytes
+    user_id: str
+    created_at: int
+    expires_at: int

@@ -1,0 +1,44 @@
+"""The revocation endpoint (RFC 7009)."""
+
+from latchstring.authorization_server.client_authentication import authenticate_client
+from latchstring.authorization_server.ports import Clock, Store
+from latchstring.authorization_server.refusals import REVOKED_BY_CLIENT
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.token_request import ClientCredentials
+
+
+class RevocationEndpoint:
+    """Ends what a token stands for: a refresh token its whole grant, an access token itself alone."""
+
+    def __init__(self, *, store: Store, codec: TokenCodec, clock: Clock) -> None:
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+
+    async def answer(self, token: str | None, credentials: ClientCredentials) -> None:
+        """Dead at once, on every node, when this returns (RFC 7009 §2.2).
+
+        Unknown, expired and another client's tokens are answered like revoked ones, and left alone. The
+        token's own form tells its kind, so `token_type_hint` is not needed.
+        """
+        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        if token is None:
+            raise OAuthError("invalid_request", "token is missing.")
+        refresh = self._codec.parse_refresh_token(token)
+        if refresh is not None:
+            grant = await self._store.find_grant(refresh.grant_id)
+            if (
+                grant is not None
+                and grant.client_id == client.client_id
+                and 1 <= refresh.generation <= grant.generation
+                and self._codec.verify_refresh_token(refresh, grant.row_secret)
+            ):
+                await self._store.end_grant(grant.id, by=client.client_id, reason=REVOKED_BY_CLIENT, now=self._clock())
+            return
+        access = self._codec.parse_access_token(token)
+        if access is None or access.expires_at <= self._clock():
+            return
+        grant = await self._store.find_grant(access.grant_id)
+        if grant is not None and grant.client_id == client.client_id:
+            await self._store.revoke_access_token(grant.id, access.token_id, expires_at=access.expires_at)

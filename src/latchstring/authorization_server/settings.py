@@ -1,0 +1,96 @@
+"""One deployment's settings: validated once, passed along, never looked up."""
+
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from latchstring.protocol.errors import ConfigurationError
+from latchstring.protocol.scope import OFFLINE_ACCESS, is_scope_token
+
+Risk = Literal["low", "medium", "high"]
+
+FULL_ACCESS: Final = "all.full_access"
+MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
+
+
+class ScopeDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scope lets an app do, in words for members. An empty title stands for the built-in text."""
+
+    title: str = ""
+    description: str = ""
+    risk: Risk = "medium"
+
+
+def _built_in_scopes() -> dict[str, ScopeDefinition]:
+    return {FULL_ACCESS: ScopeDefinition(risk="high")}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of the server. Lifetimes are in seconds; None means forever."""
+
+    issuer: str
+    deployment_name: str = "Latchstring"
+    accent_color: str | None = None
+    logo_url: str | None = None
+    token_prefix: str = "ls"
+    scopes: dict[str, ScopeDefinition] = msgspec.field(default_factory=_built_in_scopes)
+    code_lifetime: int = 60
+    access_token_lifetime: int = 3600
+    refresh_token_idle_lifetime: int | None = 180 * 24 * 3600
+    refresh_token_absolute_lifetime: int | None = None
+    retry_window: int = 60
+    session_lifetime: int = 7 * 24 * 3600
+    consent_page_lifetime: int = 3600
+
+    @property
+    def scopes_supported(self) -> tuple[str, ...]:
+        """Every scope an app can be given; `offline_access` is always one."""
+        return (*self.scopes, OFFLINE_ACCESS)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach the server over TLS: decides about cookie attributes."""
+        return self.issuer.startswith("https://")
+
+
+def _refuse(setting: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"{setting}: {why}")
+
+
+def validate_settings(settings: Settings) -> Settings:
+    """The settings themselves, or `ConfigurationError` naming the setting and the fix."""
+    parts = urlsplit(settings.issuer)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.netloc
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise _refuse("issuer", "give an http or https URL without query, fragment or user name (RFC 8414 §2)")
+    if settings.issuer.endswith("/"):
+        raise _refuse("issuer", "leave out the slash at the end")
+    if parts.path:
+        raise _refuse("issuer", "an issuer with a path is not supported; give scheme, host and port only")
+    if not (settings.token_prefix.isascii() and settings.token_prefix.isalnum() and len(settings.token_prefix) <= 12):
+        raise _refuse("token_prefix", "use 1 to 12 ASCII letters and digits")
+    if not settings.scopes:
+        raise _refuse("scopes", "define at least one scope")
+    for name in settings.scopes:
+        if not is_scope_token(name) or name == OFFLINE_ACCESS:
+            raise _refuse("scopes", f"{name!r} is not a scope that a deployment can define (RFC 6749 §3.3)")
+    if not 1 <= settings.code_lifetime <= 60:
+        raise _refuse("code_lifetime", "give 1 to 60 seconds")
+    if not 60 <= settings.access_token_lifetime <= 24 * 3600:
+        raise _refuse("access_token_lifetime", "give 60 seconds to 24 hours")
+    if not 0 <= settings.retry_window <= MAX_RETRY_WINDOW:
+        raise _refuse("retry_window", "give 0 seconds to 30 days")
+    for setting in ("refresh_token_idle_lifetime", "refresh_token_absolute_lifetime"):
+        lifetime = getattr(settings, setting)
+        if lifetime is not None and lifetime < settings.access_token_lifetime:
+            raise _refuse(setting, "give at least access_token_lifetime, or leave it out for no limit")
+    for setting in ("session_lifetime", "consent_page_lifetime"):
+        if getattr(settings, setting) < 60:
+            raise _refuse(setting, "give at least 60 seconds")
+    return settings

@@ -1,0 +1,46 @@
+"""`latchstring`: serve, and look after organizations, users, memberships, clients and grants."""
+
+import sys
+
+import typer
+
+from latchstring.authorization_server.apps import AppRefused
+from latchstring.cli import client, grant, membership, organization, resource_server, serve, user
+from latchstring.cli.output import CommandRefused
+from latchstring.directory.built_in import DirectoryRefused
+from latchstring.protocol.errors import ConfigurationError, OAuthError, StoreUnavailable
+
+app = typer.Typer(
+    help="OAuth 2 for software that serves organizations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.add_typer(organization.app, name="organization")
+app.add_typer(user.app, name="user")
+app.add_typer(membership.app, name="membership")
+app.add_typer(client.app, name="client")
+app.add_typer(resource_server.app, name="resource-server")
+app.add_typer(grant.app, name="grant")
+
+
+def main() -> None:
+    """Run the command; what people can mend is one line on standard error and exit code 1."""
+    try:
+        app()
+    except (ConfigurationError, AppRefused, DirectoryRefused, CommandRefused) as error:
+        _refuse(str(error))
+    except OAuthError as error:
+        _refuse(error.description)
+    except StoreUnavailable as error:
+        _refuse(f"the database does not answer ({error}); nothing was changed")
+
+
+def _refuse(why: str) -> None:
+    print(f"latchstring: {why}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What every command shares: its options, its store, its two ways of printing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from latchstring.storage.store import SqlStore
+from latchstring.storage.url import DEFAULT_DATABASE, open_store
+from latchstring.wiring import Deployment, prepare
+
+Result = TypeVar("Result")
+
+Database = Annotated[
+    str, typer.Option("--database", envvar="LATCHSTRING_DATABASE", help="sqlite:///PATH", show_default=True)
+]
+KeyringPath = Annotated[
+    Path | None, typer.Option("--keyring", help="The keyring's file [default: the database's path + .keyring]")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+ConfigPath = Annotated[Path | None, typer.Option("--config", help="A TOML file with settings.")]
+DATABASE = DEFAULT_DATABASE
+
+
+class CommandRefused(Exception):
+    """A command that cannot be done as asked; the message says why."""
+
+
+def run_with_store(
+    database: str, keyring: Path | None, work: Callable[[SqlStore, Deployment], Awaitable[Result]]
+) -> Result:
+    """Prepare the deployment, do the work in one event loop, let go of the database."""
+    deployment = prepare(database, keyring)
+
+    async def run() -> Result:
+        store = open_store(deployment.database)
+        try:
+            return await work(store, deployment)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def print_record(record: Mapping[str, Any], as_json: bool) -> None:
+    """One thing: JSON, or a name and a value on each line."""
+    if as_json:
+        print_json(record)
+        return
+    width = max(len(name) for name in record)
+    for name, value in record.items():
+        shown = ", ".join(value) if isinstance(value, list | tuple) else value
+        typer.echo(f"{name:<{width}}  {'' if shown is None else shown}")
+
+
+def print_records(records: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
+    """Many things: a JSON list, or a table."""
+    if as_json:
+        print_json(records)
+    elif not records:
+        typer.echo(empty)
+    else:
+        table = Table(*records[0])
+        for record in records:
+            table.add_row(*("" if value is None else str(value) for value in record.values()))
+        Console().print(table)
+
+
+def print_json(value: Any) -> None:
+    """The value as one line of JSON."""
+    typer.echo(msgspec.json.encode(value).decode())

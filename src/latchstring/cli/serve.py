@@ -1,0 +1,56 @@
+"""`latchstring serve`."""
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latchstring.cli.output import DATABASE, ConfigPath, Database, KeyringPath
+from latchstring.protocol.errors import ConfigurationError
+from latchstring.wiring import load_settings, prepare
+
+
+def serve(
+    database: Database = DATABASE,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8400,
+    issuer: Annotated[str | None, typer.Option(help="The URL under which browsers reach the server.")] = None,
+    workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
+    config: ConfigPath = None,
+    keyring: KeyringPath = None,
+) -> None:
+    """Serve. Prints `ready http://H:PORT` once it accepts connections; SIGTERM drains and exits 0."""
+    from latchstring.cli.workers import ServerPlan, serve_workers  # the whole web: not for every command
+
+    listener = _bind(host, port)
+    bound_port = listener.getsockname()[1]
+    shown_host = f"[{host}]" if ":" in host else host
+    if issuer is None and not _names_issuer(config):
+        reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown_host, shown_host)
+        issuer = f"http://{reachable}:{bound_port}"
+    settings = load_settings(config, issuer=issuer)
+    prepare(database, keyring, settings.token_prefix)
+    plan = ServerPlan(settings=settings, database=database, keyring=keyring, host=host, port=bound_port)
+
+    def announce() -> None:
+        typer.echo(f"ready http://{shown_host}:{bound_port}")
+
+    raise typer.Exit(serve_workers(plan, listener, workers, announce))
+
+
+def _names_issuer(config: Path | None) -> bool:
+    return config is not None and config.is_file() and "issuer" in config.read_text()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A bound socket; each worker listens on one of its own at the same address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"--port {port}: {host}:{port} cannot be used ({error.strerror})") from None
+    return listener

@@ -1,0 +1,52 @@
+"""`latchstring user`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from latchstring.authorization_server.records import UserRecord
+from latchstring.cli.output import (
+    DATABASE,
+    CommandRefused,
+    Database,
+    Json,
+    KeyringPath,
+    print_record,
+    run_with_store,
+)
+from latchstring.storage.store import SqlStore
+from latchstring.wiring import Deployment, build_directory
+
+app = typer.Typer(help="Users: the people who sign in.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command("create")
+def create(
+    email: Annotated[str, typer.Option(help="The email to sign in with.")],
+    name: Annotated[str, typer.Option(help="The person's name.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    database: Database = DATABASE,
+    keyring: KeyringPath = None,
+    as_json: Json = False,
+) -> None:
+    """Create a user and print the id. The password never stands on the command line."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        raise CommandRefused("give --password-stdin and the password on standard input")
+
+    async def work(store: SqlStore, _: Deployment) -> UserRecord:
+        return await build_directory(store).create_user(email=email, name=name, password=password)
+
+    user = run_with_store(database, keyring, work)
+    print_record({"id": user.user_id, "user_id": user.user_id, "email": user.email, "name": user.name}, as_json)

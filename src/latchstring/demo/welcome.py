@@ -1,0 +1,64 @@
+"""What the launcher tells the person who started it."""
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from latchstring.demo.places import Places
+from latchstring.demo.state import DemoState, Registration
+
+
+def render_welcome(places: Places, state: DemoState, registration: Registration) -> str:
+    """Where to look first, who can sign in, what else there is, how to stop."""
+    private_app = f"{places.issuer}/oauth2/authorize/?" + urlencode(
+        {
+            "client_id": registration.private_app_client_id,
+            "response_type": "code",
+            "redirect_uri": places.redirect_uri,
+            "state": "demo",
+        }
+    )
+    return "\n".join(
+        [
+            "",
+            "The Latchstring demo is running.",
+            "",
+            f"Start here   {places.app}",
+            "             Mailloop, a sample app: press Connect, sign in, choose an organization.",
+            "",
+            "Who can sign in",
+            *_columns([(person.email, person.password, person.shows) for person in state.people]),
+            "",
+            "What else there is",
+            *_columns(
+                [
+                    (f"{places.issuer}/connections", "what a member has connected, and Disconnect"),
+                    (f"{places.issuer}/apps", "a developer's apps, and New app"),
+                    (f"{places.api}/api/v1/me/", "the sample API; it wants an access token"),
+                ]
+            ),
+            "",
+            "An app private to Acorn Partners: open it as Ben and see who may not use it",
+            f"  {private_app}",
+            "",
+            f"Data and logs are in {places.directory}; remove that folder to start afresh.",
+            "Ctrl-C stops all.",
+            "",
+        ]
+    )
+
+
+def render_port_taken(what: str, port: int, base_port: int) -> str:
+    """Which port is in the way, and the way round it."""
+    other = 9000 if not 9000 <= base_port <= 9002 else 8500
+    return (
+        f"Port {port}, for the {what}, is taken by another program.\n"
+        f"Stop that program, or run the demo on other ports:  make run BASE_PORT={other}"
+    )
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows with their columns aligned, indented."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        ("  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip() for row in rows
+    ]

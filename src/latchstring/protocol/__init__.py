@@ -1,0 +1,1 @@
+"""Words and rules on the wire, shared by the three roles. Pure: no I/O, no clock, no entropy."""

@@ -1,0 +1,11 @@
+"""Names of a client's registered metadata (RFC 7591 §2)."""
+
+from typing import Final
+
+CLIENT_SECRET_BASIC: Final = "client_secret_basic"
+CLIENT_SECRET_POST: Final = "client_secret_post"
+NONE: Final = "none"
+
+AUTHORIZATION_CODE: Final = "authorization_code"
+REFRESH_TOKEN: Final = "refresh_token"
+GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN)

@@ -1,0 +1,53 @@
+"""The three families of refusal: what goes on the wire, what stops start-up, what means "try again"."""
+
+from typing import Final
+
+# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1. 429 and 503 answers keep a code that
+# no client reads as "your credential is bad".
+STATUS_BY_CODE: Final[dict[str, int]] = {
+    "invalid_request": 400,
+    "invalid_client": 401,
+    "invalid_grant": 400,
+    "unauthorized_client": 400,
+    "unsupported_grant_type": 400,
+    "invalid_scope": 400,
+    "invalid_target": 400,
+    "access_denied": 403,
+    "unsupported_response_type": 400,
+    "unsupported_token_type": 400,
+    "invalid_token": 401,
+    "insufficient_scope": 403,
+    "temporarily_unavailable": 503,
+    "server_error": 500,
+}
+
+
+class OAuthError(Exception):
+    """A refusal that goes on the wire (RFC 6749 §5.2).
+
+    `code` and `description` are sent; `reason` goes to the log and the developer's trace only.
+    `status` overrides the table where HTTP says more than OAuth (405, 413, 415).
+    """
+
+    def __init__(self, code: str, description: str, reason: str = "", *, status: int | None = None) -> None:
+        super().__init__(code, description)
+        self.code = code
+        self.description = description
+        self.reason = reason or description
+        self.status = STATUS_BY_CODE[code] if status is None else status
+
+
+class ConfigurationError(Exception):
+    """Stops start-up; names the setting and the fix."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer or did not commit: a 503, and nothing is consumed."""
+
+
+_VISIBLE: Final = frozenset(chr(c) for c in range(0x20, 0x7F)) - {'"', "\\"}
+
+
+def visible_ascii(text: str) -> str:
+    """The text with every character outside %x20-21 / %x23-5B / %x5D-7E replaced (RFC 6749 §5.2)."""
+    return "".join(c if c in _VISIBLE else "?" for c in text)

@@ -1,0 +1,82 @@
+"""Parameters of an `application/x-www-form-urlencoded` body or query (RFC 6749 §3.1, §3.2, Appendix B)."""
+
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from latchstring.protocol.errors import OAuthError
+
+MAX_PARAMETERS: Final = 64
+MAX_NAME_LENGTH: Final = 128
+MAX_VALUE_LENGTH: Final = 8192
+# RFC 8707 §2 and RFC 8693 §2.1 let these two stand more than once.
+_MAY_REPEAT: Final = frozenset({"resource", "audience"})
+_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+
+
+class Parameters(dict[str, str]):
+    """One value a name. An empty value counts as omitted (OAuth 2.1 §3.1); `repeated` names what stood twice."""
+
+    __slots__ = ("lists", "repeated")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.repeated: set[str] = set()
+        self.lists: dict[str, list[str]] = {}
+
+    def refuse_repeats(self) -> None:
+        """Refuse a request in which a parameter stands twice (RFC 6749 §3.2)."""
+        if self.repeated:
+            raise OAuthError("invalid_request", "A parameter is included more than once.")
+
+
+def _refuse_malformed() -> OAuthError:
+    return OAuthError("invalid_request", "The parameters are not valid application/x-www-form-urlencoded UTF-8.")
+
+
+def _decode(raw: bytes) -> str:
+    if b"%" in raw or b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+        at = raw.find(b"%")
+        while at != -1:
+            if not (len(raw) > at + 2 and raw[at + 1] in _HEX and raw[at + 2] in _HEX):
+                raise _refuse_malformed()
+            at = raw.find(b"%", at + 3)
+        raw = unquote_to_bytes(raw)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise _refuse_malformed() from None
+
+
+def parse_parameters(raw: bytes) -> Parameters:
+    """Read a form body or query string; refuses what is malformed, oversized or too many. Linear in its input.
+
+    Repeats are noted, not refused: the authorization endpoint must first know which name repeats.
+    """
+    parameters = Parameters()
+    if not raw:
+        return parameters
+    pairs = raw.split(b"&", MAX_PARAMETERS)
+    if len(pairs) > MAX_PARAMETERS:
+        raise OAuthError("invalid_request", "There are too many parameters.")
+    seen: set[str] = set()
+    for pair in pairs:
+        if not pair:
+            continue
+        raw_name, _, raw_value = pair.partition(b"=")
+        if len(raw_name) > MAX_NAME_LENGTH * 3 or len(raw_value) > MAX_VALUE_LENGTH * 3:
+            raise OAuthError("invalid_request", "A parameter is too long.")
+        name = _decode(raw_name)
+        value = _decode(raw_value)
+        if len(name) > MAX_NAME_LENGTH or len(value) > MAX_VALUE_LENGTH:
+            raise OAuthError("invalid_request", "A parameter is too long.")
+        if name in _MAY_REPEAT:
+            if value:
+                parameters.lists.setdefault(name, []).append(value)
+        elif name in seen:
+            parameters.repeated.add(name)
+        else:
+            seen.add(name)
+            if value:
+                parameters[name] = value
+    return parameters

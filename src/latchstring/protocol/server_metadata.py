@@ -1,0 +1,46 @@
+"""Authorization server metadata (RFC 8414 §2)."""
+
+import msgspec
+
+
+class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a server says of itself. Empty lists are omitted (RFC 8414 §3.2)."""
+
+    issuer: str
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
+    revocation_endpoint: str | None = None
+    introspection_endpoint: str | None = None
+    scopes_supported: list[str] = []
+    response_types_supported: list[str] = []
+    response_modes_supported: list[str] = []
+    grant_types_supported: list[str] = []
+    token_endpoint_auth_methods_supported: list[str] = []
+    revocation_endpoint_auth_methods_supported: list[str] = []
+    introspection_endpoint_auth_methods_supported: list[str] = []
+    code_challenge_methods_supported: list[str] = []
+    authorization_response_iss_parameter_supported: bool = False
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ServerMetadata)
+
+
+def render_server_metadata(metadata: ServerMetadata) -> bytes:
+    """The document as JSON."""
+    return _encoder.encode(metadata)
+
+
+def parse_server_metadata(body: bytes) -> ServerMetadata:
+    """Read a metadata document; raises `ValueError` for anything else. The caller compares `issuer` (§3.3)."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError("not authorization server metadata") from error
+
+
+def metadata_url(issuer: str) -> str:
+    """Where an issuer's document is: the well-known part is inserted before the issuer's path (RFC 8414 §3.1)."""
+    scheme, _, rest = issuer.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host}/.well-known/oauth-authorization-server{slash}{path}".rstrip("/")

@@ -1,0 +1,93 @@
+"""The token endpoint's request and the client credentials in it (RFC 6749 §2.3, §4.1.3, §6)."""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.parameters import Parameters
+
+
+class ClientCredentials(msgspec.Struct, frozen=True):
+    """Who the caller says it is, and by which method (`token_endpoint_auth_method`)."""
+
+    client_id: str
+    client_secret: str | None
+    method: str
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials(client_id={self.client_id!r}, method={self.method!r})"
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of every supported grant; None where omitted."""
+
+    grant_type: str
+    code: str | None = None
+    redirect_uri: str | None = None
+    code_verifier: str | None = None
+    refresh_token: str | None = None
+    scope: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenRequest(grant_type={self.grant_type!r})"
+
+
+def _refuse_basic() -> OAuthError:
+    return OAuthError("invalid_client", "The Authorization header is malformed.")
+
+
+def parse_basic(authorization: bytes) -> ClientCredentials:
+    """Credentials of HTTP Basic, each form-encoded inside it (RFC 6749 §2.3.1); refuses sloppy Base64."""
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        raise _refuse_basic()
+    try:
+        text = b64decode(encoded.strip(b" "), validate=True).decode()
+    except (Base64Error, ValueError):
+        raise _refuse_basic() from None
+    client_id, colon, client_secret = text.partition(":")
+    if not colon:
+        raise _refuse_basic()
+    try:
+        return ClientCredentials(
+            unquote_plus(client_id, errors="strict"), unquote_plus(client_secret, errors="strict"), CLIENT_SECRET_BASIC
+        )
+    except UnicodeDecodeError:
+        raise _refuse_basic() from None
+
+
+def parse_client_credentials(authorization: bytes | None, parameters: Parameters) -> ClientCredentials:
+    """The one client authentication of the request; refuses two (RFC 6749 §2.3) and none."""
+    client_id = parameters.get("client_id")
+    client_secret = parameters.get("client_secret")
+    if authorization is None:
+        if client_id is None:
+            raise OAuthError("invalid_client", "The request has no client authentication.")
+        return ClientCredentials(client_id, client_secret, NONE if client_secret is None else CLIENT_SECRET_POST)
+    if client_secret is not None:
+        raise OAuthError("invalid_request", "The request authenticates the client in more than one way.")
+    credentials = parse_basic(authorization)
+    if client_id is not None and client_id != credentials.client_id:
+        raise OAuthError("invalid_request", "client_id differs between the Authorization header and the body.")
+    return credentials
+
+
+def parse_token_request(parameters: Parameters) -> TokenRequest:
+    """The token request's parameters; refuses repeats and a missing `grant_type` (RFC 6749 §3.2, §5.2)."""
+    parameters.refuse_repeats()
+    get = parameters.get
+    grant_type = get("grant_type")
+    if grant_type is None:
+        raise OAuthError("invalid_request", "grant_type is missing.")
+    return TokenRequest(
+        grant_type=grant_type,
+        code=get("code"),
+        redirect_uri=get("redirect_uri"),
+        code_verifier=get("code_verifier"),
+        refresh_token=get("refresh_token"),
+        scope=get("scope"),
+    )

@@ -1,0 +1,29 @@
+"""The token endpoint's successful answer (RFC 6749 §5.1), with the organization it is for."""
+
+import msgspec
+
+
+class TokenResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Seven fields; `refresh_token` stands exactly when `offline_access` was granted.
+
+    `expires_in` is in seconds, counted from the moment of issue.
+    """
+
+    token_type: str
+    access_token: str
+    expires_in: int
+    scope: str
+    organization_id: str
+    user_id: str
+    refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenResponse(scope={self.scope!r}, organization_id={self.organization_id!r}, access_token=…)"
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def render_token_response(response: TokenResponse) -> bytes:
+    """The answer as JSON."""
+    return _encoder.encode(response)

@@ -1,0 +1,6 @@
+"""The guard: what protects an API with a Latchstring server's tokens (RFC 6750, RFC 7662, RFC 9728)."""
+
+from latchstring.resource_server.asgi import Guard
+from latchstring.resource_server.verify import Access
+
+__all__ = ["Access", "Guard"]

@@ -1,0 +1,206 @@
+"""The guard for ASGI: one object that asks, decides and answers, and the wrapper before an app."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import httpx
+
+from latchstring.resource_server.introspection import AsyncIntrospection
+from latchstring.resource_server.refusal import Refusal, RenderedRefusal, render_refusal
+from latchstring.resource_server.settings import DEFAULT_TIMEOUT, GuardSettings, verify_scopes
+from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ACCESS: Final = "latchstring_access"
+REQUEST_ID: Final = "latchstring_request_id"
+_GUARD: Final = "latchstring_guard"
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,128}")
+
+log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Lets a request through to an API when its access token is good for it, and answers it otherwise.
+
+    `issuer` and `introspection_endpoint` are the authorization server's; `client_id` and `client_secret` are
+    this API's own credentials there; `resource` is this API's identifier, the audience of its tokens. Unset,
+    it is refused with `ConfigurationError`. A token without an audience is for every API of the deployment.
+    Nothing is cached: a token revoked is dead at the next request. `timeout` is in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        introspection_endpoint: str,
+        client_id: str,
+        client_secret: str,
+        resource: str = "",
+        scopes_supported: Sequence[str] = (),
+        timeout: float = DEFAULT_TIMEOUT,
+        http_client: httpx.AsyncClient | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        verify_scopes(scopes_supported)
+        self.settings = GuardSettings(
+            issuer=issuer,
+            introspection_endpoint=introspection_endpoint,
+            resource=resource,
+            client_id=client_id,
+            client_secret=client_secret,
+            scopes_supported=tuple(scopes_supported),
+            timeout=timeout,
+        )
+        self._introspection = AsyncIntrospection(self.settings, http_client)
+        self._clock = clock
+
+    def asgi(self, app: ASGIApp, scope: Sequence[str] = (), exempt: Collection[str] = ()) -> ASGIApp:
+        """The app behind this guard: every request needs a token with all of `scope`, but for the paths in
+        `exempt` (equal character for character). Answers for the API's metadata by itself (RFC 9728).
+
+        In Starlette: `Middleware(guard.asgi, exempt={"/health"})`. CORS middleware belongs outside of it.
+        """
+        return GuardedApp(self, app, scope, exempt)
+
+    def require(self, *scope: str) -> Callable[[ASGIApp], ASGIApp]:
+        """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`."""
+        return lambda app: GuardedApp(self, app, scope, ())
+
+    async def check(self, authorization: Sequence[bytes], query: bytes = b"", scope: Sequence[str] = ()) -> Access:
+        """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`."""
+        token = find_token(authorization, query)
+        answer = await self._introspection.introspect(token)
+        access = decide_access(answer, issuer=self.settings.issuer, resource=self.settings.resource, now=self._clock())
+        decide_scope(access, scope)
+        return access
+
+    async def admit(self, scope: Scope, required: Sequence[str] = ()) -> Scope:
+        """The ASGI scope with its `Access` in it; raises `Refusal`. A request already let in by this guard is
+        not asked about twice.
+
+        Scope and state are copied: some servers share one state between the requests of a connection, and
+        one person's access must never be seen by another's request.
+        """
+        state = scope.get("state") or {}
+        if state.get(_GUARD) is self:
+            decide_scope(state[ACCESS], required)
+            return scope
+        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+        access = await self.check(authorization, scope.get("query_string", b""), required)
+        return {**scope, "state": {**state, ACCESS: access, _GUARD: self}}
+
+    def refuse(self, refusal: Refusal, request_id: str) -> RenderedRefusal:
+        """The refusal as this API says it. Logged without any credential; an error when it is our fault."""
+        level = logging.INFO if refusal.retry_after is None else logging.ERROR
+        log.log(level, "Refused %s: %s %s: %s", request_id, refusal.status, refusal.code, refusal.reason)
+        settings = self.settings
+        return render_refusal(refusal, realm=settings.realm, metadata_url=settings.metadata_url, request_id=request_id)
+
+    async def aclose(self) -> None:
+        """Close the connections to the authorization server; done by itself when the app shuts down."""
+        await self._introspection.aclose()
+
+
+class GuardedApp:
+    """An app behind a guard, as pure ASGI. Every HTTP answer carries `X-Request-Id`."""
+
+    def __init__(self, guard: Guard, app: ASGIApp, scope: Sequence[str], exempt: Collection[str]) -> None:
+        verify_scopes(scope)
+        if isinstance(exempt, str):
+            exempt = (exempt,)
+        self._guard = guard
+        self._app = app
+        self._required = tuple(scope)
+        self._exempt = frozenset(exempt)
+        self._metadata_path = guard.settings.metadata_path.removesuffix("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, self._closing(send))
+            return
+        is_http = scope["type"] == "http"
+        if not is_http and scope["type"] != "websocket":
+            raise RuntimeError(f"The guard does not know the ASGI scope type {scope['type']!r}.")
+        if is_http and scope["path"].removesuffix("/") == self._metadata_path:
+            await self._answer_metadata(scope["method"], send)
+            return
+        scope, request_id = identify(scope)
+        if scope["path"] not in self._exempt:
+            try:
+                scope = await self._guard.admit(scope, self._required)
+            except Refusal as refusal:
+                rendered = self._guard.refuse(refusal, request_id)
+                await (_send_refusal(rendered, send) if is_http else _deny(rendered, scope, receive, send))
+                return
+        await self._app(scope, receive, _stamping(send, request_id))
+
+    async def _answer_metadata(self, method: str, send: Send) -> None:
+        if method not in {"GET", "HEAD"}:
+            await _send(send, 405, [("allow", "GET, HEAD"), ("content-length", "0")], b"")
+            return
+        body = self._guard.settings.render_metadata()
+        headers = [
+            ("content-type", "application/json"),
+            ("cache-control", "public, max-age=300"),
+            ("access-control-allow-origin", "*"),
+            ("content-length", str(len(body))),
+        ]
+        await _send(send, 200, headers, body if method == "GET" else b"")
+
+    def _closing(self, send: Send) -> Send:
+        async def closing(message: Message) -> None:
+            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await self._guard.aclose()
+            await send(message)
+
+        return closing
+
+
+def identify(scope: Scope) -> tuple[Scope, str]:
+    """The scope with a request id in its state: a guard's or the caller's own, or a new one."""
+    state = scope.get("state") or {}
+    known = state.get(REQUEST_ID)
+    if known is not None:
+        return scope, known
+    sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    request_id = sent.decode("ascii") if _REQUEST_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
+    return {**scope, "state": {**state, REQUEST_ID: request_id}}, request_id
+
+
+def _stamping(send: Send, request_id: str) -> Send:
+    async def stamping(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if not any(name.lower() == b"x-request-id" for name, _ in headers):
+                message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode("ascii"))]}
+        await send(message)
+
+    return stamping
+
+
+async def _send(send: Send, status: int, headers: list[tuple[str, str]], body: bytes, prefix: str = "http") -> None:
+    raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
+    await send({"type": f"{prefix}.response.start", "status": status, "headers": raw})
+    await send({"type": f"{prefix}.response.body", "body": body})
+
+
+async def _send_refusal(rendered: RenderedRefusal, send: Send) -> None:
+    await _send(send, rendered.status, rendered.headers, rendered.body)
+
+
+async def _deny(rendered: RenderedRefusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket before it opens; with the whole answer where the server can carry it."""
+    await receive()
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _send(send, rendered.status, rendered.headers, rendered.body, "websocket.http")
+    else:
+        await send({"type": "websocket.close", "code": 1008})

@@ -1,0 +1,1 @@
+"""The guard in web frameworks, a module each; only that module imports the framework."""

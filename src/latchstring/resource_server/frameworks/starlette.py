@@ -1,0 +1,61 @@
+"""The guard in Starlette.
+
+The whole app: `Starlette(middleware=[Middleware(guard.asgi, exempt={"/health"})])`, then
+`current_access(request)` in an endpoint. One endpoint that needs more: `@require(guard, "contacts.write")`.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from latchstring.resource_server.asgi import ACCESS, Guard, identify
+from latchstring.resource_server.refusal import Refusal
+from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.verify import Access
+
+Endpoint: TypeAlias = Callable[[Request], Any]
+
+
+def current_access(connection: HTTPConnection) -> Access:
+    """Who calls. Raises `RuntimeError` where no guard stands before the endpoint, or the path is exempt."""
+    access = (connection.scope.get("state") or {}).get(ACCESS)
+    if not isinstance(access, Access):
+        raise RuntimeError("No guard has let this request in: wrap the app with guard.asgi, or use @require.")
+    return access
+
+
+def current_request_id(connection: HTTPConnection) -> str:
+    """The id by which this request is found in the logs; the answer carries it as `X-Request-Id`."""
+    return identify(connection.scope)[1]
+
+
+def require(guard: Guard, *scope: str) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
+    """An endpoint, sync or async, that needs a token with all of `scope`, wherever else a guard stands."""
+    verify_scopes(scope)
+
+    def decorate(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        @functools.wraps(endpoint)
+        async def guarded(request: Request) -> Response:
+            asgi_scope, request_id = identify(request.scope)
+            try:
+                asgi_scope = await guard.admit(asgi_scope, scope)
+            except Refusal as refusal:
+                rendered = guard.refuse(refusal, request_id)
+                return Response(rendered.body, rendered.status, dict(rendered.headers))
+            admitted = Request(asgi_scope, request.receive)
+            response: Response
+            if inspect.iscoroutinefunction(endpoint):
+                response = await endpoint(admitted)
+            else:
+                response = await run_in_threadpool(endpoint, admitted)
+            response.headers.setdefault("x-request-id", request_id)
+            return response
+
+        return guarded
+
+    return decorate

@@ -1,0 +1,104 @@
+"""The guard's rules: which token a request carries, and whether what the server says of it will do. Pure."""
+
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from latchstring.protocol.bearer import parse_bearer
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.introspection import IntrospectionResponse
+from latchstring.protocol.scope import parse_scope
+from latchstring.resource_server.refusal import Refusal, refuse_unavailable
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Who calls, for which organization, through which app, and what they may do.
+
+    `user_id` is None when an app acts for the organization itself and no person stands behind the request.
+    `token_id` is the token's `jti`, for the audit log. `expires_at` is in epoch seconds. The token itself is
+    not kept: what was sent to this API is not for forwarding (SECURITY-CASES S19).
+    """
+
+    organization_id: str
+    client_id: str
+    scope: tuple[str, ...]
+    expires_at: int
+    user_id: str | None = None
+    token_id: str | None = None
+
+
+def find_token(authorization: Sequence[bytes], query: bytes = b"") -> str:
+    """The request's access token, from the `Authorization` header alone (OAuth 2.1 §5.1); refuses all else.
+
+    A token in the query is ignored, because URLs are logged; together with one in the header it is a request
+    that uses two methods (RFC 6750 §3.1).
+    """
+    try:
+        token = parse_bearer(authorization)
+    except OAuthError as error:
+        raise Refusal(error.code, error.description, error.reason) from None
+    if token is None:
+        raise Refusal(None, "This API needs an access token, sent as Authorization: Bearer and the token.")
+    if query and _has_access_token(query):
+        raise Refusal("invalid_request", "The access token belongs in the Authorization header only.")
+    return token
+
+
+def _has_access_token(query: bytes) -> bool:
+    return any(unquote_to_bytes(pair.partition(b"=")[0]) == b"access_token" for pair in query.split(b"&"))
+
+
+def decide_access(answer: IntrospectionResponse, *, issuer: str, resource: str, now: float) -> Access:
+    """What the token lets its bearer do, from the server's answer (RFC 7662 §2.2); refuses a token that is
+    inactive, expired, not yet valid, not a bearer access token, or for another API.
+
+    An answer that lacks what a decision needs is the server's fault, not the token's: a 503. A token without
+    `aud` is for every API of the deployment; with `aud`, this API must stand in it exactly.
+    """
+    if not answer.active:
+        raise Refusal(
+            "invalid_token",
+            "The access token is expired, revoked or unknown: refresh it, and if that is refused, reconnect.",
+        )
+    if answer.iss != issuer:
+        raise refuse_unavailable(f"introspection answered for issuer {answer.iss!r}, not for {issuer!r}")
+    if answer.exp is None or answer.token_type is None or not answer.client_id or not answer.organization_id:
+        raise refuse_unavailable("introspection names no exp, token_type, client_id or organization_id")
+    if answer.token_type.lower() != "bearer" or answer.cnf is not None:
+        reason = f"token_type {answer.token_type!r}, cnf {answer.cnf is not None}"
+        raise Refusal("invalid_token", "This is not a bearer access token.", reason)
+    if answer.exp <= now:
+        raise Refusal("invalid_token", "The access token has expired: refresh it.")
+    if answer.nbf is not None and answer.nbf > now:
+        raise Refusal("invalid_token", "The access token is not valid yet.")
+    audience = (answer.aud,) if isinstance(answer.aud, str) else answer.aud
+    if audience is not None and resource not in audience:
+        raise Refusal(
+            "invalid_token",
+            f"The access token is for another API: request one for {resource}.",
+            f"aud {answer.aud!r} lacks {resource!r}",
+        )
+    try:
+        scope = parse_scope(answer.scope) if answer.scope else ()
+    except OAuthError:
+        raise refuse_unavailable("introspection answered with a malformed scope") from None
+    return Access(
+        user_id=answer.user_id,
+        organization_id=answer.organization_id,
+        client_id=answer.client_id,
+        scope=scope,
+        token_id=answer.jti,
+        expires_at=answer.exp,
+    )
+
+
+def decide_scope(access: Access, required: Sequence[str]) -> None:
+    """Refuse access that lacks a scope the request needs; the refusal names all of them (RFC 6750 §3.1)."""
+    if not set(required).issubset(access.scope):
+        raise Refusal(
+            "insufficient_scope",
+            "The access token lacks a scope that this request needs: reconnect and ask for it.",
+            f"has {access.scope}, needs {tuple(required)}",
+            scope=required,
+        )

@@ -1,0 +1,1 @@
+"""Where grants, clients and people are kept: one definition of schema and statements, one module per engine."""

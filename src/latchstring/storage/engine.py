@@ -1,0 +1,31 @@
+"""What the store needs of a database: a read, and an operation committed whole."""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from latchstring.storage.statements import Parameters, Statement
+
+Row = Sequence[Any]
+Outcome = TypeVar("Outcome")
+
+Steps = Generator[tuple[Statement, Parameters], Row | None, Outcome]
+"""One transaction: it yields statements, gets each one's first row, and returns its outcome. No I/O of its own."""
+
+Operation = Callable[[], Steps[Outcome]]
+"""Begins those steps; an engine may begin them again after undoing all that they did."""
+
+
+class Engine(Protocol):
+    """One database. Every method raises `StoreUnavailable` if the database did not answer or commit."""
+
+    async def read(self, statement: Statement, parameters: Parameters) -> Row | None:
+        """The first row, as last committed."""
+
+    async def read_all(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
+        """All rows, as last committed."""
+
+    async def commit(self, operation: Operation[Outcome]) -> Outcome:
+        """Run the operation in one transaction; its outcome once that is durable."""
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of the database."""

@@ -1,0 +1,72 @@
+"""Every write, once for every engine: what happens in one transaction, and how it tells its outcome."""
+
+from typing import Any
+
+from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
+from latchstring.storage import statements
+from latchstring.storage.engine import Steps
+from latchstring.storage.statements import Parameters, Statement
+
+
+def conditional(statement: Statement, parameters: Parameters) -> Steps[Commit]:
+    """One conditional write that returns a row when its condition held."""
+    row = yield statement, parameters
+    return Commit.LOST if row is None else Commit.APPLIED
+
+
+def unconditional(statement: Statement, parameters: Parameters) -> Steps[None]:
+    """One write without a condition."""
+    yield statement, parameters
+
+
+def consent(grant_row: dict[str, Any]) -> Steps[ConsentCommit]:
+    """Insert a pending grant; when the condition does not hold, say which part of it."""
+    row = yield statements.INSERT_CONSENT, grant_row
+    if row is not None:
+        return ConsentCommit.CREATED
+    member = yield (
+        statements.IS_MEMBER,
+        {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]},
+    )
+    return ConsentCommit.MEMBERSHIP_ENDED if member is None else ConsentCommit.APP_UNAVAILABLE
+
+
+def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> Steps[None]:
+    """Note the dead token, and on the grant's row until when it matters."""
+    yield statements.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    yield statements.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
+
+
+def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:
+    """Begin or resume a membership and resume the grants that its end had suspended."""
+    user = yield statements.FIND_USER, {"user_id": user_id}
+    organization = yield statements.FIND_ORGANIZATION, {"organization_id": organization_id}
+    if user is None or organization is None:
+        return Commit.LOST
+    yield (
+        statements.UPSERT_MEMBERSHIP,
+        {"user_id": user_id, "organization_id": organization_id, "role": role, "now": now},
+    )
+    yield statements.RESUME_GRANTS, {"of_user": user_id, "of_organization": organization_id}
+    return Commit.APPLIED
+
+
+def end_membership(user_id: str, organization_id: str, now: int) -> Steps[Commit]:
+    """End a membership; its active grants are suspended and its unredeemed codes worthless from then on."""
+    of_membership = {"of_user": user_id, "of_organization": organization_id}
+    row = yield statements.END_MEMBERSHIP, {**of_membership, "now": now}
+    if row is None:
+        return Commit.LOST
+    yield statements.SUSPEND_GRANTS, of_membership
+    yield (
+        statements.END_PENDING_GRANTS,
+        {**of_membership, "now": now, "by": user_id, "reason": MEMBERSHIP_ENDED},
+    )
+    return Commit.APPLIED
+
+
+def create_session(session_row: dict[str, Any]) -> Steps[None]:
+    """Insert a session and clear away the user's expired ones."""
+    yield statements.END_EXPIRED_SESSIONS, {"user_id": session_row["user_id"], "now": session_row["created_at"]}
+    yield statements.INSERT_SESSION, session_row

@@ -1,0 +1,130 @@
+"""The tables, once for every engine. Times are epoch seconds; lists are JSON text; ids are as people see them,
+but a grant's is its 16 raw bytes. Migrations make these tables; a test holds the two together."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+user = Table(
+    "user_account",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+organization = Table(
+    "organization",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("user_id", ForeignKey("user_account.user_id"), primary_key=True),
+    Column("organization_id", ForeignKey("organization.organization_id"), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+
+client = Table(
+    "client",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("organization_id", ForeignKey("organization.organization_id"), nullable=False, index=True),
+    Column("created_by", String(64)),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("redirect_uris", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("grant_types", Text, nullable=False),
+    Column("token_endpoint_auth_method", String(32), nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("terms_uri", Text),
+    Column("policy_uri", Text),
+    Column("is_published", Boolean(create_constraint=False), nullable=False),
+    Column("retry_window", Integer),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+resource_server = Table(
+    "resource_server",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("secrets", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# No foreign keys: a grant may live on another shard than its client, user and organization.
+grant = Table(
+    "oauth_grant",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("client_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("organization_id", String(64), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("redirect_uri", Text),
+    Column("code_challenge", String(43)),
+    Column("row_secret", LargeBinary(16), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("activated_at", BigInteger),
+    Column("rotated_at", BigInteger),
+    Column("retry_count", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("absolute_expires_at", BigInteger),
+    Column("access_revoked_until", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("ended_by", String(64)),
+    Column("ended_reason", String(64)),
+    Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
+    sqlite_with_rowid=False,
+)
+
+revoked_access_token = Table(
+    "revoked_access_token",
+    metadata,
+    Column("token_id", LargeBinary(12), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+session = Table(
+    "browser_session",
+    metadata,
+    Column("session_hash", LargeBinary(32), primary_key=True),
+    Column("user_id", ForeignKey("user_account.user_id"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,170 @@
+"""SQLite, embedded: direct reads, and one commit lane for every write of the process.
+
+Writes that arrive together share one transaction and are answered after its commit, each with its own outcome
+(group commit). WAL with `synchronous=FULL`: what was answered survives a power cut. Another process at the same
+file is waited for without holding up the event loop.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from latchstring.protocol.errors import ConfigurationError, StoreUnavailable
+from latchstring.storage.engine import Operation, Outcome, Row
+from latchstring.storage.statements import Parameters, Statement, compile_for_sqlite
+
+# How long a batch waits for another process's write lock, and how often it asks (seconds).
+LOCK_WAIT: Final = 5.0
+LOCK_POLL: Final = 0.002
+MAX_BATCH: Final = 512
+
+_Batch = list[tuple[Operation[Any], asyncio.Future[Any]]]
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode; refuses a file that is no database or cannot be opened."""
+    try:
+        connection = sqlite3.connect(path, timeout=LOCK_WAIT, isolation_level=None, cached_statements=256)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"database {path}: cannot be opened as SQLite ({error})") from None
+    return connection
+
+
+def find_schema_version(path: Path) -> str | None:
+    """The revision that the file's schema has, or None for a file without one."""
+    connection = connect(path)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return None if row is None else str(row[0])
+    except sqlite3.OperationalError:
+        return None
+    finally:
+        connection.close()
+
+
+class SqliteEngine:
+    """One SQLite file. Belongs to one event loop; the commit lane runs in its thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._sql = compile_for_sqlite()
+        self._reader = connect(path)
+        self._writer = connect(path)
+        # The lane asks for the write lock without waiting, and again from the event loop.
+        self._writer.execute("PRAGMA busy_timeout=0")
+        self._queue: _Batch = []
+        self._is_scheduled = False
+        self._waiting_since: float | None = None
+
+    async def read(self, statement: Statement, parameters: Parameters) -> Row | None:
+        try:
+            row: Row | None = self._reader.execute(self._sql[statement], parameters).fetchone()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{statement.name}: {error}") from error
+        return row
+
+    async def read_all(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
+        try:
+            return self._reader.execute(self._sql[statement], parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{statement.name}: {error}") from error
+
+    async def commit(self, operation: Operation[Outcome]) -> Outcome:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        self._queue.append((operation, future))
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_soon(self._flush, loop)
+        return await future
+
+    async def close(self) -> None:
+        while self._queue:
+            await asyncio.sleep(LOCK_POLL)
+        self._reader.close()
+        self._writer.close()
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Apply what is queued in one transaction, and answer each operation after the commit."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if self._may_wait(loop, error):
+                loop.call_later(LOCK_POLL, self._flush, loop)
+            else:
+                self._waiting_since = None
+                _refuse(self._take(), error)
+                self._go_on(loop)
+            return
+        self._waiting_since = None
+        batch = self._take()
+        try:
+            outcomes = [self._apply(operation) for operation, _ in batch]
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if len(batch) > 1 and not isinstance(error, sqlite3.OperationalError):
+                self._apply_singly(batch)
+            else:
+                _refuse(batch, error)
+        else:
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                if not future.done():
+                    future.set_result(outcome)
+        self._go_on(loop)
+
+    def _apply(self, operation: Operation[Any]) -> Any:
+        execute, sql = self._writer.execute, self._sql
+        steps = operation()
+        try:
+            statement, parameters = next(steps)
+            while True:
+                rows = execute(sql[statement], parameters).fetchall()
+                statement, parameters = steps.send(rows[0] if rows else None)
+        except StopIteration as stop:
+            return stop.value
+
+    def _apply_singly(self, batch: _Batch) -> None:
+        """One transaction each: an operation that the database refuses fails alone, never its neighbours."""
+        for operation, future in batch:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                outcome = self._apply(operation)
+                self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                _refuse([(operation, future)], error)
+            else:
+                if not future.done():
+                    future.set_result(outcome)
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute("ROLLBACK")
+
+    def _take(self) -> _Batch:
+        batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        return batch
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_scheduled = bool(self._queue)
+        if self._is_scheduled:
+            loop.call_soon(self._flush, loop)
+
+    def _may_wait(self, loop: asyncio.AbstractEventLoop, error: sqlite3.Error) -> bool:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            return False
+        if self._waiting_since is None:
+            self._waiting_since = loop.time()
+        return loop.time() - self._waiting_since < LOCK_WAIT
+
+
+def _refuse(batch: _Batch, error: sqlite3.Error) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(StoreUnavailable(str(error)))

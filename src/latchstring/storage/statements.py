@@ -1,0 +1,352 @@
+"""Every statement, once for every engine; each is compiled for its engine's dialect when the engine starts.
+
+The conditions in the hot ones are the rules themselves: a write that no longer holds returns no row, and its
+caller is told that it lost.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.expression import ClauseElement
+
+from latchstring.storage.schema import (
+    client,
+    grant,
+    membership,
+    organization,
+    resource_server,
+    revoked_access_token,
+    session,
+    user,
+)
+
+Parameters = Mapping[str, Any]
+
+
+class Statement:
+    """One statement under a name; engines key their compiled SQL by the object itself."""
+
+    __slots__ = ("executable", "name")
+
+    def __init__(self, name: str, executable: ClauseElement) -> None:
+        self.name = name
+        self.executable = executable
+
+    def __repr__(self) -> str:
+        return f"Statement({self.name})"
+
+
+ALL: Final[list[Statement]] = []
+
+
+def _define(name: str, executable: ClauseElement) -> Statement:
+    statement = Statement(name, executable)
+    ALL.append(statement)
+    return statement
+
+
+def _upsert(table: Any, values: Mapping[str, Any], key: list[str], changed: Mapping[str, Any]) -> ReturningInsert[Any]:
+    # ON CONFLICT reads the same in both dialects; the generic insert has no method for it.
+    statement = sqlite.insert(table).values(**values)
+    return statement.on_conflict_do_update(index_elements=key, set_=dict(changed)).returning(table.c[key[0]])
+
+
+# Constants are written into the SQL, so that every parameter is one that a caller gives.
+_PENDING, _ACTIVE, _SUSPENDED, _ENDED = (
+    literal_column(f"'{status}'", String) for status in ("pending", "active", "suspended", "ended")
+)
+_ONE = literal_column("1", BigInteger)
+
+# -- grants
+
+FIND_GRANT = _define("find_grant", select(grant).where(grant.c.id == bindparam("grant_id")))
+
+_owner_member = membership.alias("owner_member")
+_is_reachable: ColumnElement[bool] = exists().where(
+    client.c.client_id == bindparam("client_id"),
+    or_(
+        client.c.is_published,
+        exists().where(
+            _owner_member.c.organization_id == client.c.organization_id,
+            _owner_member.c.user_id == bindparam("user_id"),
+            _owner_member.c.ended_at.is_(None),
+        ),
+    ),
+)
+_is_member_row: ColumnElement[bool] = and_(
+    membership.c.user_id == bindparam("user_id"),
+    membership.c.organization_id == bindparam("organization_id"),
+    membership.c.ended_at.is_(None),
+)
+_is_member: ColumnElement[bool] = exists().where(_is_member_row)
+_grant_values: Select[Any] = select(
+    *(bindparam(column.name, type_=column.type).label(column.name) for column in grant.columns)
+).where(_is_member, _is_reachable)
+INSERT_CONSENT = _define(
+    "insert_consent",
+    insert(grant).from_select([column.name for column in grant.columns], _grant_values).returning(grant.c.id),
+)
+IS_MEMBER = _define("is_member", select(membership.c.user_id).where(_is_member_row))
+
+REDEEM = _define(
+    "redeem",
+    update(grant)
+    .where(grant.c.id == bindparam("grant_id"), grant.c.status == _PENDING, grant.c.expires_at > bindparam("now"))
+    .values(
+        status=_ACTIVE,
+        generation=bindparam("new_generation"),
+        activated_at=bindparam("now"),
+        expires_at=bindparam("new_expires_at"),
+        absolute_expires_at=bindparam("new_absolute_expires_at"),
+    )
+    .returning(grant.c.id),
+)
+
+ROTATE = _define(
+    "rotate",
+    update(grant)
+    .where(
+        grant.c.id == bindparam("grant_id"),
+        grant.c.status == _ACTIVE,
+        grant.c.generation == bindparam("at_generation"),
+    )
+    .values(
+        generation=grant.c.generation + _ONE,
+        rotated_at=bindparam("now"),
+        expires_at=bindparam("new_expires_at"),
+    )
+    .returning(grant.c.id),
+)
+
+COUNT_RETRY = _define(
+    "count_retry",
+    update(grant)
+    .where(
+        grant.c.id == bindparam("grant_id"),
+        grant.c.status == _ACTIVE,
+        grant.c.generation == bindparam("at_generation"),
+    )
+    .values(retry_count=grant.c.retry_count + _ONE)
+    .returning(grant.c.id),
+)
+
+_ENDING = {
+    "status": _ENDED,
+    "ended_at": bindparam("now"),
+    "ended_by": bindparam("by"),
+    "ended_reason": bindparam("reason"),
+}
+END_GRANT = _define(
+    "end_grant",
+    update(grant)
+    .where(grant.c.id == bindparam("grant_id"), grant.c.status != _ENDED)
+    .values(**_ENDING)
+    .returning(grant.c.id),
+)
+
+INSERT_REVOKED_TOKEN = _define(
+    "insert_revoked_token",
+    sqlite.insert(revoked_access_token)
+    .values(token_id=bindparam("token_id"), expires_at=bindparam("until"))
+    .on_conflict_do_nothing(index_elements=["token_id"]),
+)
+MARK_REVOKED_TOKEN = _define(
+    "mark_revoked_token",
+    update(grant)
+    .where(grant.c.id == bindparam("grant_id"))
+    .values(
+        access_revoked_until=case(
+            (grant.c.access_revoked_until < bindparam("until"), bindparam("until")),
+            else_=grant.c.access_revoked_until,
+        )
+    ),
+)
+FIND_REVOKED_TOKEN = _define(
+    "find_revoked_token",
+    select(revoked_access_token.c.token_id).where(revoked_access_token.c.token_id == bindparam("token_id")),
+)
+
+_publisher = organization.alias("publisher")
+FIND_CONNECTIONS = _define(
+    "find_connections",
+    select(
+        *grant.columns,
+        client.c.name.label("client_name"),
+        _publisher.c.name.label("publisher_name"),
+        organization.c.name.label("organization_name"),
+    )
+    .join(client, client.c.client_id == grant.c.client_id)
+    .join(_publisher, _publisher.c.organization_id == client.c.organization_id)
+    .join(organization, organization.c.organization_id == grant.c.organization_id)
+    .where(grant.c.user_id == bindparam("user_id"), or_(grant.c.status == _ACTIVE, grant.c.status == _SUSPENDED))
+    .order_by(grant.c.id.desc()),
+)
+
+_any_user = bindparam("user_id", type_=grant.c.user_id.type)
+_any_organization = bindparam("organization_id", type_=grant.c.organization_id.type)
+FIND_GRANTS = _define(
+    "find_grants",
+    select(grant)
+    .where(
+        or_(_any_user.is_(None), grant.c.user_id == _any_user),
+        or_(_any_organization.is_(None), grant.c.organization_id == _any_organization),
+    )
+    .order_by(grant.c.id.desc())
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
+)
+
+# -- clients and resource servers
+
+FIND_CLIENT = _define("find_client", select(client).where(client.c.client_id == bindparam("client_id")))
+INSERT_CLIENT = _define("insert_client", insert(client))
+UPDATE_CLIENT = _define(
+    "update_client",
+    update(client)
+    .where(client.c.client_id == bindparam("id"))
+    .values(
+        name=bindparam("name"),
+        description=bindparam("description"),
+        redirect_uris=bindparam("redirect_uris"),
+        terms_uri=bindparam("terms_uri"),
+        policy_uri=bindparam("policy_uri"),
+        is_published=bindparam("is_published"),
+    )
+    .returning(client.c.client_id),
+)
+REPLACE_SECRETS = _define(
+    "replace_secrets",
+    update(client)
+    .where(client.c.client_id == bindparam("id"))
+    .values(secrets=bindparam("secrets"))
+    .returning(client.c.client_id),
+)
+FIND_CLIENTS_FOR_USER = _define(
+    "find_clients_for_user",
+    select(client)
+    .join(membership, membership.c.organization_id == client.c.organization_id)
+    .where(membership.c.user_id == bindparam("user_id"), membership.c.ended_at.is_(None))
+    .order_by(client.c.created_at.desc(), client.c.client_id),
+)
+FIND_RESOURCE_SERVER = _define(
+    "find_resource_server", select(resource_server).where(resource_server.c.client_id == bindparam("client_id"))
+)
+INSERT_RESOURCE_SERVER = _define("insert_resource_server", insert(resource_server))
+
+# -- people
+
+INSERT_USER = _define(
+    "insert_user",
+    sqlite.insert(user)
+    .values({column.name: bindparam(column.name) for column in user.columns})
+    .on_conflict_do_nothing(index_elements=["email_key"])
+    .returning(user.c.user_id),
+)
+FIND_USER = _define("find_user", select(user).where(user.c.user_id == bindparam("user_id")))
+FIND_USER_BY_EMAIL = _define("find_user_by_email", select(user).where(user.c.email_key == bindparam("email_key")))
+INSERT_ORGANIZATION = _define("insert_organization", insert(organization))
+FIND_ORGANIZATION = _define(
+    "find_organization", select(organization).where(organization.c.organization_id == bindparam("organization_id"))
+)
+UPSERT_MEMBERSHIP = _define(
+    "upsert_membership",
+    _upsert(
+        membership,
+        {
+            "user_id": bindparam("user_id"),
+            "organization_id": bindparam("organization_id"),
+            "role": bindparam("role"),
+            "created_at": bindparam("now"),
+            "ended_at": null(),
+        },
+        ["user_id", "organization_id"],
+        {"role": bindparam("role"), "ended_at": null()},
+    ),
+)
+END_MEMBERSHIP = _define(
+    "end_membership",
+    update(membership)
+    .where(
+        membership.c.user_id == bindparam("of_user"),
+        membership.c.organization_id == bindparam("of_organization"),
+        membership.c.ended_at.is_(None),
+    )
+    .values(ended_at=bindparam("now"))
+    .returning(membership.c.user_id),
+)
+_of_membership = and_(grant.c.user_id == bindparam("of_user"), grant.c.organization_id == bindparam("of_organization"))
+SUSPEND_GRANTS = _define(
+    "suspend_grants", update(grant).where(_of_membership, grant.c.status == _ACTIVE).values(status=_SUSPENDED)
+)
+RESUME_GRANTS = _define(
+    "resume_grants", update(grant).where(_of_membership, grant.c.status == _SUSPENDED).values(status=_ACTIVE)
+)
+END_PENDING_GRANTS = _define(
+    "end_pending_grants", update(grant).where(_of_membership, grant.c.status == _PENDING).values(**_ENDING)
+)
+_memberships = select(
+    membership.c.user_id,
+    membership.c.organization_id,
+    organization.c.name,
+    membership.c.role,
+    membership.c.created_at,
+    membership.c.ended_at,
+).join(organization, organization.c.organization_id == membership.c.organization_id)
+FIND_MEMBERSHIPS = _define(
+    "find_memberships",
+    _memberships.where(membership.c.user_id == bindparam("user_id"), membership.c.ended_at.is_(None)).order_by(
+        func.lower(organization.c.name), organization.c.organization_id
+    ),
+)
+FIND_MEMBERSHIP = _define(
+    "find_membership",
+    _memberships.where(
+        membership.c.user_id == bindparam("user_id"),
+        membership.c.organization_id == bindparam("organization_id"),
+    ),
+)
+
+INSERT_SESSION = _define("insert_session", insert(session))
+FIND_SESSION = _define(
+    "find_session",
+    select(session).where(session.c.session_hash == bindparam("session_hash"), session.c.expires_at > bindparam("now")),
+)
+END_SESSION = _define("end_session", delete(session).where(session.c.session_hash == bindparam("session_hash")))
+END_EXPIRED_SESSIONS = _define(
+    "end_expired_sessions",
+    delete(session).where(session.c.user_id == bindparam("user_id"), session.c.expires_at <= bindparam("now")),
+)
+
+
+def compile_for_sqlite() -> dict[Statement, str]:
+    """The statements as SQL with `:name` parameters."""
+    dialect = sqlite.dialect(paramstyle="named")
+    return {statement: _compile(statement, dialect) for statement in ALL}
+
+
+def _compile(statement: Statement, dialect: Dialect) -> str:
+    compiled = statement.executable.compile(dialect=dialect)
+    hidden = [name for name, value in compiled.params.items() if value is not None]
+    assert not hidden, f"{statement} has constants that no caller gives: {hidden}"
+    return str(compiled)

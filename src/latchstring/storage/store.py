@@ -1,0 +1,273 @@
+"""The server's ports over an engine: records to rows and back; no SQL and no driver here."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.records import (
+    ClientRecord,
+    ConnectionRecord,
+    GrantRecord,
+    MembershipRecord,
+    OrganizationRecord,
+    ResourceServerRecord,
+    Role,
+    SecretHash,
+    SessionRecord,
+    UserRecord,
+)
+from latchstring.storage import operations, statements
+from latchstring.storage.engine import Engine, Row
+
+MAX_LISTED: Final = 1000
+
+_encode = msgspec.json.Encoder().encode
+_decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
+_decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class SqlStore:
+    """Implements `authorization_server.ports.Store` on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def close(self) -> None:
+        """Finish what is under way and let go of the database."""
+        await self._engine.close()
+
+    # -- grants
+
+    async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
+        row = await self._engine.read(statements.FIND_GRANT, {"grant_id": grant_id})
+        return None if row is None else _read_grant(row)
+
+    async def commit_consent(self, grant: GrantRecord) -> ConsentCommit:
+        row = msgspec.structs.asdict(grant)
+        row["scope"] = " ".join(grant.scope)
+        return await self._engine.commit(partial(operations.consent, row))
+
+    async def commit_redemption(
+        self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
+    ) -> Commit:
+        return await self._engine.commit(
+            partial(
+                operations.conditional,
+                statements.REDEEM,
+                {
+                    "grant_id": grant_id,
+                    "now": now,
+                    "new_generation": generation,
+                    "new_expires_at": expires_at,
+                    "new_absolute_expires_at": absolute_expires_at,
+                },
+            )
+        )
+
+    async def commit_rotation(self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None) -> Commit:
+        return await self._engine.commit(
+            partial(
+                operations.conditional,
+                statements.ROTATE,
+                {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at},
+            )
+        )
+
+    async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
+        return await self._engine.commit(
+            partial(operations.conditional, statements.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
+        )
+
+    async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int) -> Commit:
+        return await self._engine.commit(
+            partial(
+                operations.conditional,
+                statements.END_GRANT,
+                {"grant_id": grant_id, "by": by, "reason": reason, "now": now},
+            )
+        )
+
+    async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
+        await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
+
+    async def is_access_token_revoked(self, token_id: bytes) -> bool:
+        return await self._engine.read(statements.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
+
+    async def find_connections(self, user_id: str) -> Sequence[ConnectionRecord]:
+        rows = await self._engine.read_all(statements.FIND_CONNECTIONS, {"user_id": user_id})
+        return [
+            ConnectionRecord(
+                grant=_read_grant(row[:-3]), client_name=row[-3], publisher_name=row[-2], organization_name=row[-1]
+            )
+            for row in rows
+        ]
+
+    async def find_grants(self, *, user_id: str | None, organization_id: str | None) -> Sequence[GrantRecord]:
+        rows = await self._engine.read_all(
+            statements.FIND_GRANTS, {"user_id": user_id, "organization_id": organization_id, "at_most": MAX_LISTED}
+        )
+        return [_read_grant(row) for row in rows]
+
+    # -- clients and resource servers
+
+    async def find_client(self, client_id: str) -> ClientRecord | None:
+        row = await self._engine.read(statements.FIND_CLIENT, {"client_id": client_id})
+        return None if row is None else _read_client(row)
+
+    async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
+        row = await self._engine.read(statements.FIND_RESOURCE_SERVER, {"client_id": client_id})
+        if row is None:
+            return None
+        return ResourceServerRecord(
+            client_id=row[0], name=row[1], resource=row[2], secrets=_decode_secrets(row[3]), created_at=row[4]
+        )
+
+    async def create_client(self, client: ClientRecord) -> None:
+        await self._engine.commit(partial(operations.unconditional, statements.INSERT_CLIENT, _write_client(client)))
+
+    async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
+        row = msgspec.structs.asdict(resource_server)
+        row["secrets"] = _encode(resource_server.secrets).decode()
+        await self._engine.commit(partial(operations.unconditional, statements.INSERT_RESOURCE_SERVER, row))
+
+    async def update_client(self, client: ClientRecord) -> Commit:
+        row = _write_client(client)
+        changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published")
+        parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
+        return await self._engine.commit(partial(operations.conditional, statements.UPDATE_CLIENT, parameters))
+
+    async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
+        parameters = {"id": client_id, "secrets": _encode(secrets).decode()}
+        return await self._engine.commit(partial(operations.conditional, statements.REPLACE_SECRETS, parameters))
+
+    async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
+        rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
+        return [_read_client(row) for row in rows]
+
+    # -- people
+
+    async def create_user(self, user: UserRecord) -> Commit:
+        row = msgspec.structs.asdict(user)
+        row["email_key"] = _email_key(user.email)
+        return await self._engine.commit(partial(operations.conditional, statements.INSERT_USER, row))
+
+    async def create_organization(self, organization: OrganizationRecord) -> None:
+        row = msgspec.structs.asdict(organization)
+        await self._engine.commit(partial(operations.unconditional, statements.INSERT_ORGANIZATION, row))
+
+    async def add_membership(self, *, user_id: str, organization_id: str, role: Role, now: int) -> Commit:
+        return await self._engine.commit(partial(operations.add_membership, user_id, organization_id, role, now))
+
+    async def end_membership(self, *, user_id: str, organization_id: str, now: int) -> Commit:
+        return await self._engine.commit(partial(operations.end_membership, user_id, organization_id, now))
+
+    async def find_user(self, user_id: str) -> UserRecord | None:
+        return _read_user(await self._engine.read(statements.FIND_USER, {"user_id": user_id}))
+
+    async def find_user_by_email(self, email: str) -> UserRecord | None:
+        return _read_user(await self._engine.read(statements.FIND_USER_BY_EMAIL, {"email_key": _email_key(email)}))
+
+    async def find_organization(self, organization_id: str) -> OrganizationRecord | None:
+        row = await self._engine.read(statements.FIND_ORGANIZATION, {"organization_id": organization_id})
+        return None if row is None else OrganizationRecord(organization_id=row[0], name=row[1], created_at=row[2])
+
+    async def find_memberships(self, user_id: str) -> Sequence[MembershipRecord]:
+        rows = await self._engine.read_all(statements.FIND_MEMBERSHIPS, {"user_id": user_id})
+        return [_read_membership(row) for row in rows]
+
+    async def find_membership(self, user_id: str, organization_id: str) -> MembershipRecord | None:
+        parameters = {"user_id": user_id, "organization_id": organization_id}
+        row = await self._engine.read(statements.FIND_MEMBERSHIP, parameters)
+        return None if row is None else _read_membership(row)
+
+    async def create_session(self, session: SessionRecord) -> None:
+        await self._engine.commit(partial(operations.create_session, msgspec.structs.asdict(session)))
+
+    async def find_session(self, session_hash: bytes, now: int) -> SessionRecord | None:
+        row = await self._engine.read(statements.FIND_SESSION, {"session_hash": session_hash, "now": now})
+        if row is None:
+            return None
+        return SessionRecord(session_hash=bytes(row[0]), user_id=row[1], created_at=row[2], expires_at=row[3])
+
+    async def end_session(self, session_hash: bytes) -> None:
+        await self._engine.commit(
+            partial(operations.unconditional, statements.END_SESSION, {"session_hash": session_hash})
+        )
+
+
+def _email_key(email: str) -> str:
+    return email.strip().casefold()
+
+
+def _read_grant(row: Row) -> GrantRecord:
+    return GrantRecord(
+        id=row[0],
+        client_id=row[1],
+        user_id=row[2],
+        organization_id=row[3],
+        scope=tuple(row[4].split(" ")),
+        status=row[5],
+        redirect_uri=row[6],
+        code_challenge=row[7],
+        row_secret=row[8],
+        generation=row[9],
+        created_at=row[10],
+        activated_at=row[11],
+        rotated_at=row[12],
+        retry_count=row[13],
+        expires_at=row[14],
+        absolute_expires_at=row[15],
+        access_revoked_until=row[16],
+        ended_at=row[17],
+        ended_by=row[18],
+        ended_reason=row[19],
+    )
+
+
+def _read_client(row: Row) -> ClientRecord:
+    return ClientRecord(
+        client_id=row[0],
+        organization_id=row[1],
+        created_by=row[2],
+        name=row[3],
+        description=row[4],
+        redirect_uris=_decode_strings(row[5]),
+        scope=tuple(row[6].split(" ")),
+        grant_types=tuple(row[7].split(" ")),
+        token_endpoint_auth_method=row[8],
+        secrets=_decode_secrets(row[9]),
+        terms_uri=row[10],
+        policy_uri=row[11],
+        is_published=bool(row[12]),
+        retry_window=row[13],
+        created_at=row[14],
+    )
+
+
+def _write_client(client: ClientRecord) -> dict[str, Any]:
+    row = msgspec.structs.asdict(client)
+    row["redirect_uris"] = _encode(client.redirect_uris).decode()
+    row["scope"] = " ".join(client.scope)
+    row["grant_types"] = " ".join(client.grant_types)
+    row["secrets"] = _encode(client.secrets).decode()
+    return row
+
+
+def _read_membership(row: Row) -> MembershipRecord:
+    return MembershipRecord(
+        user_id=row[0],
+        organization_id=row[1],
+        organization_name=row[2],
+        role=row[3],
+        created_at=row[4],
+        ended_at=row[5],
+    )
+
+
+def _read_user(row: Row | None) -> UserRecord | None:
+    if row is None:
+        return None
+    return UserRecord(user_id=row[0], email=row[1], name=row[3], password_hash=row[4], created_at=row[5])

@@ -1,0 +1,1 @@
+"""The ASGI edge: bytes to requests, decisions to bytes. No rules here."""

@@ -1,0 +1,175 @@
+"""The ASGI application: which path is answered by what; every path with and without its trailing slash."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from latchstring.protocol.errors import OAuthError, StoreUnavailable
+from latchstring.web.asgi import ClientGone, Receive, Scope, Send
+from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, send_refusal
+from latchstring.web.introspect import answer_introspection
+from latchstring.web.metadata import answer_metadata
+from latchstring.web.pages import apps, connections, consent, sign_in
+from latchstring.web.pages.page import Page, PageRefused, SignInNeeded
+from latchstring.web.revoke import answer_revocation
+from latchstring.web.services import Services
+from latchstring.web.token import answer_token
+
+log = structlog.get_logger("latchstring.web")
+
+MachineHandler = Callable[[Services, Scope, Receive, Send, bytes], Awaitable[None]]
+PageHandler = Callable[[Page], Awaitable[Response]]
+
+_MACHINES: Final[dict[str, MachineHandler]] = {
+    "/oauth2/token": answer_token,
+    "/oauth2/revoke": answer_revocation,
+    "/oauth2/introspect": answer_introspection,
+    "/.well-known/oauth-authorization-server": answer_metadata,
+}
+
+
+async def _show_home(page: Page) -> Response:
+    return page.redirect(sign_in.HOME)
+
+
+_PAGES: Final[list[tuple[str, str, PageHandler]]] = [
+    ("GET", "/", _show_home),
+    ("GET", "/oauth2/authorize", consent.authorize),
+    ("POST", "/oauth2/authorize", consent.authorize),
+    ("POST", "/consent", consent.answer_consent),
+    ("GET", "/sign-in", sign_in.show_sign_in),
+    ("POST", "/sign-in", sign_in.sign_in),
+    ("POST", "/sign-out", sign_in.sign_out),
+    ("GET", "/connections", connections.show_connections),
+    ("POST", "/connections/{grant_id}/disconnect", connections.disconnect),
+    ("GET", "/apps", apps.show_apps),
+    ("GET", "/apps/new", apps.show_new_app),
+    ("POST", "/apps/new", apps.create_app),
+    ("GET", "/apps/{client_id}", apps.show_app),
+    ("POST", "/apps/{client_id}", apps.save_app),
+    ("POST", "/apps/{client_id}/secret", apps.replace_secret),
+]
+
+
+async def _nothing(request: Request) -> Response:
+    raise NotImplementedError("routes are matched here, and their handlers called with a Page")
+
+
+def _compile(method: str, path: str) -> Route:
+    return Route(path, _nothing, methods=[method])
+
+
+class Application:
+    """Answers every request with an `X-Request-Id`; what goes wrong is rendered here and nowhere else."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._machines = {path + slash: handler for path, handler in _MACHINES.items() for slash in ("", "/")}
+        self._routes = [(_compile(method, path), handler) for method, path, handler in _PAGES]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        request_id = b"req_" + os.urandom(10).hex().encode()
+        path = scope["path"]
+        handler = self._machines.get(path)
+        if handler is not None:
+            await self._answer_machine(handler, scope, receive, send, request_id)
+        elif path.startswith("/static/"):
+            await self._send_static(path.removeprefix("/static/"), scope, receive, send)
+        else:
+            await self._answer_page(scope, receive, send, request_id.decode())
+
+    async def _answer_machine(
+        self, handler: MachineHandler, scope: Scope, receive: Receive, send: Send, request_id: bytes
+    ) -> None:
+        try:
+            await handler(self._services, scope, receive, send, request_id)
+        except OAuthError as error:
+            await send_refusal(scope, send, request_id, error)
+        except StoreUnavailable as error:
+            await send_refusal(scope, send, request_id, as_unavailable(error, request_id))
+        except ClientGone:
+            return
+        except Exception as error:
+            await send_refusal(scope, send, request_id, as_server_error(error, request_id))
+
+    # -- pages
+
+    async def _answer_page(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        page_scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        request = Request(page_scope, receive)
+        page = Page(self._services, request, request_id)
+        try:
+            response = await self._find_response(page, page_scope)
+        except StoreUnavailable as error:
+            log.error("store_unavailable", request_id=request_id, reason=str(error))
+            response = page.message("store_unavailable")
+            response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+        except ClientGone:
+            return
+        except Exception as error:
+            log.error("server_error", request_id=request_id, exc_info=error)
+            response = page.message("server_error")
+        response.headers["x-request-id"] = request_id
+        await response(scope, receive, send)
+
+    async def _find_response(self, page: Page, scope: Scope) -> Response:
+        try:
+            return await self._route_page(page, scope)
+        except SignInNeeded:
+            query = scope["query_string"].decode("latin-1")
+            location = scope["path"] + (f"?{query}" if query else "")
+            is_readable = scope["method"] in {"GET", "HEAD"}
+            return page.redirect(f"/sign-in?continue={page.seal_continue(location)}" if is_readable else "/sign-in")
+        except PageRefused as refused:
+            return page.message(refused.key, refused.placeholders)
+
+    async def _route_page(self, page: Page, scope: Scope) -> Response:
+        allowed: set[str] = set()
+        for route, handler in self._routes:
+            match, child_scope = route.matches(scope)
+            if match is Match.FULL:
+                page.request = Request({**scope, **child_scope}, page.request.receive)
+                return await handler(page)
+            if match is Match.PARTIAL:
+                allowed |= route.methods or set()
+        await page.find_user()
+        if allowed:
+            response = page.message("method_not_allowed")
+            response.headers["allow"] = ", ".join(sorted(allowed))
+            return response
+        return page.message("not_found")
+
+    async def _send_static(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        file = self._services.renderer.static_file(name)
+        if file is None or scope["method"] not in {"GET", "HEAD"}:
+            await Response(status_code=404)(scope, receive, send)
+            return
+        is_versioned = scope["query_string"] == f"v={file.version}".encode()
+        headers = {
+            "cache-control": "public, max-age=31536000, immutable" if is_versioned else "no-cache",
+            "content-type": file.content_type,
+            "x-content-type-options": "nosniff",
+        }
+        await Response(file.content, headers=headers)(scope, receive, send)
+
+    # -- lifespan
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._services.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return

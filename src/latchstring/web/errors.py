@@ -1,0 +1,59 @@
+"""The only renderer of refusals at the machine endpoints (RFC 6749 §5.2)."""
+
+from typing import Final
+
+import msgspec
+import structlog
+
+from latchstring.protocol.bearer import render_challenge
+from latchstring.protocol.errors import OAuthError, StoreUnavailable, visible_ascii
+from latchstring.web.asgi import Header, Scope, Send, find_headers, send_answer
+
+log = structlog.get_logger("latchstring.web")
+
+NO_STORE: Final[list[Header]] = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"pragma", b"no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+]
+RETRY_AFTER_SECONDS: Final = 2
+_encode = msgspec.json.Encoder().encode
+
+
+async def send_refusal(scope: Scope, send: Send, request_id: bytes, error: OAuthError) -> None:
+    """The error as JSON, never cached, with the request id that the developer can quote."""
+    headers = [*NO_STORE, (b"x-request-id", request_id)]
+    if error.status == 405:
+        headers.append((b"allow", b"POST" if scope["path"].startswith("/oauth2/") else b"GET, HEAD"))
+    if error.code == "invalid_client" and _used_basic(scope):
+        challenge = render_challenge("Basic", {"realm": "latchstring", "charset": "UTF-8"})
+        headers.append((b"www-authenticate", challenge.encode()))
+    if error.status == 503:
+        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    log.info(
+        "refused",
+        request_id=request_id.decode(),
+        path=scope["path"],
+        error=error.code,
+        status=error.status,
+        reason=error.reason,
+    )
+    body = {"error": error.code, "error_description": visible_ascii(error.description)}
+    await send_answer(send, error.status, headers, _encode(body))
+
+
+def as_unavailable(error: StoreUnavailable, request_id: bytes) -> OAuthError:
+    """A failing store as the 503 that it is: no answer that a client could read as a bad credential."""
+    log.error("store_unavailable", request_id=request_id.decode(), reason=str(error))
+    return OAuthError("temporarily_unavailable", "The server cannot answer now. Nothing was consumed; try again.")
+
+
+def as_server_error(error: Exception, request_id: bytes) -> OAuthError:
+    """A defect of ours: logged whole, told in one sentence."""
+    log.error("server_error", request_id=request_id.decode(), exc_info=error)
+    return OAuthError("server_error", "Something broke on our side. Quote the request id when you report it.")
+
+
+def _used_basic(scope: Scope) -> bool:
+    return any(value[:6].lower() == b"basic " for value in find_headers(scope, b"authorization"))

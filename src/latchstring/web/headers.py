@@ -1,0 +1,35 @@
+"""Headers of every page: what the browser may load, who may frame it, what may be kept (RFC 9700 §4.2, §4.16)."""
+
+from urllib.parse import urlsplit
+
+from latchstring.authorization_server.settings import Settings
+
+
+def render_page_headers(settings: Settings, form_action: str = "'self'") -> dict[str, str]:
+    """The headers. `form_action` widens where a form's answer may lead the browser (Chromium checks the whole
+    chain of redirects after a post)."""
+    headers = {
+        "content-security-policy": (
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; "
+            f"form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
+        ),
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+        "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    }
+    if settings.is_https:
+        headers["strict-transport-security"] = "max-age=31536000"
+    return headers
+
+
+def form_action_for(redirect_uri: str) -> str:
+    """Where a flow page's form may end: here, any https site (an app may send people on), and the app's own
+    scheme or loopback program."""
+    parts = urlsplit(redirect_uri)
+    if parts.scheme == "https":
+        return "'self' https:"
+    if parts.scheme == "http":
+        return "'self' https: http://127.0.0.1:* http://localhost:* http://[::1]:*"
+    return f"'self' https: {parts.scheme}:"

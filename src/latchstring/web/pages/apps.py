@@ -1,0 +1,206 @@
+"""The app developer's pages: my apps, new app, one app with its secret."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from latchstring.authorization_server.apps import AppDetails, AppRefused, find_editable
+from latchstring.authorization_server.records import ClientRecord, UserRecord
+from latchstring.protocol.parameters import Parameters
+from latchstring.web.pages.messages import FIELD_ERRORS, FieldErrorKey, Text, field_error
+from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.rendering import initial_for, tint_for
+
+_EMPTY_FORM: Mapping[str, object] = {
+    "organization_id": "",
+    "name": "",
+    "description": "",
+    "redirect_uris": "",
+    "terms_uri": "",
+    "policy_uri": "",
+    "is_public": False,
+}
+
+
+async def show_apps(page: Page) -> Response:
+    """GET /apps."""
+    user = await page.require_user()
+    store = page.services.store
+    memberships = await store.find_memberships(user.user_id)
+    names = {membership.organization_id: membership.organization_name for membership in memberships}
+    apps = [
+        {
+            "client_id": client.client_id,
+            "name": client.name,
+            "organization_name": names.get(client.organization_id, ""),
+            "state": "published" if client.is_published else "private",
+            "redirect_count": len(client.redirect_uris),
+            "tint": tint_for(client.client_id),
+            "initial": initial_for(client.name),
+            "created_at": client.created_at,
+        }
+        for client in await store.find_clients_for_user(user.user_id)
+    ]
+    return page.render("apps.html", {"apps": apps, "can_create": bool(memberships)})
+
+
+async def show_new_app(page: Page) -> Response:
+    """GET /apps/new."""
+    user = await page.require_user()
+    return await _render_new(page, user, _EMPTY_FORM, {})
+
+
+async def create_app(page: Page) -> Response:
+    """POST /apps/new: the answer is the only page that ever shows the secret."""
+    user = await page.require_user()
+    form = await page.read_form()
+    memberships = await page.services.store.find_memberships(user.user_id)
+    organization_id = form.get("organization_id", "")
+    errors: dict[str, Text] = {}
+    if not organization_id:
+        errors["organization_id"] = field_error("organization_missing")
+    elif all(membership.organization_id != organization_id for membership in memberships):
+        errors["organization_id"] = field_error("organization_not_yours")
+    try:
+        if errors:
+            raise AppRefused
+        client, secret = await page.services.apps.create(
+            _read_details(form), organization_id=organization_id, created_by=user.user_id, is_public="is_public" in form
+        )
+    except AppRefused as refused:
+        return await _render_new(page, user, _read_back(form), {**errors, **_render_problems(refused)}, status=422)
+    return await _render_app(page, user, client, secret=secret)
+
+
+async def show_app(page: Page) -> Response:
+    """GET /apps/{client_id}."""
+    user = await page.require_user()
+    client = await _find_app(page, user)
+    notice = ("saved", client.name) if "saved" in page.request.query_params else None
+    return await _render_app(page, user, client, notice=notice)
+
+
+async def save_app(page: Page) -> Response:
+    """POST /apps/{client_id}: change what people read and where they return."""
+    user = await page.require_user()
+    form = await page.read_form()
+    client = await _find_app(page, user, to_edit=True)
+    try:
+        await page.services.apps.update(client, _read_details(form))
+    except AppRefused as refused:
+        return await _render_app(page, user, client, form=_read_back(form), refused=refused)
+    return page.redirect(f"/apps/{client.client_id}?saved")
+
+
+async def replace_secret(page: Page) -> Response:
+    """POST /apps/{client_id}/secret: the old secret is dead, the new one is shown on the answer only."""
+    user = await page.require_user()
+    await page.read_form()
+    client = await _find_app(page, user, to_edit=True)
+    secret = await page.services.apps.replace_secret(client)
+    changed = await page.services.store.find_client(client.client_id)
+    return await _render_app(page, user, changed or client, secret=secret)
+
+
+async def _find_app(page: Page, user: UserRecord, *, to_edit: bool = False) -> ClientRecord:
+    client = await page.services.store.find_client(page.request.path_params["client_id"])
+    memberships = await page.services.store.find_memberships(user.user_id)
+    if client is None or all(membership.organization_id != client.organization_id for membership in memberships):
+        raise PageRefused("not_your_app")
+    if to_edit and not find_editable(client, user.user_id, memberships):
+        raise PageRefused("not_your_app")
+    return client
+
+
+async def _render_new(
+    page: Page, user: UserRecord, form: Mapping[str, object], errors: Mapping[str, Text], status: int = 200
+) -> Response:
+    memberships = await page.services.store.find_memberships(user.user_id)
+    if not memberships:
+        return page.message("no_organization")
+    organizations = [
+        {"id": membership.organization_id, "name": membership.organization_name} for membership in memberships
+    ]
+    return page.render("app_new.html", {"form": form, "organizations": organizations, "errors": errors}, status)
+
+
+async def _render_app(
+    page: Page,
+    user: UserRecord,
+    client: ClientRecord,
+    *,
+    secret: str | None = None,
+    form: Mapping[str, object] | None = None,
+    refused: AppRefused | None = None,
+    notice: tuple[str, str] | None = None,
+) -> Response:
+    store, settings = page.services.store, page.services.settings
+    owner = await store.find_organization(client.organization_id)
+    memberships = await store.find_memberships(user.user_id)
+    authorize_url = f"{settings.issuer}/oauth2/authorize/?client_id={client.client_id}&response_type=code"
+    if len(client.redirect_uris) > 1:
+        authorize_url += f"&redirect_uri={quote(client.redirect_uris[0], safe='')}"
+    context = {
+        "app": {
+            "client_id": client.client_id,
+            "name": client.name,
+            "description": client.description,
+            "organization_name": "" if owner is None else owner.name,
+            "state": "published" if client.is_published else "private",
+            "redirect_uris": client.redirect_uris,
+            "terms_uri": client.terms_uri,
+            "policy_uri": client.policy_uri,
+            "scopes": client.scope,
+            "is_public": client.is_public,
+            "tint": tint_for(client.client_id),
+            "initial": initial_for(client.name),
+            "created_at": client.created_at,
+        },
+        "secret": secret,
+        "secrets": [
+            {"hint": kept.hint, "created_at": kept.created_at, "last_used_at": None} for kept in client.secrets
+        ],
+        "form": form or _form_of(client),
+        "errors": {} if refused is None else _render_problems(refused),
+        "can_edit": find_editable(client, user.user_id, memberships),
+        "authorize_url": authorize_url,
+        "token_url": f"{settings.issuer}/oauth2/token/",
+        "notice": notice,
+    }
+    return page.render("app.html", context, 200 if refused is None else 422)
+
+
+def _read_details(form: Parameters) -> AppDetails:
+    return AppDetails(
+        name=form.get("name", ""),
+        description=form.get("description", ""),
+        redirect_uris=tuple(line.strip() for line in form.get("redirect_uris", "").splitlines() if line.strip()),
+        terms_uri=form.get("terms_uri", "").strip() or None,
+        policy_uri=form.get("policy_uri", "").strip() or None,
+    )
+
+
+def _read_back(form: Parameters) -> dict[str, object]:
+    texts = ("organization_id", "name", "description", "redirect_uris", "terms_uri", "policy_uri")
+    return {**{name: form.get(name, "") for name in texts}, "is_public": "is_public" in form}
+
+
+def _form_of(client: ClientRecord) -> dict[str, object]:
+    return {
+        "organization_id": client.organization_id,
+        "name": client.name,
+        "description": client.description,
+        "redirect_uris": "\n".join(client.redirect_uris),
+        "terms_uri": client.terms_uri or "",
+        "policy_uri": client.policy_uri or "",
+        "is_public": client.is_public,
+    }
+
+
+def _render_problems(refused: AppRefused) -> dict[str, Text]:
+    rendered: dict[str, Text] = {}
+    for problem in refused.problems:
+        key: FieldErrorKey = problem.code if problem.code in FIELD_ERRORS else "redirect_uri_unusable"  # type: ignore[assignment]
+        rendered[problem.field] = field_error(key, **problem.values)
+    return rendered

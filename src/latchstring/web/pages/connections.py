@@ -1,0 +1,74 @@
+"""A member's connections: what can reach their data, and Disconnect."""
+
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.records import ConnectionRecord
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.scope import OFFLINE_ACCESS
+from latchstring.web.pages.consent import render_scopes
+from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.rendering import initial_for, tint_for
+
+
+async def show_connections(page: Page) -> Response:
+    """GET /connections."""
+    user = await page.require_user()
+    connections = await page.services.connections.find(user.user_id)
+    notice = None
+    if disconnected := page.request.query_params.get("disconnected"):
+        notice = await _find_notice(page, disconnected, user.user_id)
+    context = {"apps": _group_by_app(connections, page.services.settings), "notice": notice}
+    return page.render("connections.html", context)
+
+
+async def disconnect(page: Page) -> Response:
+    """POST /connections/{grant_id}/disconnect: the grant is dead when this answers."""
+    user = await page.require_user()
+    await page.read_form()
+    grant_identifier: str = page.request.path_params["grant_id"]
+    grant = await page.services.connections.end(grant_identifier, user.user_id)
+    if grant is None:
+        raise PageRefused("not_found")
+    return page.redirect(f"/connections?disconnected={grant_identifier}")
+
+
+async def _find_notice(page: Page, grant_identifier: str, user_id: str) -> tuple[str, str] | None:
+    grant = await page.services.connections.find_ended(grant_identifier, user_id)
+    client = None if grant is None else await page.services.store.find_client(grant.client_id)
+    return None if client is None else ("disconnected", client.name)
+
+
+def _group_by_app(connections: Sequence[ConnectionRecord], settings: Settings) -> list[dict[str, object]]:
+    by_client: dict[str, list[ConnectionRecord]] = {}
+    for connection in connections:
+        by_client.setdefault(connection.grant.client_id, []).append(connection)
+    return [
+        {
+            "name": of_client[0].client_name,
+            "publisher": of_client[0].publisher_name,
+            "tint": tint_for(client_id),
+            "initial": initial_for(of_client[0].client_name),
+            "grants": [_render_grant(connection, settings) for connection in of_client],
+        }
+        for client_id, of_client in by_client.items()
+    ]
+
+
+def _render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str, object]:
+    grant = connection.grant
+    return {
+        "id": render_identifier(GRANT, grant.id),
+        "organization": {
+            "name": connection.organization_name,
+            "tint": tint_for(grant.organization_id),
+            "initial": initial_for(connection.organization_name),
+        },
+        "scopes": render_scopes(grant.scope, settings),
+        "is_offline": OFFLINE_ACCESS in grant.scope,
+        "created_at": grant.activated_at or grant.created_at,
+        "last_used_at": grant.rotated_at,
+        "status": grant.status,
+    }

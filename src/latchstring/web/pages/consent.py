@@ -1,0 +1,255 @@
+"""The authorization endpoint's pages: prove the request, ask the member, send the browser back."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from latchstring.authorization_server.apps import find_editable
+from latchstring.authorization_server.authorization_endpoint import (
+    AuthorizationPrompt,
+    UnsafeRequest,
+    decide,
+    find_target,
+    render_code_redirect,
+    render_error_redirect,
+)
+from latchstring.authorization_server.consent import is_stranger
+from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.records import ClientRecord, MembershipRecord, UserRecord
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.parameters import Parameters, parse_parameters
+from latchstring.protocol.redirect_uri import find_registered, is_loopback, redirect_host
+from latchstring.protocol.scope import OFFLINE_ACCESS
+from latchstring.web.asgi import read_form_body
+from latchstring.web.headers import form_action_for
+from latchstring.web.pages.messages import MessageKey, Text, detail
+from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.rendering import initial_for, tint_for
+
+AUTHORIZE: Final = "/oauth2/authorize/"
+_CONSENT: Final = b"consent"
+
+
+class _Question(msgspec.Struct, frozen=True):
+    """What a consent page asks and of whom, as the page carries it. Bound to the browser that was asked."""
+
+    prompt: AuthorizationPrompt
+    user_id: str
+    asked_at: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(_Question)
+
+
+async def authorize(page: Page) -> Response:
+    """GET or POST /oauth2/authorize (RFC 6749 §3.1). Nothing is redirected before client and URI are proven."""
+    query = await _read_query(page)
+    try:
+        parameters = parse_parameters(query)
+    except OAuthError as error:
+        return page.message("unreadable_request", details=_error_details(page, error))
+    try:
+        request, client, target = await find_target(parameters, page.services.store)
+    except UnsafeRequest as unsafe:
+        await page.find_user()
+        return await _refuse_unsafe(page, unsafe, parameters)
+    settings = page.services.settings
+    try:
+        prompt = decide(parameters, request, client, target, settings)
+    except OAuthError as error:
+        return page.redirect(render_error_redirect(target, error, settings.issuer))
+    location = f"{AUTHORIZE}?{query.decode('ascii', 'strict')}"
+    user = await page.find_user()
+    if user is None:
+        return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
+    return await _ask(page, prompt, client, user, location)
+
+
+async def answer_consent(page: Page) -> Response:
+    """POST /consent: Decline goes back with `access_denied`; Allow makes the grant for the chosen organization."""
+    form = await page.read_form()
+    services = page.services
+    question = _open_question(page, form.get("request", ""))
+    user = await page.find_user()
+    if question is None or user is None or user.user_id != question.user_id:
+        raise PageRefused("wrong_session")
+    prompt = question.prompt
+    client = await services.store.find_client(prompt.client_id)
+    if client is None or not find_registered(prompt.redirect_uri, client.redirect_uris):
+        raise PageRefused("page_expired")
+    if services.clock() - question.asked_at > services.settings.consent_page_lifetime:
+        raise PageRefused("page_expired")
+    decision = form.get("decision")
+    issuer = services.settings.issuer
+    if decision == "deny":
+        denied = OAuthError("access_denied", "The member declined.")
+        return page.redirect(render_error_redirect(prompt.target, denied, issuer))
+    if decision != "allow":
+        raise PageRefused("unreadable_request")
+    organization_id = form.get("organization_id", "")
+    outcome = await services.consent.allow(prompt, user.user_id, organization_id) if organization_id else None
+    if isinstance(outcome, str):
+        return page.redirect(render_code_redirect(prompt.target, outcome, issuer))
+    if outcome is None:
+        return await _ask(page, prompt, client, user, "", error="choose_organization", status=422)
+    if outcome is ConsentCommit.APP_UNAVAILABLE:
+        return await _refuse_private(page, client)
+    organization = await services.store.find_organization(organization_id)
+    has_been_member = organization is not None and await _was_offered(page, user, organization_id)
+    error = "membership_ended" if has_been_member else "not_your_organization"
+    name = organization.name if organization is not None and has_been_member else ""
+    return await _ask(page, prompt, client, user, "", error=error, error_organization=name, status=403)
+
+
+async def _was_offered(page: Page, user: UserRecord, organization_id: str) -> bool:
+    membership = await page.services.store.find_membership(user.user_id, organization_id)
+    return membership is not None
+
+
+async def _read_query(page: Page) -> bytes:
+    # OIDC Core §3.1.2.1 has the same request by POST; a cross-site post carries no cookie, so it goes on as a GET.
+    if page.request.method != "POST":
+        return bytes(page.request.scope["query_string"])
+    try:
+        return await read_form_body(page.request.scope, page.request.receive)
+    except OAuthError as error:
+        raise PageRefused("too_large" if error.status == 413 else "unreadable_request") from None
+
+
+def _open_question(page: Page, sealed: str) -> _Question | None:
+    raw = page.services.codec.parse_page_value(_CONSENT, page.cookie.encode(), sealed)
+    return None if raw is None else _decoder.decode(raw)
+
+
+async def _ask(
+    page: Page,
+    prompt: AuthorizationPrompt,
+    client: ClientRecord,
+    user: UserRecord,
+    location: str,
+    *,
+    error: str | None = None,
+    error_organization: str = "",
+    status: int = 200,
+) -> Response:
+    services = page.services
+    memberships = await services.store.find_memberships(user.user_id)
+    if is_stranger(client, memberships):
+        return await _refuse_private(page, client)
+    if not memberships:
+        return page.message("no_organization")
+    publisher = await services.store.find_organization(client.organization_id)
+    question = _Question(prompt, user.user_id, services.clock())
+    offered = {membership.organization_id for membership in memberships}
+    context = {
+        "request": services.codec.render_page_value(_CONSENT, page.cookie.encode(), _encode(question)),
+        "app": {
+            "name": client.name,
+            "description": client.description,
+            "publisher": "" if publisher is None else publisher.name,
+            "is_verified": False,
+            "terms_uri": client.terms_uri,
+            "policy_uri": client.policy_uri,
+            "tint": tint_for(client.client_id),
+            "initial": initial_for(client.name),
+        },
+        "organizations": _render_organizations(memberships),
+        "selected_organization_id": prompt.organization_id if prompt.organization_id in offered else None,
+        "scopes": render_scopes(prompt.scope, services.settings),
+        "is_offline": OFFLINE_ACCESS in prompt.scope,
+        "redirect_host": redirect_host(prompt.redirect_uri),
+        "is_redirect_local": is_loopback(prompt.redirect_uri),
+        "error": error,
+        "error_organization": error_organization,
+        "sign_out_continue": page.seal_continue(location) if location else "",
+    }
+    return page.render("consent.html", context, status, form_action=form_action_for(prompt.redirect_uri))
+
+
+def _render_organizations(memberships: Sequence[MembershipRecord]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": membership.organization_id,
+            "name": membership.organization_name,
+            "role": membership.role,
+            "tint": tint_for(membership.organization_id),
+            "initial": initial_for(membership.organization_name),
+        }
+        for membership in memberships
+    ]
+
+
+def render_scopes(scope: Sequence[str], settings: Settings) -> list[dict[str, str]]:
+    """What each scope means to a member; `offline_access` has its own words on the page."""
+    return [
+        {
+            "name": value,
+            "title": settings.scopes[value].title,
+            "description": settings.scopes[value].description,
+            "risk": settings.scopes[value].risk,
+        }
+        for value in scope
+        if value in settings.scopes
+    ]
+
+
+async def _refuse_private(page: Page, client: ClientRecord) -> Response:
+    owner = await page.services.store.find_organization(client.organization_id)
+    organization = "" if owner is None else owner.name
+    details = [detail("client_id", client.client_id), detail("request_id", page.request_id)]
+    return page.message("private_app", {"app": client.name, "organization": organization}, details=details)
+
+
+def _error_details(page: Page, error: OAuthError) -> list[tuple[Text, str]]:
+    return [
+        detail("error", error.code),
+        detail("error_description", error.description),
+        detail("request_id", page.request_id),
+    ]
+
+
+async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Parameters) -> Response:
+    """A page instead of a redirect; what is registered is shown to the app's own people only."""
+    keys: dict[str, MessageKey] = {
+        "unknown_client": "unknown_client",
+        "redirect_uri_mismatch": "redirect_uri_mismatch",
+        "redirect_uri_missing": "redirect_uri_missing",
+        "repeated_parameter": "repeated_parameter",
+    }
+    details = [detail("error", "invalid_request")]
+    if "client_id" in parameters:
+        details.append(detail("client_id", parameters["client_id"][:200]))
+    if unsafe.received is not None:
+        details.append(detail("redirect_uri", unsafe.received[:2000]))
+    details.append(detail("request_id", page.request_id))
+    placeholders = {}
+    if unsafe.client is not None:
+        placeholders["app"] = unsafe.client.name
+    if unsafe.key == "repeated_parameter":
+        placeholders["parameter"] = ", ".join(sorted(parameters.repeated & {"client_id", "redirect_uri"}))
+    difference = None
+    if unsafe.client is not None and unsafe.received is not None and page.user is not None:
+        memberships = await page.services.store.find_memberships(page.user.user_id)
+        if find_editable(unsafe.client, page.user.user_id, memberships):
+            difference = find_difference(unsafe.received, unsafe.client.redirect_uris)
+    return page.message(keys[unsafe.key], placeholders, details=details, difference=difference)
+
+
+def find_difference(received: str, registered: Sequence[str]) -> dict[str, object]:
+    """The registered URI nearest to the received one comes first; `position` is the first character that differs."""
+
+    def common(uri: str) -> int:
+        return next(
+            (i for i, (a, b) in enumerate(zip(received, uri, strict=False)) if a != b), min(len(received), len(uri))
+        )
+
+    nearest_first = sorted(registered, key=common, reverse=True)
+    return {
+        "received": received[:2000],
+        "registered": nearest_first,
+        "position": common(nearest_first[0]) if nearest_first else 0,
+    }

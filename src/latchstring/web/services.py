@@ -1,0 +1,37 @@
+"""What the edge is given: the server's parts, put together in `latchstring.wiring`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.connections import Connections
+from latchstring.authorization_server.consent import Consent
+from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
+from latchstring.authorization_server.login import Login
+from latchstring.authorization_server.ports import Clock, Store
+from latchstring.authorization_server.records import UserRecord
+from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
+from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.token_endpoint import TokenEndpoint
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.web.pages.rendering import PageRenderer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a request may need."""
+
+    settings: Settings
+    store: Store
+    codec: TokenCodec
+    clock: Clock
+    token_endpoint: TokenEndpoint
+    revocation_endpoint: RevocationEndpoint
+    introspection_endpoint: IntrospectionEndpoint
+    consent: Consent
+    login: Login
+    connections: Connections
+    apps: Apps
+    authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
+    renderer: PageRenderer
+    close: Callable[[], Awaitable[None]]

@@ -1,0 +1,142 @@
+"""The composition root: the only module that knows every part.
+
+The parts of the web are imported where they are built, so that a command like `grant list` starts without them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.connections import Connections
+from latchstring.authorization_server.consent import Consent
+from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
+from latchstring.authorization_server.login import Login
+from latchstring.authorization_server.ports import Clock, Entropy, Store
+from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
+from latchstring.authorization_server.settings import Settings, validate_settings
+from latchstring.authorization_server.token_endpoint import TokenEndpoint
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.errors import ConfigurationError
+from latchstring.storage.keyring_file import load_keyring
+from latchstring.storage.store import SqlStore
+from latchstring.storage.url import find_sqlite_path, migrate, open_store
+
+if TYPE_CHECKING:
+    from latchstring.directory.built_in import BuiltInDirectory
+    from latchstring.web.app import Application
+    from latchstring.web.services import Services
+
+KEYRING_VARIABLE: Final = "LATCHSTRING_KEYRING"
+
+
+def epoch_seconds() -> int:
+    """The system's clock."""
+    return int(time.time())
+
+
+def load_settings(config: Path | None, **given: Any) -> Settings:
+    """Settings from a TOML file, overridden by what was given; `ConfigurationError` names what is wrong."""
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            values = tomllib.loads(config.read_text())
+        except OSError as error:
+            raise ConfigurationError(f"--config {config}: cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"--config {config}: is not TOML ({error})") from None
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return validate_settings(msgspec.convert(values, Settings))
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"settings: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is on disk: an up-to-date database and its keyring."""
+
+    database: str
+    codec: TokenCodec
+
+
+def prepare(database: str, keyring: Path | None, token_prefix: str = "ls") -> Deployment:
+    """Make or migrate the database and its keyring; refuses a keyring that is lost."""
+    path = find_sqlite_path(database)
+    if keyring is None and KEYRING_VARIABLE in os.environ:
+        keyring = Path(os.environ[KEYRING_VARIABLE])
+    if keyring is None:
+        keyring = path.with_name(path.name + ".keyring")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"--database: the folder {path.parent} does not exist")
+    # The keyring first: a database that exists always has one.
+    is_new = not path.exists() or path.stat().st_size == 0
+    keys = load_keyring(keyring, epoch_seconds(), may_create=is_new)
+    migrate(database)
+    return Deployment(database, TokenCodec(keys, token_prefix))
+
+
+def build_apps(
+    store: Store,
+    codec: TokenCodec,
+    settings: Settings,
+    clock: Clock = epoch_seconds,
+    entropy: Entropy = os.urandom,
+) -> Apps:
+    """Registration of apps, for the server and the command line alike."""
+    return Apps(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy)
+
+
+def build_directory(store: Store, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom) -> BuiltInDirectory:
+    """The embedded directory, for the server and the command line alike."""
+    from latchstring.directory.built_in import BuiltInDirectory
+
+    return BuiltInDirectory(store=store, clock=clock, entropy=entropy)
+
+
+def build_services(
+    settings: Settings,
+    store: SqlStore,
+    codec: TokenCodec,
+    *,
+    clock: Clock = epoch_seconds,
+    entropy: Entropy = os.urandom,
+) -> Services:
+    """The server's parts, put together."""
+    from latchstring.web.pages.rendering import PageRenderer
+    from latchstring.web.services import Services
+
+    try:
+        renderer = PageRenderer(settings.deployment_name, logo_url=settings.logo_url, accent=settings.accent_color)
+    except ValueError as error:
+        raise ConfigurationError(f"settings: {error}") from None
+    return Services(
+        settings=settings,
+        store=store,
+        codec=codec,
+        clock=clock,
+        token_endpoint=TokenEndpoint(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
+        revocation_endpoint=RevocationEndpoint(store=store, codec=codec, clock=clock),
+        introspection_endpoint=IntrospectionEndpoint(store=store, codec=codec, settings=settings, clock=clock),
+        consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
+        login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
+        connections=Connections(store=store, clock=clock),
+        apps=build_apps(store, codec, settings, clock, entropy),
+        authenticate=build_directory(store, clock, entropy).authenticate,
+        renderer=renderer,
+        close=store.close,
+    )
+
+
+def build_application(settings: Settings, deployment: Deployment) -> Application:
+    """The ASGI application of a prepared deployment; call it in the process and thread that will serve."""
+    from latchstring.web.app import Application
+
+    return Application(build_services(settings, open_store(deployment.database), deployment.codec))

@@ -1,0 +1,173 @@
+"""The guard's rules, without I/O (SECURITY-CASES 1G)."""
+
+import pytest
+
+from latchstring.protocol.introspection import IntrospectionResponse
+from latchstring.resource_server.refusal import Refusal
+from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token
+from tests.resource_server.fakes import ACTIVE, ISSUER, NOW, RESOURCE
+
+
+def decide(**changes):
+    answer = IntrospectionResponse(**{name: v for name, v in (ACTIVE | changes).items() if v is not None})
+    return decide_access(answer, issuer=ISSUER, resource=RESOURCE, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "header, token",
+    [
+        (b"Bearer abc", "abc"),
+        (b"bearer abc", "abc"),
+        (b"BEARER abc", "abc"),
+        (b"Bearer   abc", "abc"),
+        (b"Bearer abc ", "abc"),
+        (b"Bearer a.b-c_d~e+f/g==", "a.b-c_d~e+f/g=="),
+    ],
+)
+def test_s6_find_token_scheme_in_any_case_and_spaces_is_accepted(header, token):
+    assert find_token([header]) == token
+
+
+@pytest.mark.parametrize(
+    "headers, status, code",
+    [
+        ([], 401, None),
+        ([b""], 401, None),
+        ([b"Basic YTpi"], 401, None),
+        ([b"DPoP abc"], 401, None),
+        ([b"Token abc"], 401, None),
+        ([b"Bearer"], 401, "invalid_token"),
+        ([b"Bearer "], 401, "invalid_token"),
+        ([b"Bearer    "], 401, "invalid_token"),
+        ([b"Bearer\tabc"], 400, "invalid_request"),
+        ([b"Bearer \tabc"], 401, "invalid_token"),
+        ([b"Bearer abc\t"], 401, "invalid_token"),
+        ([b"Bearer a b"], 401, "invalid_token"),
+        ([b"Bearer abc, Bearer def"], 401, "invalid_token"),
+        ([b"Bearer abc,def"], 401, "invalid_token"),
+        ([b"Bearer,abc"], 400, "invalid_request"),
+        ([b"Bearer=abc"], 400, "invalid_request"),
+        ([b'Bearer "abc"'], 401, "invalid_token"),
+        ([b"Bearer \xff\xfe"], 401, "invalid_token"),
+        ([b"Bearer \xc3\xa4"], 401, "invalid_token"),
+        ([b"Bearer \x00"], 401, "invalid_token"),
+        ([b"Bearer " + b"a" * 5000], 401, "invalid_token"),
+        ([b"Bearer abc", b"Bearer abc"], 400, "invalid_request"),
+        ([b"Bearer abc", b"Basic YTpi"], 400, "invalid_request"),
+        ([b"", b""], 400, "invalid_request"),
+    ],
+)
+def test_s1_s4_s6_find_token_bad_header_is_refused(headers, status, code):
+    with pytest.raises(Refusal) as refused:
+        find_token(headers)
+    assert (refused.value.status, refused.value.code) == (status, code)
+    assert "abc" not in refused.value.description + refused.value.reason
+
+
+@pytest.mark.parametrize("query", [b"access_token=abc", b"a=1&access_token=abc&access_token=abc"])
+def test_s5_find_token_in_query_only_is_ignored(query):
+    with pytest.raises(Refusal) as refused:
+        find_token([], query)
+    assert (refused.value.status, refused.value.code) == (401, None)
+
+
+@pytest.mark.parametrize("query", [b"access_token=x", b"a&access%5Ftoken", b"access_token=x&access_token=y"])
+def test_s4_find_token_in_header_and_query_is_refused(query):
+    with pytest.raises(Refusal) as refused:
+        find_token([b"Bearer abc"], query)
+    assert (refused.value.status, refused.value.code) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("query", [b"", b"a=access_token", b"my_access_token=1", b"%&=%zz&\xff"])
+def test_find_token_with_another_query_is_found(query):
+    assert find_token([b"Bearer abc"], query) == "abc"
+
+
+def test_decide_access_active_token_says_who_and_for_which_organization():
+    assert decide() == Access(
+        user_id="user_1",
+        organization_id="orga_1",
+        client_id="oa2client_1",
+        scope=("contacts.read", "offline_access"),
+        token_id="at_1",
+        expires_at=NOW + 60,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"active": False}, "refresh it, and if that is refused, reconnect"),
+        ({"exp": NOW}, "expired: refresh it"),
+        ({"exp": NOW - 1}, "expired: refresh it"),
+        ({"exp": -1}, "expired: refresh it"),
+        ({"nbf": NOW + 1}, "not valid yet"),
+        ({"token_type": "refresh_token"}, "not a bearer access token"),
+        ({"token_type": "N_A"}, "not a bearer access token"),
+        ({"token_type": "DPoP"}, "not a bearer access token"),
+        ({"cnf": {"jkt": "x"}}, "not a bearer access token"),
+        ({"cnf": {}}, "not a bearer access token"),
+        ({"aud": "https://api.test"}, "for another API"),
+        ({"aud": "https://api.test/v"}, "for another API"),
+        ({"aud": "https://api.test/v1/"}, "for another API"),
+        ({"aud": "https://api.test/v12"}, "for another API"),
+        ({"aud": ""}, "for another API"),
+        ({"aud": []}, "for another API"),
+        ({"aud": ["https://other.test", "https://api.test"]}, "for another API"),
+    ],
+)
+def test_s2_s9_s12_decide_access_bad_token_is_invalid_token(changes, words):
+    with pytest.raises(Refusal, match=words) as refused:
+        decide(**changes)
+    assert (refused.value.status, refused.value.code) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("aud", [None, RESOURCE, [RESOURCE], ["https://other.test", RESOURCE]])
+def test_s9_decide_access_audience_names_this_api_or_none_is_accepted(aud):
+    assert decide(aud=aud).user_id == "user_1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iss": None},
+        {"iss": "https://login.test/"},
+        {"iss": "https://evil.test"},
+        {"exp": None},
+        {"token_type": None},
+        {"client_id": None},
+        {"client_id": ""},
+        {"organization_id": None},
+        {"organization_id": ""},
+        {"scope": "a  b"},
+        {"scope": 'a"b'},
+    ],
+)
+def test_s10_s18_decide_access_answer_without_what_is_needed_is_unavailable(changes):
+    with pytest.raises(Refusal) as refused:
+        decide(**changes)
+    assert (refused.value.status, refused.value.code) == (503, "temporarily_unavailable")
+    assert refused.value.retry_after
+
+
+def test_decide_access_without_user_or_scope_has_none():
+    access = decide(user_id=None, scope=None, jti=None)
+    assert (access.user_id, access.scope, access.token_id) == (None, (), None)
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])
+def test_decide_access_token_type_is_case_insensitive(token_type):
+    assert decide(token_type=token_type).client_id == "oa2client_1"
+
+
+@pytest.mark.parametrize("required", [(), ("contacts.read",), ("offline_access", "contacts.read")])
+def test_decide_scope_all_there_is_accepted(required):
+    decide_scope(decide(), required)
+
+
+@pytest.mark.parametrize("required", [("contacts",), ("contacts.READ",), ("contacts.read", "contacts.write")])
+def test_s3_decide_scope_short_is_refused_and_names_all(required):
+    with pytest.raises(Refusal) as refused:
+        decide_scope(decide(), required)
+    assert (refused.value.status, refused.value.code) == (403, "insufficient_scope")
+    assert refused.value.scope == required
