@@ -42,6 +42,28 @@ def epoch_seconds() -> int:
     return int(time.time())
 
 
+class PooledEntropy:
+    """The system's cryptographic source, read 1 KiB at a time: a system call for each token would be felt.
+
+    Belongs to one event loop: threads must not share it.
+    """
+
+    def __init__(self) -> None:
+        self._pool = b""
+        os.register_at_fork(after_in_child=self._forget)
+
+    def __call__(self, size: int) -> bytes:
+        """That many bytes, handed out once."""
+        if len(self._pool) < size:
+            self._pool = os.urandom(max(1024, size))
+        taken, self._pool = self._pool[:size], self._pool[size:]
+        return taken
+
+    def _forget(self) -> None:
+        # A forked child must not hand out the same bytes as its parent.
+        self._pool = b""
+
+
 def load_settings(config: Path | None, **given: Any) -> Settings:
     """Settings from a TOML file, overridden by what was given; `ConfigurationError` names what is wrong."""
     values: dict[str, Any] = {}
@@ -107,12 +129,13 @@ def build_services(
     codec: TokenCodec,
     *,
     clock: Clock = epoch_seconds,
-    entropy: Entropy = os.urandom,
+    entropy: Entropy | None = None,
 ) -> Services:
     """The server's parts, put together."""
     from latchstring.web.pages.rendering import PageRenderer
     from latchstring.web.services import Services
 
+    entropy = entropy or PooledEntropy()
     try:
         renderer = PageRenderer(settings.deployment_name, logo_url=settings.logo_url, accent=settings.accent_color)
     except ValueError as error:

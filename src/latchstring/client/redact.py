@@ -47,7 +47,7 @@ def redact_url(url: str) -> str:
     for pair in parts.query.split("&") if parts.query else []:
         name, equals, value = pair.partition("=")
         if unquote_plus(name) in _FORM_SECRETS:
-            value = quote(redact(unquote_plus(value)), safe="…")
+            value = quote(redact(unquote_plus(value)).removesuffix("…")) + "…"
         pairs.append(f"{name}{equals}{value}")
     return scrub(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "&".join(pairs), "")))
 

@@ -26,7 +26,8 @@ _SERVER: Final = "latchstring.cli.main"
 _SAMPLE: Final = "latchstring.demo.serve_sample"
 _DATA: Final = frozenset({".db", ".db-wal", ".db-shm", ".keyring"})
 _CONFIG: Final = """\
-# The demo server's settings; edit and start again. All of them: docs/reference/settings.md
+# The demo server's settings; edit and start again.
+# All of them, with their units: class Settings in src/latchstring/authorization_server/settings.py
 deployment_name = "Northwind CRM"
 """
 
@@ -46,7 +47,9 @@ class Launcher:
     def run(self) -> int:
         """Run until asked to stop (exit code 0) or until a part fails (1)."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._stop)
+            # Under nohup, SIGHUP stays ignored.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._stop)
         try:
             refuse_taken_ports(self._places)
             with _locked(self._places.directory):
@@ -54,7 +57,7 @@ class Launcher:
         except (CannotStart, ChildFailed) as failure:
             print(failure, flush=True)
             return 1
-        except (ConfigurationError, StoreUnavailable, OSError) as failure:
+        except (ConfigurationError, StoreUnavailable, OSError, httpx.HTTPError) as failure:
             print(f"The demo cannot start: {failure}", flush=True)
             return 1
         return 0
@@ -69,6 +72,7 @@ class Launcher:
     def _start_and_watch(self) -> None:
         places = self._places
         try:
+            print("Starting the Latchstring demo …", flush=True)
             state, registration = prepare(places)
             self._start()
             if self.is_stopping():
@@ -92,8 +96,12 @@ class Launcher:
             ("sample app", _SAMPLE, ["app", *where], "sample-app.log"),
         ):
             self._children.append(Child(name, module, arguments, places.directory / log))
-        for child in self._children:
-            child.wait_until_ready(self.is_stopping)
+        try:
+            for child in self._children:
+                child.wait_until_ready(self.is_stopping)
+        except ChildFailed as failure:
+            fresh = f"If it happens again, start afresh:  rm -r {places.directory}"
+            raise CannotStart(f"{failure}\n{fresh}") from None
 
 
 def refuse_taken_ports(places: Places) -> None:
@@ -116,11 +124,12 @@ def _locked(directory: Path) -> Iterator[None]:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            why = f"Another demo is running from {directory}: stop it first, or choose another --directory."
+            raise CannotStart(why) from None
         yield
-    except BlockingIOError:
-        why = f"Another demo is running from {directory}: stop it first, or choose another --directory."
-        raise CannotStart(why) from None
     finally:
         os.close(descriptor)
 

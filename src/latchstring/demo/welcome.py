@@ -10,12 +10,7 @@ from latchstring.demo.state import DemoState, Registration
 def render_welcome(places: Places, state: DemoState, registration: Registration) -> str:
     """Where to look first, who can sign in, what else there is, how to stop."""
     private_app = f"{places.issuer}/oauth2/authorize/?" + urlencode(
-        {
-            "client_id": registration.private_app_client_id,
-            "response_type": "code",
-            "redirect_uri": places.redirect_uri,
-            "state": "demo",
-        }
+        {"client_id": registration.private_app_client_id, "response_type": "code", "state": "demo"}
     )
     return "\n".join(
         [
@@ -49,7 +44,7 @@ def render_welcome(places: Places, state: DemoState, registration: Registration)
 
 def render_port_taken(what: str, port: int, base_port: int) -> str:
     """Which port is in the way, and the way round it."""
-    other = 9000 if not 9000 <= base_port <= 9002 else 8500
+    other = 9000 if abs(base_port - 9000) > 2 else 8500
     return (
         f"Port {port}, for the {what}, is taken by another program.\n"
         f"Stop that program, or run the demo on other ports:  make run BASE_PORT={other}"

@@ -10,7 +10,7 @@ MAX_NAME_LENGTH: Final = 128
 MAX_VALUE_LENGTH: Final = 8192
 # RFC 8707 §2 and RFC 8693 §2.1 let these two stand more than once.
 _MAY_REPEAT: Final = frozenset({"resource", "audience"})
-_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 class Parameters(dict[str, str]):
@@ -33,17 +33,17 @@ def _refuse_malformed() -> OAuthError:
     return OAuthError("invalid_request", "The parameters are not valid application/x-www-form-urlencoded UTF-8.")
 
 
-def _decode(raw: bytes) -> str:
-    if b"%" in raw or b"+" in raw:
-        raw = raw.replace(b"+", b" ")
-        at = raw.find(b"%")
-        while at != -1:
-            if not (len(raw) > at + 2 and raw[at + 1] in _HEX and raw[at + 2] in _HEX):
-                raise _refuse_malformed()
-            at = raw.find(b"%", at + 3)
-        raw = unquote_to_bytes(raw)
+def _decode(raw: str) -> str:
+    """Undo one name's or value's form encoding."""
+    if "+" in raw:
+        raw = raw.replace("+", " ")
+    if "%" not in raw:
+        return raw
+    for part in raw.split("%")[1:]:
+        if not (len(part) >= 2 and part[0] in _HEX and part[1] in _HEX):
+            raise _refuse_malformed()
     try:
-        return raw.decode()
+        return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise _refuse_malformed() from None
 
@@ -56,18 +56,21 @@ def parse_parameters(raw: bytes) -> Parameters:
     parameters = Parameters()
     if not raw:
         return parameters
-    pairs = raw.split(b"&", MAX_PARAMETERS)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise _refuse_malformed() from None
+    is_encoded = "%" in text or "+" in text
+    pairs = text.split("&", MAX_PARAMETERS)
     if len(pairs) > MAX_PARAMETERS:
         raise OAuthError("invalid_request", "There are too many parameters.")
     seen: set[str] = set()
     for pair in pairs:
         if not pair:
             continue
-        raw_name, _, raw_value = pair.partition(b"=")
-        if len(raw_name) > MAX_NAME_LENGTH * 3 or len(raw_value) > MAX_VALUE_LENGTH * 3:
-            raise OAuthError("invalid_request", "A parameter is too long.")
-        name = _decode(raw_name)
-        value = _decode(raw_value)
+        name, _, value = pair.partition("=")
+        if is_encoded:
+            name, value = _decode(name), _decode(value)
         if len(name) > MAX_NAME_LENGTH or len(value) > MAX_VALUE_LENGTH:
             raise OAuthError("invalid_request", "A parameter is too long.")
         if name in _MAY_REPEAT:

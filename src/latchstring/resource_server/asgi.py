@@ -83,20 +83,18 @@ class Guard:
         decide_scope(access, scope)
         return access
 
-    async def admit(self, scope: Scope, required: Sequence[str] = ()) -> Scope:
-        """The ASGI scope with its `Access` in it; raises `Refusal`. A request already let in by this guard is
-        not asked about twice.
-
-        Scope and state are copied: some servers share one state between the requests of a connection, and
-        one person's access must never be seen by another's request.
-        """
+    async def admit(self, scope: Scope, required: Sequence[str] = ()) -> Access:
+        """Who calls, now also in the ASGI scope's state; raises `Refusal`. A request already let in by this
+        guard is not asked about twice."""
         state = scope.get("state") or {}
         if state.get(_GUARD) is self:
-            decide_scope(state[ACCESS], required)
-            return scope
-        authorization = [value for name, value in scope["headers"] if name == b"authorization"]
-        access = await self.check(authorization, scope.get("query_string", b""), required)
-        return {**scope, "state": {**state, ACCESS: access, _GUARD: self}}
+            access: Access = state[ACCESS]
+            decide_scope(access, required)
+        else:
+            authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+            access = await self.check(authorization, scope.get("query_string", b""), required)
+            _remember(scope, {ACCESS: access, _GUARD: self})
+        return access
 
     def refuse(self, refusal: Refusal, request_id: str) -> RenderedRefusal:
         """The refusal as this API says it. Logged without any credential; an error when it is our fault."""
@@ -133,10 +131,10 @@ class GuardedApp:
         if is_http and scope["path"].removesuffix("/") == self._metadata_path:
             await self._answer_metadata(scope["method"], send)
             return
-        scope, request_id = identify(scope)
+        request_id = identify(scope)
         if scope["path"] not in self._exempt:
             try:
-                scope = await self._guard.admit(scope, self._required)
+                await self._guard.admit(scope, self._required)
             except Refusal as refusal:
                 rendered = self._guard.refuse(refusal, request_id)
                 await (_send_refusal(rendered, send) if is_http else _deny(rendered, scope, receive, send))
@@ -165,15 +163,21 @@ class GuardedApp:
         return closing
 
 
-def identify(scope: Scope) -> tuple[Scope, str]:
-    """The scope with a request id in its state: a guard's or the caller's own, or a new one."""
-    state = scope.get("state") or {}
-    known = state.get(REQUEST_ID)
+def identify(scope: Scope) -> str:
+    """The request's id, now also in the scope's state: a guard's or the caller's own, or a new one."""
+    known: str | None = (scope.get("state") or {}).get(REQUEST_ID)
     if known is not None:
-        return scope, known
+        return known
     sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    request_id = sent.decode("ascii") if _REQUEST_ID.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
-    return {**scope, "state": {**state, REQUEST_ID: request_id}}, request_id
+    request_id = sent.decode("ascii") if _REQUEST_ID.fullmatch(sent) else f"req_{secrets.token_hex(10)}"
+    _remember(scope, {REQUEST_ID: request_id})
+    return request_id
+
+
+def _remember(scope: Scope, facts: dict[str, Any]) -> None:
+    # A new dict, never an update in place: some servers give all requests of one connection the same state,
+    # and one person's access must not be seen by another's request.
+    scope["state"] = {**(scope.get("state") or {}), **facts}
 
 
 def _stamping(send: Send, request_id: str) -> Send:

@@ -24,6 +24,9 @@ class Engine(Protocol):
     async def read_all(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
         """All rows, as last committed."""
 
+    async def write(self, statement: Statement, parameters: Parameters) -> Row | None:
+        """Run one writing statement, atomic by itself; its first row once that is durable."""
+
     async def commit(self, operation: Operation[Outcome]) -> Outcome:
         """Run the operation in one transaction; its outcome once that is durable."""
 

@@ -1,4 +1,4 @@
-"""Every write, once for every engine: what happens in one transaction, and how it tells its outcome."""
+"""Every write of more than one statement, once for every engine: what happens in one transaction, and its outcome."""
 
 from typing import Any
 
@@ -6,18 +6,6 @@ from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.storage import statements
 from latchstring.storage.engine import Steps
-from latchstring.storage.statements import Parameters, Statement
-
-
-def conditional(statement: Statement, parameters: Parameters) -> Steps[Commit]:
-    """One conditional write that returns a row when its condition held."""
-    row = yield statement, parameters
-    return Commit.LOST if row is None else Commit.APPLIED
-
-
-def unconditional(statement: Statement, parameters: Parameters) -> Steps[None]:
-    """One write without a condition."""
-    yield statement, parameters
 
 
 def consent(grant_row: dict[str, Any]) -> Steps[ConsentCommit]:

@@ -21,7 +21,8 @@ LOCK_WAIT: Final = 5.0
 LOCK_POLL: Final = 0.002
 MAX_BATCH: Final = 512
 
-_Batch = list[tuple[Operation[Any], asyncio.Future[Any]]]
+_Work = tuple[Statement, Parameters] | Operation[Any]
+_Batch = list[tuple[_Work, asyncio.Future[Any]]]
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -74,14 +75,21 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{statement.name}: {error}") from error
 
+    async def write(self, statement: Statement, parameters: Parameters) -> Row | None:
+        return await self._submit((statement, parameters))
+
     async def commit(self, operation: Operation[Outcome]) -> Outcome:
+        outcome: Outcome = await self._submit(operation)
+        return outcome
+
+    def _submit(self, work: _Work) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self._queue.append((operation, future))
+        future: asyncio.Future[Any] = loop.create_future()
+        self._queue.append((work, future))
         if not self._is_scheduled:
             self._is_scheduled = True
             loop.call_soon(self._flush, loop)
-        return await future
+        return future
 
     async def close(self) -> None:
         while self._queue:
@@ -104,7 +112,7 @@ class SqliteEngine:
         self._waiting_since = None
         batch = self._take()
         try:
-            outcomes = [self._apply(operation) for operation, _ in batch]
+            outcomes = [self._apply(work) for work, _ in batch]
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -118,9 +126,12 @@ class SqliteEngine:
                     future.set_result(outcome)
         self._go_on(loop)
 
-    def _apply(self, operation: Operation[Any]) -> Any:
+    def _apply(self, work: _Work) -> Any:
         execute, sql = self._writer.execute, self._sql
-        steps = operation()
+        if isinstance(work, tuple):
+            rows = execute(sql[work[0]], work[1]).fetchall()
+            return rows[0] if rows else None
+        steps = work()
         try:
             statement, parameters = next(steps)
             while True:
@@ -130,15 +141,15 @@ class SqliteEngine:
             return stop.value
 
     def _apply_singly(self, batch: _Batch) -> None:
-        """One transaction each: an operation that the database refuses fails alone, never its neighbours."""
-        for operation, future in batch:
+        """One transaction each: what the database refuses fails alone, never its neighbours."""
+        for work, future in batch:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-                outcome = self._apply(operation)
+                outcome = self._apply(work)
                 self._writer.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back()
-                _refuse([(operation, future)], error)
+                _refuse([(work, future)], error)
             else:
                 if not future.done():
                     future.set_result(outcome)

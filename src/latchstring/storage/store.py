@@ -21,6 +21,7 @@ from latchstring.authorization_server.records import (
 )
 from latchstring.storage import operations, statements
 from latchstring.storage.engine import Engine, Row
+from latchstring.storage.statements import Parameters, Statement
 
 MAX_LISTED: Final = 1000
 
@@ -39,6 +40,10 @@ class SqlStore:
         """Finish what is under way and let go of the database."""
         await self._engine.close()
 
+    async def _write(self, statement: Statement, parameters: Parameters) -> Commit:
+        """One conditional write that returns a row exactly when its condition held."""
+        return Commit.LOST if await self._engine.write(statement, parameters) is None else Commit.APPLIED
+
     # -- grants
 
     async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
@@ -53,42 +58,28 @@ class SqlStore:
     async def commit_redemption(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
     ) -> Commit:
-        return await self._engine.commit(
-            partial(
-                operations.conditional,
-                statements.REDEEM,
-                {
-                    "grant_id": grant_id,
-                    "now": now,
-                    "new_generation": generation,
-                    "new_expires_at": expires_at,
-                    "new_absolute_expires_at": absolute_expires_at,
-                },
-            )
+        return await self._write(
+            statements.REDEEM,
+            {
+                "grant_id": grant_id,
+                "now": now,
+                "new_generation": generation,
+                "new_expires_at": expires_at,
+                "new_absolute_expires_at": absolute_expires_at,
+            },
         )
 
     async def commit_rotation(self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None) -> Commit:
-        return await self._engine.commit(
-            partial(
-                operations.conditional,
-                statements.ROTATE,
-                {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at},
-            )
+        return await self._write(
+            statements.ROTATE,
+            {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at},
         )
 
     async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
-        return await self._engine.commit(
-            partial(operations.conditional, statements.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
-        )
+        return await self._write(statements.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
 
     async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int) -> Commit:
-        return await self._engine.commit(
-            partial(
-                operations.conditional,
-                statements.END_GRANT,
-                {"grant_id": grant_id, "by": by, "reason": reason, "now": now},
-            )
-        )
+        return await self._write(statements.END_GRANT, {"grant_id": grant_id, "by": by, "reason": reason, "now": now})
 
     async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
         await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
@@ -126,22 +117,22 @@ class SqlStore:
         )
 
     async def create_client(self, client: ClientRecord) -> None:
-        await self._engine.commit(partial(operations.unconditional, statements.INSERT_CLIENT, _write_client(client)))
+        await self._engine.write(statements.INSERT_CLIENT, _write_client(client))
 
     async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
         row = msgspec.structs.asdict(resource_server)
         row["secrets"] = _encode(resource_server.secrets).decode()
-        await self._engine.commit(partial(operations.unconditional, statements.INSERT_RESOURCE_SERVER, row))
+        await self._engine.write(statements.INSERT_RESOURCE_SERVER, row)
 
     async def update_client(self, client: ClientRecord) -> Commit:
         row = _write_client(client)
         changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published")
         parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
-        return await self._engine.commit(partial(operations.conditional, statements.UPDATE_CLIENT, parameters))
+        return await self._write(statements.UPDATE_CLIENT, parameters)
 
     async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
         parameters = {"id": client_id, "secrets": _encode(secrets).decode()}
-        return await self._engine.commit(partial(operations.conditional, statements.REPLACE_SECRETS, parameters))
+        return await self._write(statements.REPLACE_SECRETS, parameters)
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
@@ -152,11 +143,11 @@ class SqlStore:
     async def create_user(self, user: UserRecord) -> Commit:
         row = msgspec.structs.asdict(user)
         row["email_key"] = _email_key(user.email)
-        return await self._engine.commit(partial(operations.conditional, statements.INSERT_USER, row))
+        return await self._write(statements.INSERT_USER, row)
 
     async def create_organization(self, organization: OrganizationRecord) -> None:
         row = msgspec.structs.asdict(organization)
-        await self._engine.commit(partial(operations.unconditional, statements.INSERT_ORGANIZATION, row))
+        await self._engine.write(statements.INSERT_ORGANIZATION, row)
 
     async def add_membership(self, *, user_id: str, organization_id: str, role: Role, now: int) -> Commit:
         return await self._engine.commit(partial(operations.add_membership, user_id, organization_id, role, now))
@@ -193,9 +184,7 @@ class SqlStore:
         return SessionRecord(session_hash=bytes(row[0]), user_id=row[1], created_at=row[2], expires_at=row[3])
 
     async def end_session(self, session_hash: bytes) -> None:
-        await self._engine.commit(
-            partial(operations.unconditional, statements.END_SESSION, {"session_hash": session_hash})
-        )
+        await self._engine.write(statements.END_SESSION, {"session_hash": session_hash})
 
 
 def _email_key(email: str) -> str:

@@ -1,5 +1,6 @@
 """The ASGI application: which path is answered by what; every path with and without its trailing slash."""
 
+import itertools
 import os
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -69,6 +70,9 @@ class Application:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        # Unique, not secret: a random part for each process, then a number.
+        self._request_id_prefix = b"req_" + os.urandom(8).hex().encode()
+        self._request_numbers = itertools.count(1)
         self._machines = {path + slash: handler for path, handler in _MACHINES.items() for slash in ("", "/")}
         self._routes = [(_compile(method, path), handler) for method, path, handler in _PAGES]
 
@@ -78,7 +82,7 @@ class Application:
             return
         if scope["type"] != "http":
             return
-        request_id = b"req_" + os.urandom(10).hex().encode()
+        request_id = self._request_id_prefix + b"%06x" % next(self._request_numbers)
         path = scope["path"]
         handler = self._machines.get(path)
         if handler is not None:

@@ -109,6 +109,8 @@ class AsyncDriver(Driver):
 
     async def _read(self, response: httpx.Response) -> Body:
         body = Body(response)
+        if response.is_stream_consumed:
+            return body
         async for chunk in response.aiter_raw():
             body.add(chunk)
         return body

@@ -37,6 +37,9 @@ class Body:
             raise AnswerRefused("the answer is compressed although none was asked for")
         self.content = bytearray()
 
+        if response.is_stream_consumed:  # a transport of the app's own may hand over the whole
+            self.add(response.content)
+
     def add(self, chunk: bytes) -> None:
         self.content += chunk
         if len(self.content) > _MAX_ANSWER_SIZE:

@@ -128,7 +128,7 @@ class SyncDriver(Driver):
 
     def _read(self, response: httpx.Response, deadline: float) -> Body:
         body = Body(response)
-        for chunk in response.iter_raw():
+        for chunk in () if response.is_stream_consumed else response.iter_raw():
             body.add(chunk)
             if time.monotonic() > deadline:
                 raise AnswerRefused("the answer took too long")

@@ -31,7 +31,7 @@ def current_access(connection: HTTPConnection) -> Access:
 
 def current_request_id(connection: HTTPConnection) -> str:
     """The id by which this request is found in the logs; the answer carries it as `X-Request-Id`."""
-    return identify(connection.scope)[1]
+    return identify(connection.scope)
 
 
 def require(guard: Guard, *scope: str) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
@@ -41,18 +41,17 @@ def require(guard: Guard, *scope: str) -> Callable[[Endpoint], Callable[[Request
     def decorate(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         @functools.wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            asgi_scope, request_id = identify(request.scope)
+            request_id = identify(request.scope)
             try:
-                asgi_scope = await guard.admit(asgi_scope, scope)
+                await guard.admit(request.scope, scope)
             except Refusal as refusal:
                 rendered = guard.refuse(refusal, request_id)
                 return Response(rendered.body, rendered.status, dict(rendered.headers))
-            admitted = Request(asgi_scope, request.receive)
             response: Response
             if inspect.iscoroutinefunction(endpoint):
-                response = await endpoint(admitted)
+                response = await endpoint(request)
             else:
-                response = await run_in_threadpool(endpoint, admitted)
+                response = await run_in_threadpool(endpoint, request)
             response.headers.setdefault("x-request-id", request_id)
             return response
 

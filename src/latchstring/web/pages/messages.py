@@ -95,7 +95,7 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             N_("This link would not bring you back safely"),
             (
                 N_(
-                    "%(app)s asked us to send you on to an address that it has not registered "
+                    "%(app)s asked us to send you to an address that it has not registered "
                     "with %(deployment)s, so we stopped here. Nothing was shared."
                 ),
                 N_(
@@ -189,7 +189,7 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
         ),
         "wrong_session": Message(
             403,
-            N_("You are signed in differently now"),
+            N_("Your sign-in has changed"),
             (
                 N_("This page was opened under another sign-in, so your click changed nothing."),
                 N_("Go back to the app and connect again."),
