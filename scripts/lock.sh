@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes requirements/lock.txt: every dependency of the server extra and the dev group, for every platform and
+# Writes requirements/lock.txt: every dependency of the server and postgres extras and the dev group, for every platform and
 # every Python from 3.11 on, with the hashes of its files. Pins that still fit are kept; to move them:
 #   make lock ARGS=--upgrade        make lock ARGS='--upgrade-package httpx'
 set -eu
@@ -16,7 +16,7 @@ fi
 
 mkdir -p requirements
 "$uv" pip compile pyproject.toml \
-    --extra server --group dev \
+    --extra server --extra postgres --group dev \
     --universal --python-version 3.11 --no-python-downloads \
     --generate-hashes --no-annotate \
     --custom-compile-command 'make lock' \

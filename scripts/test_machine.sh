@@ -44,3 +44,13 @@ have_browser || install "Chromium" chromium fonts-liberation fontconfig
 if [ "${CI:-}" = true ] || [ -n "${CJK_FONTS:-}" ]; then
     have_font :lang=ja || install "fonts for Chinese and Japanese" fonts-noto-cjk fontconfig
 fi
+
+have_postgres() {
+    for program in /usr/lib/postgresql/*/bin/initdb; do
+        [ -x "$program" ] && return
+    done
+    command -v initdb >/dev/null
+}
+
+# The tests start a throw-away cluster of their own; the packages' default one is neither needed nor touched.
+have_postgres || install "PostgreSQL" postgresql postgresql-client

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+from tests.support.postgres import Cluster, find_binaries, run_cluster
 
 # The names that scripts/test_machine.sh looks for.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -29,3 +32,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A throw-away PostgreSQL; without the programs the test is skipped, in CI it fails."""
+    binaries = find_binaries()
+    if binaries is None:
+        missing = "no PostgreSQL on this machine: install postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    with run_cluster(binaries) as cluster:
+        yield cluster

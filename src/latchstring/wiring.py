@@ -25,9 +25,10 @@ from latchstring.authorization_server.settings import Settings, validate_setting
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.errors import ConfigurationError
+from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.store import SqlStore
-from latchstring.storage.url import find_sqlite_path, migrate, open_store
+from latchstring.storage.url import find_schema_version, find_sqlite_path, migrate, open_store
 
 if TYPE_CHECKING:
     from latchstring.directory.built_in import BuiltInDirectory
@@ -95,13 +96,12 @@ def prepare(database: str, keyring: Path | None, token_prefix: str = "ls") -> De
     if keyring is None and KEYRING_VARIABLE in os.environ:
         keyring = Path(os.environ[KEYRING_VARIABLE])
     if keyring is None:
-        keyring = path.with_name(path.name + ".keyring")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--database: the folder {path.parent} does not exist")
+        keyring = Path("latchstring.keyring") if path is None else path.with_name(path.name + ".keyring")
+    version = find_schema_version(database)
     # The keyring first: a database that exists always has one.
-    is_new = not path.exists() or path.stat().st_size == 0
-    keys = load_keyring(keyring, epoch_seconds(), may_create=is_new)
-    migrate(database)
+    keys = load_keyring(keyring, epoch_seconds(), may_create=version is None)
+    if version != HEAD:
+        migrate(database)
     return Deployment(database, TokenCodec(keys, token_prefix))
 
 

@@ -1,5 +1,6 @@
 """`latchstring serve`."""
 
+import ipaddress
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -27,8 +28,7 @@ def serve(
     bound_port = listener.getsockname()[1]
     shown_host = f"[{host}]" if ":" in host else host
     if issuer is None and not _names_issuer(config):
-        reachable = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown_host, shown_host)
-        issuer = f"http://{reachable}:{bound_port}"
+        issuer = f"http://{_find_reachable(shown_host)}:{bound_port}"
     settings = load_settings(config, issuer=issuer)
     prepare(database, keyring, settings.token_prefix)
     plan = ServerPlan(settings=settings, database=database, keyring=keyring, host=host, port=bound_port)
@@ -37,6 +37,17 @@ def serve(
         typer.echo(f"ready http://{shown_host}:{bound_port}")
 
     raise typer.Exit(serve_workers(plan, listener, workers, announce))
+
+
+def _find_reachable(host: str) -> str:
+    """The host under which this machine itself reaches the server: all addresses are no address to go to."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "[::1]"
 
 
 def _names_issuer(config: Path | None) -> bool:

@@ -10,14 +10,12 @@ from latchstring.storage.engine import Steps
 
 def consent(grant_row: dict[str, Any]) -> Steps[ConsentCommit]:
     """Insert a pending grant; when the condition does not hold, say which part of it."""
+    membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
+    member = yield statements.LOCK_MEMBERSHIP, membership
+    if member is None:
+        return ConsentCommit.MEMBERSHIP_ENDED
     row = yield statements.INSERT_CONSENT, grant_row
-    if row is not None:
-        return ConsentCommit.CREATED
-    member = yield (
-        statements.IS_MEMBER,
-        {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]},
-    )
-    return ConsentCommit.MEMBERSHIP_ENDED if member is None else ConsentCommit.APP_UNAVAILABLE
+    return ConsentCommit.APP_UNAVAILABLE if row is None else ConsentCommit.CREATED
 
 
 def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> Steps[None]:
@@ -46,11 +44,10 @@ def end_membership(user_id: str, organization_id: str, now: int) -> Steps[Commit
     row = yield statements.END_MEMBERSHIP, {**of_membership, "now": now}
     if row is None:
         return Commit.LOST
+    # Pending ones first: a code redeemed in between is active by the time the second statement looks.
+    ending = {**of_membership, "now": now, "by": user_id, "reason": MEMBERSHIP_ENDED}
+    yield statements.END_PENDING_GRANTS, ending
     yield statements.SUSPEND_GRANTS, of_membership
-    yield (
-        statements.END_PENDING_GRANTS,
-        {**of_membership, "now": now, "by": user_id, "reason": MEMBERSHIP_ENDED},
-    )
     return Commit.APPLIED
 
 

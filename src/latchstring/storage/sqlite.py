@@ -76,7 +76,8 @@ class SqliteEngine:
             raise StoreUnavailable(f"{statement.name}: {error}") from error
 
     async def write(self, statement: Statement, parameters: Parameters) -> Row | None:
-        return await self._submit((statement, parameters))
+        row: Row | None = await self._submit((statement, parameters))
+        return row
 
     async def commit(self, operation: Operation[Outcome]) -> Outcome:
         outcome: Outcome = await self._submit(operation)
@@ -93,7 +94,7 @@ class SqliteEngine:
 
     async def close(self) -> None:
         while self._queue:
-            await asyncio.sleep(LOCK_POLL)
+            await asyncio.wait([future for _, future in self._queue])
         self._reader.close()
         self._writer.close()
 
@@ -114,12 +115,12 @@ class SqliteEngine:
         try:
             outcomes = [self._apply(work) for work, _ in batch]
             self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             self._roll_back()
-            if len(batch) > 1 and not isinstance(error, sqlite3.OperationalError):
-                self._apply_singly(batch)
-            else:
-                _refuse(batch, error)
+            _refuse(batch, error)
+        except Exception:  # noqa: BLE001 -- whatever one piece of work raises is told to its own caller
+            self._roll_back()
+            self._apply_singly(batch)
         else:
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if not future.done():
@@ -147,7 +148,7 @@ class SqliteEngine:
                 self._writer.execute("BEGIN IMMEDIATE")
                 outcome = self._apply(work)
                 self._writer.execute("COMMIT")
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 -- told to its caller
                 self._roll_back()
                 _refuse([(work, future)], error)
             else:
@@ -175,7 +176,7 @@ class SqliteEngine:
         return loop.time() - self._waiting_since < LOCK_WAIT
 
 
-def _refuse(batch: _Batch, error: sqlite3.Error) -> None:
+def _refuse(batch: _Batch, error: Exception) -> None:
     for _, future in batch:
         if not future.done():
-            future.set_exception(StoreUnavailable(str(error)))
+            future.set_exception(StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error)

@@ -4,7 +4,7 @@ The conditions in the hot ones are the rules themselves: a write that no longer 
 caller is told that it lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -25,9 +25,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
 from latchstring.storage.schema import (
@@ -44,14 +44,18 @@ from latchstring.storage.schema import (
 Parameters = Mapping[str, Any]
 
 
+Insert = Any
+"""The dialect's `insert()`: the generic one has no `ON CONFLICT`, though it reads the same in both."""
+
+
 class Statement:
     """One statement under a name; engines key their compiled SQL by the object itself."""
 
-    __slots__ = ("executable", "name")
+    __slots__ = ("build", "name")
 
-    def __init__(self, name: str, executable: ClauseElement) -> None:
+    def __init__(self, name: str, build: Callable[[Insert], ClauseElement]) -> None:
         self.name = name
-        self.executable = executable
+        self.build = build
 
     def __repr__(self) -> str:
         return f"Statement({self.name})"
@@ -60,16 +64,14 @@ class Statement:
 ALL: Final[list[Statement]] = []
 
 
-def _define(name: str, executable: ClauseElement) -> Statement:
-    statement = Statement(name, executable)
+def _define_insert(name: str, build: Callable[[Insert], ClauseElement]) -> Statement:
+    statement = Statement(name, build)
     ALL.append(statement)
     return statement
 
 
-def _upsert(table: Any, values: Mapping[str, Any], key: list[str], changed: Mapping[str, Any]) -> ReturningInsert[Any]:
-    # ON CONFLICT reads the same in both dialects; the generic insert has no method for it.
-    statement = sqlite.insert(table).values(**values)
-    return statement.on_conflict_do_update(index_elements=key, set_=dict(changed)).returning(table.c[key[0]])
+def _define(name: str, executable: ClauseElement) -> Statement:
+    return _define_insert(name, lambda _: executable)
 
 
 # Constants are written into the SQL, so that every parameter is one that a caller gives.
@@ -107,7 +109,10 @@ INSERT_CONSENT = _define(
     "insert_consent",
     insert(grant).from_select([column.name for column in grant.columns], _grant_values).returning(grant.c.id),
 )
-IS_MEMBER = _define("is_member", select(membership.c.user_id).where(_is_member_row))
+# Shared with other consents, waited for by the end of the membership; SQLite has one writer and needs no lock.
+LOCK_MEMBERSHIP = _define(
+    "lock_membership", select(membership.c.user_id).where(_is_member_row).with_for_update(read=True)
+)
 
 REDEEM = _define(
     "redeem",
@@ -165,11 +170,13 @@ END_GRANT = _define(
     .returning(grant.c.id),
 )
 
-INSERT_REVOKED_TOKEN = _define(
+INSERT_REVOKED_TOKEN = _define_insert(
     "insert_revoked_token",
-    sqlite.insert(revoked_access_token)
-    .values(token_id=bindparam("token_id"), expires_at=bindparam("until"))
-    .on_conflict_do_nothing(index_elements=["token_id"]),
+    lambda insert: (
+        insert(revoked_access_token)
+        .values(token_id=bindparam("token_id"), expires_at=bindparam("until"))
+        .on_conflict_do_nothing(index_elements=["token_id"])
+    ),
 )
 MARK_REVOKED_TOKEN = _define(
     "mark_revoked_token",
@@ -256,12 +263,14 @@ INSERT_RESOURCE_SERVER = _define("insert_resource_server", insert(resource_serve
 
 # -- people
 
-INSERT_USER = _define(
+INSERT_USER = _define_insert(
     "insert_user",
-    sqlite.insert(user)
-    .values({column.name: bindparam(column.name) for column in user.columns})
-    .on_conflict_do_nothing(index_elements=["email_key"])
-    .returning(user.c.user_id),
+    lambda insert: (
+        insert(user)
+        .values({column.name: bindparam(column.name) for column in user.columns})
+        .on_conflict_do_nothing(index_elements=["email_key"])
+        .returning(user.c.user_id)
+    ),
 )
 FIND_USER = _define("find_user", select(user).where(user.c.user_id == bindparam("user_id")))
 FIND_USER_BY_EMAIL = _define("find_user_by_email", select(user).where(user.c.email_key == bindparam("email_key")))
@@ -269,19 +278,22 @@ INSERT_ORGANIZATION = _define("insert_organization", insert(organization))
 FIND_ORGANIZATION = _define(
     "find_organization", select(organization).where(organization.c.organization_id == bindparam("organization_id"))
 )
-UPSERT_MEMBERSHIP = _define(
+UPSERT_MEMBERSHIP = _define_insert(
     "upsert_membership",
-    _upsert(
-        membership,
-        {
-            "user_id": bindparam("user_id"),
-            "organization_id": bindparam("organization_id"),
-            "role": bindparam("role"),
-            "created_at": bindparam("now"),
-            "ended_at": null(),
-        },
-        ["user_id", "organization_id"],
-        {"role": bindparam("role"), "ended_at": null()},
+    lambda insert: (
+        insert(membership)
+        .values(
+            user_id=bindparam("user_id"),
+            organization_id=bindparam("organization_id"),
+            role=bindparam("role"),
+            created_at=bindparam("now"),
+            ended_at=null(),
+        )
+        .on_conflict_do_update(
+            index_elements=["user_id", "organization_id"],
+            set_={"role": bindparam("role", type_=membership.c.role.type), "ended_at": null()},
+        )
+        .returning(membership.c.user_id)
     ),
 )
 END_MEMBERSHIP = _define(
@@ -342,11 +354,19 @@ END_EXPIRED_SESSIONS = _define(
 def compile_for_sqlite() -> dict[Statement, str]:
     """The statements as SQL with `:name` parameters."""
     dialect = sqlite.dialect(paramstyle="named")
-    return {statement: _compile(statement, dialect) for statement in ALL}
+    return {statement: str(_compile(statement, dialect, sqlite.insert)) for statement in ALL}
 
 
-def _compile(statement: Statement, dialect: Dialect) -> str:
-    compiled = statement.executable.compile(dialect=dialect)
+def compile_for_postgres() -> dict[Statement, tuple[str, tuple[str, ...]]]:
+    """The statements as SQL with `$n` parameters, and the names of those in order."""
+    dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it
+    compiled = {statement: _compile(statement, dialect, postgresql.insert) for statement in ALL}
+    return {statement: (str(sql), tuple(sql.positiontup or ())) for statement, sql in compiled.items()}
+
+
+def _compile(statement: Statement, dialect: Dialect, insert: Insert) -> SQLCompiler:
+    compiled = statement.build(insert).compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
     hidden = [name for name, value in compiled.params.items() if value is not None]
     assert not hidden, f"{statement} has constants that no caller gives: {hidden}"
-    return str(compiled)
+    return compiled

@@ -103,7 +103,7 @@ class Application:
             await send_refusal(scope, send, request_id, as_unavailable(error, request_id))
         except ClientGone:
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- logged whole and answered by a 500
             await send_refusal(scope, send, request_id, as_server_error(error, request_id))
 
     # -- pages
