@@ -65,8 +65,9 @@ class PooledEntropy:
         self._pool = b""
 
 
-def load_settings(config: Path | None, **given: Any) -> Settings:
-    """Settings from a TOML file, overridden by what was given; `ConfigurationError` names what is wrong."""
+def load_settings(config: Path | None, *, default_issuer: str | None = None, **given: Any) -> Settings:
+    """Settings from a TOML file, overridden by what was given; `ConfigurationError` names what is wrong.
+    `default_issuer` is taken where neither names one."""
     values: dict[str, Any] = {}
     if config is not None:
         try:
@@ -76,6 +77,8 @@ def load_settings(config: Path | None, **given: Any) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"--config {config}: is not TOML ({error})") from None
     values |= {name: value for name, value in given.items() if value is not None}
+    if default_issuer is not None:
+        values.setdefault("issuer", default_issuer)
     try:
         return validate_settings(msgspec.convert(values, Settings))
     except msgspec.ValidationError as error:

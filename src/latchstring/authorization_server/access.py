@@ -1,20 +1,41 @@
 """Whether an access token is good now: the one rule that introspection and revocation share."""
 
-from latchstring.authorization_server.ports import GrantStore
-from latchstring.authorization_server.records import GrantRecord
-from latchstring.authorization_server.tokens import AccessToken
+import msgspec
+
+from latchstring.authorization_server.ports import Store
+from latchstring.authorization_server.tokens import AccessToken, ClientAccessToken
+from latchstring.protocol.scope import render_scope
 
 
-async def find_live_grant(token: AccessToken, store: GrantStore, now: int) -> GrantRecord | None:
-    """The active grant on which the token stands, or None if token or grant is expired, ended or revoked.
+class LiveAccess(msgspec.Struct, frozen=True):
+    """What a good access token stands for, as last committed. `user_id` is None where no member granted it."""
 
-    One read by primary key; a second only while the grant has a singly revoked token that could be this one.
+    client_id: str
+    user_id: str | None
+    organization_id: str
+    scope: str
+
+
+async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
+    """What the token stands for, or None if it is expired or revoked, or what it stands on has ended.
+
+    One read by primary key; a second only while a token of the same grant or client is singly revoked.
     """
     if token.expires_at <= now:
         return None
-    grant = await store.find_grant(token.grant_id)
-    if grant is None or grant.status != "active":
+    if isinstance(token, ClientAccessToken):
+        client = await store.find_client(token.client_id)
+        if client is None or client.organization_id != token.organization_id:
+            return None
+        live = LiveAccess(token.client_id, None, token.organization_id, token.scope)
+        revoked_until = client.access_revoked_until
+    else:
+        grant = await store.find_grant(token.grant_id)
+        if grant is None or grant.status != "active":
+            return None
+        scope = render_scope(grant.scope) if token.scope is None else token.scope
+        live = LiveAccess(grant.client_id, grant.user_id, grant.organization_id, scope)
+        revoked_until = grant.access_revoked_until
+    if now < revoked_until and await store.is_access_token_revoked(token.token_id):
         return None
-    if now < grant.access_revoked_until and await store.is_access_token_revoked(token.token_id):
-        return None
-    return grant
+    return live

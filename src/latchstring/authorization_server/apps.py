@@ -16,7 +16,13 @@ from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, ResourceServerRecord
 from latchstring.authorization_server.settings import FULL_ACCESS, Settings
 from latchstring.authorization_server.tokens import CLIENT_SECRET_SIZE, TokenCodec
-from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, GRANT_TYPES, NONE
+from latchstring.protocol.client_metadata import (
+    AUTHORIZATION_CODE,
+    CLIENT_SECRET_POST,
+    DEFAULT_GRANT_TYPES,
+    GRANT_TYPES,
+    NONE,
+)
 from latchstring.protocol.redirect_uri import MAX_REDIRECT_URI_LENGTH, RedirectUriRefused, verify_registrable
 from latchstring.protocol.scope import OFFLINE_ACCESS
 
@@ -80,8 +86,9 @@ def _find_redirect_uri_problem(redirect_uris: Sequence[str]) -> Problem | None:
     return None
 
 
-def verify_app_details(details: AppDetails) -> AppDetails:
-    """The details cleaned, or `AppRefused` with every field that must change."""
+def verify_app_details(details: AppDetails, *, is_redirected: bool = True) -> AppDetails:
+    """The details cleaned, or `AppRefused` with every field that must change. Only an app to which browsers are
+    redirected needs a redirect URI."""
     problems: list[Problem] = []
     name = clean_name(details.name)
     if not name:
@@ -94,7 +101,7 @@ def verify_app_details(details: AppDetails) -> AppDetails:
         why = f"Keep the description to {limit} characters."
         problems.append(Problem("description", "description_too_long", why, {"limit": limit}))
     redirect_uris = tuple(dict.fromkeys(details.redirect_uris))
-    if problem := _find_redirect_uri_problem(redirect_uris):
+    if (is_redirected or redirect_uris) and (problem := _find_redirect_uri_problem(redirect_uris)):
         problems.append(problem)
     for field, link in (("terms_uri", details.terms_uri), ("policy_uri", details.policy_uri)):
         if link is not None and not _is_link(link):
@@ -140,10 +147,10 @@ class Apps:
         is_public: bool = False,
         is_published: bool = False,
         scope: tuple[str, ...] | None = None,
-        grant_types: tuple[str, ...] = GRANT_TYPES,
+        grant_types: tuple[str, ...] = DEFAULT_GRANT_TYPES,
     ) -> tuple[ClientRecord, str | None]:
         """The new client and its secret (None for a public one); `AppRefused` names what must change."""
-        details = verify_app_details(details)
+        details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in grant_types)
         scope = default_scope(self._settings) if scope is None else scope
         unknown = [value for value in scope if value not in self._settings.scopes_supported]
         if unknown or not scope:
@@ -170,6 +177,7 @@ class Apps:
             policy_uri=details.policy_uri,
             is_published=is_published,
             retry_window=None,
+            access_revoked_until=0,
             created_at=now,
         )
         await self._store.create_client(client)
@@ -177,7 +185,7 @@ class Apps:
 
     async def update(self, client: ClientRecord, details: AppDetails) -> ClientRecord:
         """The client with new details; `AppRefused` names what must change."""
-        details = verify_app_details(details)
+        details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in client.grant_types)
         changed = msgspec.structs.replace(client, **msgspec.structs.asdict(details))
         await self._store.update_client(changed)
         return changed

@@ -1,6 +1,6 @@
 """The introspection endpoint (RFC 7662)."""
 
-from latchstring.authorization_server.access import find_live_grant
+from latchstring.authorization_server.access import find_live_access
 from latchstring.authorization_server.client_authentication import authenticate_client, authenticate_resource_server
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.ports import Clock, Store
@@ -8,7 +8,6 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import IntrospectionResponse
-from latchstring.protocol.scope import render_scope
 from latchstring.protocol.token_request import ClientCredentials
 
 _INACTIVE = IntrospectionResponse(active=False)
@@ -35,21 +34,21 @@ class IntrospectionEndpoint:
         access = self._codec.parse_access_token(token)
         if access is None:
             return _INACTIVE
-        grant = await find_live_grant(access, self._store, self._clock())
-        if grant is None or (own_client_id is not None and grant.client_id != own_client_id):
+        live = await find_live_access(access, self._store, self._clock())
+        if live is None or (own_client_id is not None and live.client_id != own_client_id):
             return _INACTIVE
         return IntrospectionResponse(
             active=True,
-            scope=access.scope or render_scope(grant.scope),
-            client_id=grant.client_id,
+            scope=live.scope,
+            client_id=live.client_id,
             token_type="Bearer",
             exp=access.expires_at,
             iat=access.issued_at,
-            sub=grant.user_id,
+            sub=live.user_id or live.client_id,
             iss=self._settings.issuer,
             jti=access.token_id.hex(),
-            organization_id=grant.organization_id,
-            user_id=grant.user_id,
+            organization_id=live.organization_id,
+            user_id=live.user_id,
         )
 
     async def _authenticate(self, credentials: ClientCredentials) -> str | None:

@@ -68,6 +68,9 @@ class GrantStore(Protocol):
     async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
         """Kill one access token; the row lives until the token would have expired. Idempotent."""
 
+    async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
+        """The same for a token that stands on a client."""
+
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         """Whether that token was revoked singly."""
 

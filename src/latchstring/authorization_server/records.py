@@ -20,7 +20,10 @@ class SecretHash(msgspec.Struct, frozen=True):
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An OAuth app. `scope` is what it may ask for; `retry_window` (seconds) overrides the setting's."""
+    """An OAuth app. `scope` is what it may ask for; `retry_window` (seconds) overrides the setting's.
+
+    `access_revoked_until` is as on a grant, for tokens that the client got for itself.
+    """
 
     client_id: str
     organization_id: str
@@ -36,6 +39,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     policy_uri: str | None
     is_published: bool
     retry_window: int | None
+    access_revoked_until: int
     created_at: int
 
     @property

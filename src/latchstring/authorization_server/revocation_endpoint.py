@@ -3,7 +3,7 @@
 from latchstring.authorization_server.client_authentication import authenticate_client
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.refusals import REVOKED_BY_CLIENT
-from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.authorization_server.tokens import ClientAccessToken, TokenCodec
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
 
@@ -38,6 +38,12 @@ class RevocationEndpoint:
             return
         access = self._codec.parse_access_token(token)
         if access is None or access.expires_at <= self._clock():
+            return
+        if isinstance(access, ClientAccessToken):
+            if access.client_id == client.client_id:
+                await self._store.revoke_client_access_token(
+                    client.client_id, access.token_id, expires_at=access.expires_at
+                )
             return
         grant = await self._store.find_grant(access.grant_id)
         if grant is not None and grant.client_id == client.client_id:

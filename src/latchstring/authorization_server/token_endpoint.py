@@ -3,14 +3,19 @@
 from typing import Final
 
 from latchstring.authorization_server.client_authentication import authenticate_client
-from latchstring.authorization_server.grants import authorization_code, refresh_token
+from latchstring.authorization_server.grants import authorization_code, client_credentials, refresh_token
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.refusals import CODE_REPLAYED, REFRESH_TOKEN_REUSE, refuse_grant
 from latchstring.authorization_server.rotation import RotationVerdict
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TOKEN_ID_SIZE, TokenCodec
-from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, GRANT_TYPES, REFRESH_TOKEN
+from latchstring.protocol.client_metadata import (
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    GRANT_TYPES,
+    REFRESH_TOKEN,
+)
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from latchstring.protocol.scope import render_scope
 from latchstring.protocol.token_request import ClientCredentials, TokenRequest
@@ -39,8 +44,10 @@ class TokenEndpoint:
             raise OAuthError("unauthorized_client", "This client may not use this grant_type.")
         if request.grant_type == AUTHORIZATION_CODE:
             return await self._redeem_code(request, client)
-        assert request.grant_type == REFRESH_TOKEN
-        return await self._refresh(request, client)
+        if request.grant_type == REFRESH_TOKEN:
+            return await self._refresh(request, client)
+        assert request.grant_type == CLIENT_CREDENTIALS
+        return self._issue_to_client(client, client_credentials.decide(request, client))
 
     async def _redeem_code(self, request: TokenRequest, client: ClientRecord) -> TokenResponse:
         if request.code is None:
@@ -139,6 +146,24 @@ class TokenEndpoint:
             scope=scope,
             organization_id=grant.organization_id,
             user_id=grant.user_id,
+        )
+
+    def _issue_to_client(self, client: ClientRecord, scope: tuple[str, ...]) -> TokenResponse:
+        lifetime = self._settings.access_token_lifetime
+        granted = render_scope(scope)
+        return TokenResponse(
+            token_type="Bearer",
+            access_token=self._codec.render_client_access_token(
+                client.client_id,
+                client.organization_id,
+                token_id=self._entropy(TOKEN_ID_SIZE),
+                issued_at=self._clock(),
+                lifetime=lifetime,
+                scope=granted,
+            ),
+            expires_in=lifetime,
+            scope=granted,
+            organization_id=client.organization_id,
         )
 
 

@@ -17,11 +17,19 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
+from latchstring.authorization_server.identifiers import (
+    CLIENT,
+    ID_ENTROPY_SIZE,
+    ORGANIZATION,
+    parse_identifier,
+    render_identifier,
+)
 from latchstring.authorization_server.keyring import Keyring
 from latchstring.authorization_server.records import SecretHash
 
 GRANT_ID_SIZE: Final = 16
 TOKEN_ID_SIZE: Final = 12
+_TAG_SIZE: Final = 16
 ROW_SECRET_SIZE: Final = 16
 CLIENT_SECRET_SIZE: Final = 33
 MAX_TOKEN_LENGTH: Final = 4096
@@ -30,8 +38,11 @@ _CODE_MAC_SIZE: Final = 21
 _REFRESH_MAC_SIZE: Final = 20
 _CODE_SIZE: Final = 2 + GRANT_ID_SIZE + _CODE_MAC_SIZE
 _REFRESH_SIZE: Final = 2 + GRANT_ID_SIZE + 4 + _REFRESH_MAC_SIZE
-_GRANT_ACCESS: Final = 1  # the first byte of a sealed access token: what it stands on
-_SEALED_SIZE: Final = 1 + GRANT_ID_SIZE + 4 + 3
+# The first byte of a sealed access token tells what it stands on: a grant, or a client at work for an organization.
+_ON_GRANT: Final = 1
+_ON_CLIENT: Final = 2
+_TIMES_SIZE: Final = 4 + 3
+_SUBJECT_SIZES: Final = {_ON_GRANT: GRANT_ID_SIZE, _ON_CLIENT: 2 * ID_ENTROPY_SIZE}
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
@@ -82,13 +93,24 @@ class RefreshToken(msgspec.Struct, frozen=True):
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """An access token that this deployment made. `scope` is None where it is the grant's own."""
+    """An access token that this deployment made, standing on a grant; `scope` is None where it is the grant's own."""
 
     token_id: bytes
     grant_id: bytes
     issued_at: int
     expires_at: int
     scope: str | None
+
+
+class ClientAccessToken(msgspec.Struct, frozen=True):
+    """An access token that this deployment made for a client at work for an organization (RFC 6749 §4.4)."""
+
+    token_id: bytes
+    client_id: str
+    organization_id: str
+    issued_at: int
+    expires_at: int
+    scope: str
 
 
 class TokenCodec:
@@ -181,23 +203,29 @@ class TokenCodec:
 
         `token_id` is 12 fresh random bytes; AES-GCM-SIV keeps its promises should two ever be equal.
         """
+        return self._seal(_ON_GRANT, grant_id, token_id, issued_at, lifetime, scope or "")
+
+    def render_client_access_token(
+        self, client_id: str, organization_id: str, *, token_id: bytes, issued_at: int, lifetime: int, scope: str
+    ) -> str:
+        """An opaque access token without a grant: sealed client, organization, times and scope."""
+        client, organization = parse_identifier(CLIENT, client_id), parse_identifier(ORGANIZATION, organization_id)
+        assert client is not None
+        assert organization is not None
+        return self._seal(_ON_CLIENT, client + organization, token_id, issued_at, lifetime, scope)
+
+    def _seal(self, kind: int, subject: bytes, token_id: bytes, issued_at: int, lifetime: int, scope: str) -> str:
         plain = b"".join(
-            (
-                b"\x01",
-                grant_id,
-                issued_at.to_bytes(4, "big"),
-                lifetime.to_bytes(3, "big"),
-                (scope or "").encode("ascii"),
-            )
+            (bytes((kind,)), subject, issued_at.to_bytes(4, "big"), lifetime.to_bytes(3, "big"), scope.encode("ascii"))
         )
-        plain += b" " * (-(2 + TOKEN_ID_SIZE + len(plain) + 16) % 3)
+        plain += b" " * (-(2 + TOKEN_ID_SIZE + len(plain) + _TAG_SIZE) % 3)
         sealed = self._seals[self._key_id].encrypt(token_id, plain, b"at")
         return self._render(self._access_prefix, self._key_id.to_bytes(2, "big") + token_id + sealed)
 
-    def parse_access_token(self, text: str) -> AccessToken | None:
+    def parse_access_token(self, text: str) -> AccessToken | ClientAccessToken | None:
         """The token that this deployment sealed, or None for every other string. The caller looks at the clock."""
         raw = self._parse(self._access_prefix, text)
-        if raw is None or len(raw) < 2 + TOKEN_ID_SIZE + _SEALED_SIZE + 16:
+        if raw is None or len(raw) < 2 + TOKEN_ID_SIZE + _TAG_SIZE:
             return None
         seal = self._seals.get(int.from_bytes(raw[:2], "big"))
         if seal is None:
@@ -207,13 +235,17 @@ class TokenCodec:
             plain = seal.decrypt(token_id, raw[14:], b"at")
         except InvalidTag:
             return None
-        if plain[0] != _GRANT_ACCESS:
-            return None
-        issued_at = int.from_bytes(plain[17:21], "big")
-        scope = plain[_SEALED_SIZE:].decode("ascii").rstrip(" ")
-        return AccessToken(
-            token_id, plain[1:17], issued_at, issued_at + int.from_bytes(plain[21:24], "big"), scope or None
-        )
+        # What was sealed was written by this class; from here on nothing can be malformed.
+        kind = plain[0]
+        times = 1 + _SUBJECT_SIZES[kind]
+        issued_at = int.from_bytes(plain[times : times + 4], "big")
+        expires_at = issued_at + int.from_bytes(plain[times + 4 : times + 7], "big")
+        scope = plain[times + _TIMES_SIZE :].decode("ascii").rstrip(" ")
+        if kind == _ON_GRANT:
+            return AccessToken(token_id, plain[1:17], issued_at, expires_at, scope or None)
+        client_id = render_identifier(CLIENT, plain[1:17])
+        organization_id = render_identifier(ORGANIZATION, plain[17:33])
+        return ClientAccessToken(token_id, client_id, organization_id, issued_at, expires_at, scope)
 
     # -- client secrets
 

@@ -17,7 +17,7 @@ from latchstring.cli.output import (
     print_record,
     run_with_store,
 )
-from latchstring.protocol.client_metadata import GRANT_TYPES
+from latchstring.protocol.client_metadata import DEFAULT_GRANT_TYPES
 from latchstring.protocol.scope import parse_scope
 from latchstring.storage.store import SqlStore
 from latchstring.wiring import Deployment, build_apps, load_settings
@@ -36,7 +36,9 @@ def _load(config: ConfigPath) -> Settings:
 def create(
     organization: Annotated[str, typer.Option(help="The id of the organization that owns the app.")],
     name: Annotated[str, typer.Option(help="The app's name, as members read it.")],
-    redirect_uri: Annotated[list[str], typer.Option(help="Where the browser returns to; may be repeated.")],
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="Where the browser returns to; may be repeated.")
+    ] = None,
     public: Annotated[bool, typer.Option("--public", help="The app cannot keep a secret (PKCE required).")] = False,
     scope: Annotated[str | None, typer.Option(help="What the app may ask for, space-delimited.")] = None,
     grant_type: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
@@ -56,13 +58,13 @@ def create(
         if await store.find_organization(organization) is None:
             raise CommandRefused(f"there is no organization {organization}")
         return await build_apps(store, deployment.codec, settings).create(
-            AppDetails(name=name, description=description, redirect_uris=tuple(redirect_uri)),
+            AppDetails(name=name, description=description, redirect_uris=tuple(redirect_uri or ())),
             organization_id=organization,
             created_by=None,
             is_public=public,
             is_published=published,
             scope=None if scope is None else parse_scope(scope),
-            grant_types=tuple(grant_type) if grant_type else GRANT_TYPES,
+            grant_types=tuple(grant_type) if grant_type else DEFAULT_GRANT_TYPES,
         )
 
     client, secret = run_with_store(database, keyring, work)

@@ -6,7 +6,7 @@ import typer
 
 from latchstring.authorization_server.apps import AppRefused
 from latchstring.cli import client, grant, membership, organization, resource_server, serve, user
-from latchstring.cli.output import CommandRefused
+from latchstring.cli.output import CommandRefused, refuse_undecodable
 from latchstring.directory.built_in import DirectoryRefused
 from latchstring.protocol.errors import ConfigurationError, OAuthError, StoreUnavailable
 
@@ -28,6 +28,8 @@ app.add_typer(grant.app, name="grant")
 def main() -> None:
     """Run the command; what people can mend is one line on standard error and exit code 1."""
     try:
+        for argument in sys.argv:
+            refuse_undecodable(argument, "the command line")
         app()
     except (ConfigurationError, AppRefused, DirectoryRefused, CommandRefused) as error:
         _refuse(str(error))

@@ -31,6 +31,12 @@ class CommandRefused(Exception):
     """A command that cannot be done as asked; the message says why."""
 
 
+def refuse_undecodable(text: str, what: str) -> None:
+    """Refuse text that was made of bytes that are no UTF-8: it can be neither kept nor shown."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise CommandRefused(f"{what} is not UTF-8 text")
+
+
 def run_with_store(
     database: str, keyring: Path | None, work: Callable[[SqlStore, Deployment], Awaitable[Result]]
 ) -> Result:

@@ -2,7 +2,6 @@
 
 import ipaddress
 import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from latchstring.wiring import load_settings, prepare
 def serve(
     database: Database = DATABASE,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8400,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.", min=0, max=65535)] = 8400,
     issuer: Annotated[str | None, typer.Option(help="The URL under which browsers reach the server.")] = None,
     workers: Annotated[int, typer.Option(help="Server processes.", min=1, max=64)] = 1,
     config: ConfigPath = None,
@@ -27,9 +26,8 @@ def serve(
     listener = _bind(host, port)
     bound_port = listener.getsockname()[1]
     shown_host = f"[{host}]" if ":" in host else host
-    if issuer is None and not _names_issuer(config):
-        issuer = f"http://{_find_reachable(shown_host)}:{bound_port}"
-    settings = load_settings(config, issuer=issuer)
+    own_url = f"http://{_find_reachable(shown_host)}:{bound_port}"
+    settings = load_settings(config, default_issuer=own_url, issuer=issuer)
     prepare(database, keyring, settings.token_prefix)
     plan = ServerPlan(settings=settings, database=database, keyring=keyring, host=host, port=bound_port)
 
@@ -48,10 +46,6 @@ def _find_reachable(host: str) -> str:
     if not address.is_unspecified:
         return host
     return "127.0.0.1" if address.version == 4 else "[::1]"
-
-
-def _names_issuer(config: Path | None) -> bool:
-    return config is not None and config.is_file() and "issuer" in config.read_text()
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -13,6 +13,7 @@ from latchstring.cli.output import (
     Json,
     KeyringPath,
     print_record,
+    refuse_undecodable,
     run_with_store,
 )
 from latchstring.storage.store import SqlStore
@@ -39,7 +40,11 @@ def create(
 ) -> None:
     """Create a user and print the id. The password never stands on the command line."""
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password = sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise CommandRefused("the password is not UTF-8 text") from None
+        refuse_undecodable(password, "the password")
     elif sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:

@@ -8,4 +8,7 @@ NONE: Final = "none"
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 REFRESH_TOKEN: Final = "refresh_token"
-GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN)
+CLIENT_CREDENTIALS: Final = "client_credentials"
+GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS)
+# What an app gets unless told otherwise.
+DEFAULT_GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN)

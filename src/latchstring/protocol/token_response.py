@@ -4,7 +4,7 @@ import msgspec
 
 
 class TokenResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Seven fields; `refresh_token` stands exactly when `offline_access` was granted.
+    """Seven fields; `refresh_token` stands exactly when `offline_access` was granted, `user_id` where a member did.
 
     `expires_in` is in seconds, counted from the moment of issue.
     """
@@ -14,7 +14,7 @@ class TokenResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     expires_in: int
     scope: str
     organization_id: str
-    user_id: str
+    user_id: str | None = None
     refresh_token: str | None = None
 
     def __repr__(self) -> str:

@@ -24,6 +24,12 @@ def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> St
     yield statements.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
 
 
+def revoke_client_access_token(client_id: str, token_id: bytes, expires_at: int) -> Steps[None]:
+    """The same for a token that stands on a client."""
+    yield statements.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    yield statements.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
+
+
 def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:
     """Begin or resume a membership and resume the grants that its end had suspended."""
     user = yield statements.FIND_USER, {"user_id": user_id}

@@ -70,6 +70,7 @@ client = Table(
     Column("policy_uri", Text),
     Column("is_published", Boolean(create_constraint=False), nullable=False),
     Column("retry_window", Integer),
+    Column("access_revoked_until", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
 

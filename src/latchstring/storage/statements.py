@@ -189,6 +189,17 @@ MARK_REVOKED_TOKEN = _define(
         )
     ),
 )
+MARK_REVOKED_CLIENT_TOKEN = _define(
+    "mark_revoked_client_token",
+    update(client)
+    .where(client.c.client_id == bindparam("of_client"))
+    .values(
+        access_revoked_until=case(
+            (client.c.access_revoked_until < bindparam("until"), bindparam("until")),
+            else_=client.c.access_revoked_until,
+        )
+    ),
+)
 FIND_REVOKED_TOKEN = _define(
     "find_revoked_token",
     select(revoked_access_token.c.token_id).where(revoked_access_token.c.token_id == bindparam("token_id")),

@@ -84,6 +84,9 @@ class SqlStore:
     async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
         await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
 
+    async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
+        await self._engine.commit(partial(operations.revoke_client_access_token, client_id, token_id, expires_at))
+
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         return await self._engine.read(statements.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
 
@@ -232,7 +235,8 @@ def _read_client(row: Row) -> ClientRecord:
         policy_uri=row[11],
         is_published=bool(row[12]),
         retry_window=row[13],
-        created_at=row[14],
+        access_revoked_until=row[14],
+        created_at=row[15],
     )
 
 

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("policy_uri", sa.Text()),
         sa.Column("is_published", sa.Boolean(create_constraint=False), nullable=False),
         sa.Column("retry_window", sa.Integer()),
+        sa.Column("access_revoked_until", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("client_id", name="pk_client"),
         sa.ForeignKeyConstraint(
