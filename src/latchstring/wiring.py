@@ -33,6 +33,7 @@ from latchstring.storage.url import find_schema_version, find_sqlite_path, migra
 if TYPE_CHECKING:
     from latchstring.directory.built_in import BuiltInDirectory
     from latchstring.web.app import Application
+    from latchstring.web.pages.rendering import PageRenderer
     from latchstring.web.services import Services
 
 KEYRING_VARIABLE: Final = "LATCHSTRING_KEYRING"
@@ -126,6 +127,16 @@ def build_directory(store: Store, clock: Clock = epoch_seconds, entropy: Entropy
     return BuiltInDirectory(store=store, clock=clock, entropy=entropy)
 
 
+def build_renderer(settings: Settings) -> PageRenderer:
+    """The pages in the deployment's colours; `ConfigurationError` names a colour or logo that cannot be shown."""
+    from latchstring.web.pages.rendering import PageRenderer
+
+    try:
+        return PageRenderer(settings.deployment_name, logo_url=settings.logo_url, accent=settings.accent_color)
+    except ValueError as error:
+        raise ConfigurationError(f"settings: {error}") from None
+
+
 def build_services(
     settings: Settings,
     store: SqlStore,
@@ -135,14 +146,9 @@ def build_services(
     entropy: Entropy | None = None,
 ) -> Services:
     """The server's parts, put together."""
-    from latchstring.web.pages.rendering import PageRenderer
     from latchstring.web.services import Services
 
     entropy = entropy or PooledEntropy()
-    try:
-        renderer = PageRenderer(settings.deployment_name, logo_url=settings.logo_url, accent=settings.accent_color)
-    except ValueError as error:
-        raise ConfigurationError(f"settings: {error}") from None
     return Services(
         settings=settings,
         store=store,
@@ -156,7 +162,7 @@ def build_services(
         connections=Connections(store=store, clock=clock),
         apps=build_apps(store, codec, settings, clock, entropy),
         authenticate=build_directory(store, clock, entropy).authenticate,
-        renderer=renderer,
+        renderer=build_renderer(settings),
         close=store.close,
     )
 

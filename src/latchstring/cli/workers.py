@@ -20,7 +20,7 @@ import uvicorn
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.web.app import Application
-from latchstring.wiring import build_application, prepare
+from latchstring.wiring import build_application, build_renderer, prepare
 
 DRAIN_SECONDS: Final = 10
 _RESTART_PAUSE: Final = 1.0
@@ -126,6 +126,7 @@ def serve_workers(plan: ServerPlan, listener: socket.socket, workers: int, annou
     if workers == 1:
         _serve_here(plan, listener, announce)
         return 0
+    build_renderer(plan.settings)  # refuses here, in one line, what every worker would refuse
     # The address was free; hold it from now on with a socket that shares it and does not listen.
     listener.close()
     holder = _bind_shared(plan.host, plan.port)

@@ -17,8 +17,8 @@ from latchstring.demo.children import Child, ChildFailed, stop_all
 from latchstring.demo.operate import Operator
 from latchstring.demo.places import HOST, Places
 from latchstring.demo.seed import register_parts, seed_people
-from latchstring.demo.state import STATE_FILE, DemoState, Registration, find_state, write_state
-from latchstring.demo.welcome import render_port_taken, render_welcome
+from latchstring.demo.state import STATE_FILE, DemoState, Registration, find_state, write_curl_variables, write_state
+from latchstring.demo.welcome import curl_variables, render_port_taken, render_welcome
 from latchstring.protocol.errors import ConfigurationError, StoreUnavailable
 
 _PAUSE: Final = 0.1
@@ -78,6 +78,7 @@ class Launcher:
             if self.is_stopping():
                 return
             refuse_foreign_state(places, registration)
+            write_curl_variables(places.directory, curl_variables(places, state, registration))
             print(render_welcome(places, state, registration), flush=True)
             while not self.is_stopping():
                 for child in self._children:

@@ -1,12 +1,15 @@
 """What the demo remembers between runs, in `demo.json`: ids, and the passwords and secrets made for it."""
 
 import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 STATE_FILE: Final = "demo.json"
+CURL_FILE: Final = "curl.env"
 
 
 class Person(msgspec.Struct, kw_only=True):
@@ -65,8 +68,18 @@ def find_state(directory: Path) -> DemoState | None:
 
 def write_state(directory: Path, state: DemoState) -> None:
     """Remember the state, readable by its owner alone; whole or not at all."""
-    draft = directory / f"{STATE_FILE}.new"
+    _write_privately(directory / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
+
+
+def write_curl_variables(directory: Path, variables: Mapping[str, str]) -> None:
+    """Shell variables for the README's curl lines: the sample app's credentials and one member's."""
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    _write_privately(directory / CURL_FILE, "".join(lines).encode())
+
+
+def _write_privately(path: Path, content: bytes) -> None:
+    draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
-    draft.replace(directory / STATE_FILE)
+        file.write(content)
+    draft.replace(path)

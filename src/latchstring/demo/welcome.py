@@ -42,6 +42,21 @@ def render_welcome(places: Places, state: DemoState, registration: Registration)
     )
 
 
+def curl_variables(places: Places, state: DemoState, registration: Registration) -> dict[str, str]:
+    """What the README's curl lines need: the first person signs in and chooses the last organization."""
+    person = state.people[0]
+    return {
+        "SERVER": places.issuer,
+        "API": places.api.rstrip("/"),
+        "CLIENT_ID": registration.sample_app.client_id,
+        "CLIENT_SECRET": registration.sample_app.client_secret,
+        "REDIRECT_URI": places.redirect_uri,
+        "EMAIL": person.email,
+        "PASSWORD": person.password,
+        "ORGANIZATION_ID": state.organizations[-1].organization_id,
+    }
+
+
 def render_port_taken(what: str, port: int, base_port: int) -> str:
     """Which port is in the way, and the way round it."""
     other = 9000 if abs(base_port - 9000) > 2 else 8500

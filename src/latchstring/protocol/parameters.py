@@ -23,6 +23,9 @@ class Parameters(dict[str, str]):
         self.repeated: set[str] = set()
         self.lists: dict[str, list[str]] = {}
 
+    def __repr__(self) -> str:
+        return f"Parameters({', '.join(self)})"  # names alone: values are credentials as often as not
+
     def refuse_repeats(self) -> None:
         """Refuse a request in which a parameter stands twice (RFC 6749 §3.2)."""
         if self.repeated:
@@ -60,6 +63,8 @@ def parse_parameters(raw: bytes) -> Parameters:
         text = raw.decode()
     except UnicodeDecodeError:
         raise _refuse_malformed() from None
+    if "\0" in text or "%00" in text:
+        raise _refuse_malformed()  # no parameter has a use for it, and not every database keeps it
     is_encoded = "%" in text or "+" in text
     pairs = text.split("&", MAX_PARAMETERS)
     if len(pairs) > MAX_PARAMETERS:

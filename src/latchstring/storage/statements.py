@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    column,
     delete,
     exists,
     func,
@@ -29,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.sql.type_api import TypeEngine
 
 from latchstring.storage.schema import (
     client,
@@ -48,14 +50,34 @@ Insert = Any
 """The dialect's `insert()`: the generic one has no `ON CONFLICT`, though it reads the same in both."""
 
 
+Parameter = Callable[[str], ColumnElement[Any]]
+"""Where a parameter's value comes from: a bind of its own, or a column of many at once."""
+
+
+class Batch:
+    """The form of a statement that does the work of many callers: each row it returns begins with the `key`
+    of the one whose work it was. A batch holds a key at most once."""
+
+    __slots__ = ("build", "is_read", "key", "types")
+
+    def __init__(
+        self, key: str, types: Mapping[str, TypeEngine[Any]], build: Callable[[Parameter], Any], *, is_read: bool
+    ) -> None:
+        self.key = key
+        self.is_read = is_read
+        self.types = types
+        self.build = build
+
+
 class Statement:
     """One statement under a name; engines key their compiled SQL by the object itself."""
 
-    __slots__ = ("build", "name")
+    __slots__ = ("batch", "build", "name")
 
-    def __init__(self, name: str, build: Callable[[Insert], ClauseElement]) -> None:
+    def __init__(self, name: str, build: Callable[[Insert], ClauseElement], batch: Batch | None = None) -> None:
         self.name = name
         self.build = build
+        self.batch = batch
 
     def __repr__(self) -> str:
         return f"Statement({self.name})"
@@ -74,15 +96,32 @@ def _define(name: str, executable: ClauseElement) -> Statement:
     return _define_insert(name, lambda _: executable)
 
 
+def _define_hot(
+    name: str, key: str, types: Mapping[str, TypeEngine[Any]], build: Callable[[Parameter], Any]
+) -> Statement:
+    """A statement on one row by its primary key, for one caller or for many."""
+    executable: ClauseElement = build(lambda parameter: bindparam(parameter, type_=types[parameter]))
+    statement = Statement(name, lambda _: executable, Batch(key, types, build, is_read=isinstance(executable, Select)))
+    ALL.append(statement)
+    return statement
+
+
 # Constants are written into the SQL, so that every parameter is one that a caller gives.
 _PENDING, _ACTIVE, _SUSPENDED, _ENDED = (
     literal_column(f"'{status}'", String) for status in ("pending", "active", "suspended", "ended")
 )
 _ONE = literal_column("1", BigInteger)
+_BIGINT: Final = BigInteger()
+_TEXT: Final = String()  # without a length: a cast to one would cut a longer value instead of refusing it
 
 # -- grants
 
-FIND_GRANT = _define("find_grant", select(grant).where(grant.c.id == bindparam("grant_id")))
+FIND_GRANT = _define_hot(
+    "find_grant",
+    "grant_id",
+    {"grant_id": grant.c.id.type},
+    lambda parameter: select(grant).where(grant.c.id == parameter("grant_id")),
+)
 
 _owner_member = membership.alias("owner_member")
 _is_reachable: ColumnElement[bool] = exists().where(
@@ -114,46 +153,62 @@ LOCK_MEMBERSHIP = _define(
     "lock_membership", select(membership.c.user_id).where(_is_member_row).with_for_update(read=True)
 )
 
-REDEEM = _define(
+REDEEM = _define_hot(
     "redeem",
-    update(grant)
-    .where(grant.c.id == bindparam("grant_id"), grant.c.status == _PENDING, grant.c.expires_at > bindparam("now"))
-    .values(
-        status=_ACTIVE,
-        generation=bindparam("new_generation"),
-        activated_at=bindparam("now"),
-        expires_at=bindparam("new_expires_at"),
-        absolute_expires_at=bindparam("new_absolute_expires_at"),
-    )
-    .returning(grant.c.id),
+    "grant_id",
+    {
+        "grant_id": grant.c.id.type,
+        "now": _BIGINT,
+        "new_generation": _BIGINT,
+        "new_expires_at": _BIGINT,
+        "new_absolute_expires_at": _BIGINT,
+    },
+    lambda parameter: (
+        update(grant)
+        .where(grant.c.id == parameter("grant_id"), grant.c.status == _PENDING, grant.c.expires_at > parameter("now"))
+        .values(
+            status=_ACTIVE,
+            generation=parameter("new_generation"),
+            activated_at=parameter("now"),
+            expires_at=parameter("new_expires_at"),
+            absolute_expires_at=parameter("new_absolute_expires_at"),
+        )
+        .returning(grant.c.id)
+    ),
 )
 
-ROTATE = _define(
+ROTATE = _define_hot(
     "rotate",
-    update(grant)
-    .where(
-        grant.c.id == bindparam("grant_id"),
-        grant.c.status == _ACTIVE,
-        grant.c.generation == bindparam("at_generation"),
-    )
-    .values(
-        generation=grant.c.generation + _ONE,
-        rotated_at=bindparam("now"),
-        expires_at=bindparam("new_expires_at"),
-    )
-    .returning(grant.c.id),
+    "grant_id",
+    {"grant_id": grant.c.id.type, "at_generation": _BIGINT, "now": _BIGINT, "new_expires_at": _BIGINT},
+    lambda parameter: (
+        update(grant)
+        .where(
+            grant.c.id == parameter("grant_id"),
+            grant.c.status == _ACTIVE,
+            grant.c.generation == parameter("at_generation"),
+        )
+        .values(
+            generation=grant.c.generation + _ONE, rotated_at=parameter("now"), expires_at=parameter("new_expires_at")
+        )
+        .returning(grant.c.id)
+    ),
 )
 
-COUNT_RETRY = _define(
+COUNT_RETRY = _define_hot(
     "count_retry",
-    update(grant)
-    .where(
-        grant.c.id == bindparam("grant_id"),
-        grant.c.status == _ACTIVE,
-        grant.c.generation == bindparam("at_generation"),
-    )
-    .values(retry_count=grant.c.retry_count + _ONE)
-    .returning(grant.c.id),
+    "grant_id",
+    {"grant_id": grant.c.id.type, "at_generation": _BIGINT},
+    lambda parameter: (
+        update(grant)
+        .where(
+            grant.c.id == parameter("grant_id"),
+            grant.c.status == _ACTIVE,
+            grant.c.generation == parameter("at_generation"),
+        )
+        .values(retry_count=grant.c.retry_count + _ONE)
+        .returning(grant.c.id)
+    ),
 )
 
 _ENDING = {
@@ -162,12 +217,16 @@ _ENDING = {
     "ended_by": bindparam("by"),
     "ended_reason": bindparam("reason"),
 }
-END_GRANT = _define(
+END_GRANT = _define_hot(
     "end_grant",
-    update(grant)
-    .where(grant.c.id == bindparam("grant_id"), grant.c.status != _ENDED)
-    .values(**_ENDING)
-    .returning(grant.c.id),
+    "grant_id",
+    {"grant_id": grant.c.id.type, "now": _BIGINT, "by": _TEXT, "reason": _TEXT},
+    lambda parameter: (
+        update(grant)
+        .where(grant.c.id == parameter("grant_id"), grant.c.status != _ENDED)
+        .values(status=_ENDED, ended_at=parameter("now"), ended_by=parameter("by"), ended_reason=parameter("reason"))
+        .returning(grant.c.id)
+    ),
 )
 
 INSERT_REVOKED_TOKEN = _define_insert(
@@ -237,7 +296,12 @@ FIND_GRANTS = _define(
 
 # -- clients and resource servers
 
-FIND_CLIENT = _define("find_client", select(client).where(client.c.client_id == bindparam("client_id")))
+FIND_CLIENT = _define_hot(
+    "find_client",
+    "client_id",
+    {"client_id": _TEXT},
+    lambda parameter: select(client).where(client.c.client_id == parameter("client_id")),
+)
 INSERT_CLIENT = _define("insert_client", insert(client))
 UPDATE_CLIENT = _define(
     "update_client",
@@ -267,8 +331,11 @@ FIND_CLIENTS_FOR_USER = _define(
     .where(membership.c.user_id == bindparam("user_id"), membership.c.ended_at.is_(None))
     .order_by(client.c.created_at.desc(), client.c.client_id),
 )
-FIND_RESOURCE_SERVER = _define(
-    "find_resource_server", select(resource_server).where(resource_server.c.client_id == bindparam("client_id"))
+FIND_RESOURCE_SERVER = _define_hot(
+    "find_resource_server",
+    "client_id",
+    {"client_id": _TEXT},
+    lambda parameter: select(resource_server).where(resource_server.c.client_id == parameter("client_id")),
 )
 INSERT_RESOURCE_SERVER = _define("insert_resource_server", insert(resource_server))
 
@@ -373,6 +440,22 @@ def compile_for_postgres() -> dict[Statement, tuple[str, tuple[str, ...]]]:
     dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it
     compiled = {statement: _compile(statement, dialect, postgresql.insert) for statement in ALL}
     return {statement: (str(sql), tuple(sql.positiontup or ())) for statement, sql in compiled.items()}
+
+
+def compile_batches_for_postgres() -> dict[Statement, tuple[str, tuple[str, ...]]]:
+    """The hot statements for many callers at once: each parameter is an array, and the names are in order."""
+    dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it
+    compiled: dict[Statement, tuple[str, tuple[str, ...]]] = {}
+    for statement in ALL:
+        if statement.batch is None:
+            continue
+        types = statement.batch.types
+        arrays = [bindparam(name, type_=postgresql.ARRAY(type_)) for name, type_ in types.items()]
+        given = func.unnest(*arrays).table_valued(*(column(name, type_) for name, type_ in types.items()))
+        executable = statement.batch.build(given.render_derived("given").c.__getitem__)
+        sql = executable.compile(dialect=dialect)
+        compiled[statement] = (str(sql), tuple(sql.positiontup))
+    return compiled
 
 
 def _compile(statement: Statement, dialect: Dialect, insert: Insert) -> SQLCompiler:

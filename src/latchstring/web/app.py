@@ -16,7 +16,7 @@ from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unav
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import apps, connections, consent, sign_in
-from latchstring.web.pages.page import Page, PageRefused, SignInNeeded
+from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.revoke import answer_revocation
 from latchstring.web.services import Services
 from latchstring.web.token import answer_token
@@ -130,8 +130,7 @@ class Application:
         try:
             return await self._route_page(page, scope)
         except SignInNeeded:
-            query = scope["query_string"].decode("latin-1")
-            location = scope["path"] + (f"?{query}" if query else "")
+            location = render_address(scope["path"], scope["query_string"])
             is_readable = scope["method"] in {"GET", "HEAD"}
             return page.redirect(f"/sign-in?continue={page.seal_continue(location)}" if is_readable else "/sign-in")
         except PageRefused as refused:

@@ -5,9 +5,12 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from latchstring.protocol.errors import ConfigurationError
 
 _LOCK: Final = 0x6C617463680001  # any number that no other program takes for its advisory lock
 
@@ -43,4 +46,9 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConfigurationError(
+            f"--database: its schema is not one of this version's ({error}); a newer version made it, so use that one"
+        ) from None

@@ -26,7 +26,7 @@ from latchstring.protocol.scope import OFFLINE_ACCESS
 from latchstring.web.asgi import read_form_body
 from latchstring.web.headers import form_action_for
 from latchstring.web.pages.messages import MessageKey, Text, detail
-from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused, render_address
 from latchstring.web.pages.rendering import initial_for, tint_for
 
 AUTHORIZE: Final = "/oauth2/authorize/"
@@ -60,9 +60,10 @@ async def authorize(page: Page) -> Response:
     settings = page.services.settings
     try:
         prompt = decide(parameters, request, client, target, settings)
+        location = render_address(AUTHORIZE, query)
+        _refuse_long(prompt, location)
     except OAuthError as error:
         return page.redirect(render_error_redirect(target, error, settings.issuer))
-    location = f"{AUTHORIZE}?{query.decode('ascii', 'strict')}"
     user = await page.find_user()
     if user is None:
         return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
@@ -118,6 +119,12 @@ async def _read_query(page: Page) -> bytes:
         return await read_form_body(page.request.scope, page.request.receive)
     except OAuthError as error:
         raise PageRefused("too_large" if error.status == 413 else "unreadable_request") from None
+
+
+def _refuse_long(prompt: AuthorizationPrompt, location: str) -> None:
+    # Both are carried by pages; refused now, the app's developer learns of it, and nobody has signed in for nothing.
+    if max(len(location), len(_encode(prompt))) > MAX_CARRIED_LENGTH:
+        raise OAuthError("invalid_request", "The request is too long: send a shorter state.")
 
 
 def _open_question(page: Page, sealed: str) -> _Question | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -22,6 +23,16 @@ from latchstring.web.services import Services
 
 _CSRF: Final = b"csrf"
 _CONTINUE: Final = b"continue"
+# What a page carries for later stands in a form's hidden field and in an address, in Base64: longer, it would be
+# refused there, when it is too late to say so to anyone who can change it.
+MAX_CARRIED_LENGTH: Final = 5500
+_QUERY_SAFE: Final = "%/?:@!$&'()*+,;=[]"
+
+
+def render_address(path: str, query: bytes) -> str:
+    """One of our own addresses in visible ASCII, whatever bytes were sent: it will stand in a `Location` header."""
+    location = quote(path)
+    return f"{location}?{quote(query, safe=_QUERY_SAFE)}" if query else location
 
 
 class PageRefused(Exception):
@@ -46,6 +57,7 @@ class Page:
         self.request_id = request_id
         cookie = request.cookies.get(session_cookie_name(services.settings), "")
         self._has_cookie = is_session_cookie(cookie)
+        self._is_cookie_new = False
         self.cookie = cookie if self._has_cookie else services.login.new_cookie()
         self.locale = services.renderer.negotiate_locale(
             request.headers.get("accept-language"), request.cookies.get(LANGUAGE_COOKIE)
@@ -67,7 +79,7 @@ class Page:
 
     def take_cookie(self, cookie: str) -> None:
         """Give the browser this cookie with the answer, in place of the one it has."""
-        self.cookie, self._has_cookie = cookie, False
+        self.cookie, self._has_cookie, self._is_cookie_new = cookie, False, True
 
     # -- forms
 
@@ -91,7 +103,9 @@ class Page:
     # -- where to go on
 
     def seal_continue(self, location: str) -> str:
-        """One of our own addresses, for a form to carry through the sign-in."""
+        """One of our own addresses, for a form to carry through the sign-in; empty where it is too long for that."""
+        if len(location) > MAX_CARRIED_LENGTH:
+            return ""
         return self.services.codec.render_page_value(_CONTINUE, b"", location.encode())
 
     def open_continue(self, sealed: str) -> str | None:
@@ -139,6 +153,8 @@ class Page:
         return self._finish(response)
 
     def _finish(self, response: Response) -> Response:
-        if not self._has_cookie:
+        # A cross-site post comes without the cookie that the browser has: a fresh one would replace it, and sign the
+        # member out. Only a page that is opened gives one, and an answer that was told to.
+        if not self._has_cookie and (self._is_cookie_new or self.request.method in {"GET", "HEAD"}):
             response.headers.append("set-cookie", render_session_cookie(self.services.settings, self.cookie))
         return response

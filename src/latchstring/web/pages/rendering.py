@@ -18,8 +18,9 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from latchstring.web.pages.accent import readable_accent
+from latchstring.web.pages.accent import AccentPair, readable_accent
 from latchstring.web.pages.catalogs import (
+    SOURCE_LOCALE,
     Gettext,
     Language,
     Ngettext,
@@ -42,6 +43,9 @@ _CONTENT_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+
+_DRAWN_ACCENT: Final = b"#145c6e"
+"""Our own accent as the SVG files are drawn with it."""
 
 _REORDERING: Final = frozenset(["R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 """Unicode classes of characters that can change the order of what stands beside them."""
@@ -90,12 +94,15 @@ class PageRenderer:
         if logo_url is not None and not _is_own_path(logo_url):
             raise ValueError(f"logo URL {logo_url!r} must be a path on this server, such as /static/logo.svg")
         self._languages = load_languages()
-        self._static = _read_static(_theme_css(accent))
+        self._static = _read_static(None if accent is None else readable_accent(accent))
         bytecode = _SharedBytecode()
         deployment = {"name": deployment_name, "logo_url": logo_url}
         self._environments = {
             name: self._environment(language, deployment, bytecode) for name, language in self._languages.items()
         }
+        source = self._environments[SOURCE_LOCALE]
+        for template in source.list_templates():
+            source.get_template(template)  # compiled now, so that no request waits for it
 
     @property
     def locales(self) -> Sequence[str]:
@@ -268,23 +275,25 @@ def _is_own_path(url: str) -> bool:
     return url.startswith("/") and not url.startswith(("//", "/\\"))
 
 
-def _theme_css(accent: str | None) -> str:
+def _theme_css(pair: AccentPair) -> str:
     """The custom properties of the deployment's accent; they override those in latchstring.css."""
-    if accent is None:
-        return ""
-    pair = readable_accent(accent)
     light = f":root{{--accent:{pair.light.colour};--on-accent:{pair.light.text}}}"
     dark = f":root{{--accent:{pair.dark.colour};--on-accent:{pair.dark.text}}}"
     return f"\n{light}\n@media (prefers-color-scheme: dark){{{dark}}}\n"
 
 
-def _read_static(theme: str) -> dict[str, StaticFile]:
+def _read_static(pair: AccentPair | None) -> dict[str, StaticFile]:
+    """Every file of `static/`, in the deployment's accent."""
     files: dict[str, StaticFile] = {}
     for path in sorted(STATIC_DIRECTORY.iterdir()):
         content_type = _CONTENT_TYPES.get(path.suffix)
         if content_type is None:
             continue
-        content = path.read_bytes() + (theme.encode() if path.name == "latchstring.css" else b"")
+        content = path.read_bytes()
+        if pair is not None and path.name == "latchstring.css":
+            content += _theme_css(pair).encode()
+        elif pair is not None and path.suffix == ".svg":
+            content = content.replace(_DRAWN_ACCENT, pair.light.colour.encode())
         files[path.name] = StaticFile(content, content_type, hashlib.sha256(content).hexdigest()[:12])
     return files
 

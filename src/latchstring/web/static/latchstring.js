@@ -40,12 +40,14 @@ for (const button of document.querySelectorAll("button[data-reveal]")) {
   });
 }
 
-// A double click answers once.
+// A double click answers once. Should the answer never come, the form opens again.
+const REOPEN_AFTER_MS = 10_000;
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     if (event.submitter?.getAttribute("formmethod") === "dialog") return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, REOPEN_AFTER_MS);
   });
 }
 addEventListener("pageshow", () => {
