@@ -7,8 +7,6 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import DEFAULT_DATABASE, open_store
@@ -65,16 +63,16 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
 
 
 def print_records(records: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
-    """Many things: a JSON list, or a table."""
+    """Many things: a JSON list, or a line each under the names. Never cut to the terminal: ids are copied."""
     if as_json:
         print_json(records)
     elif not records:
         typer.echo(empty)
     else:
-        table = Table(*records[0])
-        for record in records:
-            table.add_row(*("" if value is None else str(value) for value in record.values()))
-        Console().print(table)
+        lines = [list(records[0]), *(["-" if v is None else str(v) for v in record.values()] for record in records)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_json(value: Any) -> None:

@@ -30,5 +30,9 @@ class Engine(Protocol):
     async def commit(self, operation: Operation[Outcome]) -> Outcome:
         """Run the operation in one transaction; its outcome once that is durable."""
 
+    def find_version(self) -> int | None:
+        """A number that changes before this engine's reads can show what others have written; None where there is
+        none, so that nothing may be remembered."""
+
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""

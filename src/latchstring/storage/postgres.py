@@ -98,6 +98,9 @@ class PostgresEngine:
 
         return await self._try("operation", run)
 
+    def find_version(self) -> int | None:
+        return None
+
     async def close(self) -> None:
         if self._pool is not None:
             await self._pool.close()

@@ -50,28 +50,36 @@ def find_schema_version(path: Path) -> str | None:
 
 
 class SqliteEngine:
-    """One SQLite file. Belongs to one event loop; the commit lane runs in its thread."""
+    """One SQLite file. Belongs to one event loop; the commit lane runs in its thread.
+
+    Reads of one turn of the event loop share one read transaction. It is begun after the requests of that turn had
+    arrived and ended before those of the next one run, so none of them misses what was acknowledged before it was sent.
+    """
 
     def __init__(self, path: Path) -> None:
         self._sql = compile_for_sqlite()
-        self._reader = connect(path)
-        self._writer = connect(path)
-        # The lane asks for the write lock without waiting, and again from the event loop.
-        self._writer.execute("PRAGMA busy_timeout=0")
+        # One connection for reads and writes: its page cache stays valid over its own commits.
+        self._connection = connect(path)
+        self._is_reading = False
+        self._version = 0
         self._queue: _Batch = []
         self._is_scheduled = False
         self._waiting_since: float | None = None
 
     async def read(self, statement: Statement, parameters: Parameters) -> Row | None:
         try:
-            row: Row | None = self._reader.execute(self._sql[statement], parameters).fetchone()
+            if not self._is_reading:
+                self._begin_reading()
+            row: Row | None = self._connection.execute(self._sql[statement], parameters).fetchone()
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{statement.name}: {error}") from error
         return row
 
     async def read_all(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
         try:
-            return self._reader.execute(self._sql[statement], parameters).fetchall()
+            if not self._is_reading:
+                self._begin_reading()
+            return self._connection.execute(self._sql[statement], parameters).fetchall()
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{statement.name}: {error}") from error
 
@@ -95,13 +103,35 @@ class SqliteEngine:
     async def close(self) -> None:
         while self._queue:
             await asyncio.wait([future for _, future in self._queue])
-        self._reader.close()
-        self._writer.close()
+        self._end_reading()
+        self._connection.close()
+
+    def find_version(self) -> int | None:
+        try:
+            if not self._is_reading:
+                self._begin_reading()
+        except sqlite3.Error:
+            return None
+        return self._version
+
+    def _begin_reading(self) -> None:
+        self._connection.execute("BEGIN")
+        self._is_reading = True
+        asyncio.get_running_loop().call_soon(self._end_reading)
+        # The first read of the transaction: fixes what it sees, and tells whether another connection has written.
+        self._version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def _end_reading(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("COMMIT")
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         """Apply what is queued in one transaction, and answer each operation after the commit."""
+        self._end_reading()
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._take_write_lock()
         except sqlite3.Error as error:
             if self._may_wait(loop, error):
                 loop.call_later(LOCK_POLL, self._flush, loop)
@@ -114,7 +144,7 @@ class SqliteEngine:
         batch = self._take()
         try:
             outcomes = [self._apply(work) for work, _ in batch]
-            self._writer.execute("COMMIT")
+            self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             self._roll_back()
             _refuse(batch, error)
@@ -127,8 +157,16 @@ class SqliteEngine:
                     future.set_result(outcome)
         self._go_on(loop)
 
+    def _take_write_lock(self) -> None:
+        """Begin the writing transaction, or raise at once: the event loop waits for another process, not this thread."""
+        self._connection.execute("PRAGMA busy_timeout=0")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout={int(LOCK_WAIT * 1000)}")
+
     def _apply(self, work: _Work) -> Any:
-        execute, sql = self._writer.execute, self._sql
+        execute, sql = self._connection.execute, self._sql
         if isinstance(work, tuple):
             rows = execute(sql[work[0]], work[1]).fetchall()
             return rows[0] if rows else None
@@ -145,9 +183,9 @@ class SqliteEngine:
         """One transaction each: what the database refuses fails alone, never its neighbours."""
         for work, future in batch:
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
+                self._connection.execute("BEGIN IMMEDIATE")
                 outcome = self._apply(work)
-                self._writer.execute("COMMIT")
+                self._connection.execute("COMMIT")
             except Exception as error:  # noqa: BLE001 -- told to its caller
                 self._roll_back()
                 _refuse([(work, future)], error)
@@ -157,7 +195,7 @@ class SqliteEngine:
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
-            self._writer.execute("ROLLBACK")
+            self._connection.execute("ROLLBACK")
 
     def _take(self) -> _Batch:
         batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ from latchstring.storage.engine import Engine, Row
 from latchstring.storage.statements import Parameters, Statement
 
 MAX_LISTED: Final = 1000
+MAX_REMEMBERED: Final = 10_000
+
+Remembered = TypeVar("Remembered", ClientRecord, ResourceServerRecord)
 
 _encode = msgspec.json.Encoder().encode
 _decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
@@ -35,6 +38,9 @@ class SqlStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Clients and resource servers as read while the engine's version stood at `_version`.
+        self._remembered: dict[str, ClientRecord | ResourceServerRecord] = {}
+        self._version: int | None = None
 
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""
@@ -43,6 +49,25 @@ class SqlStore:
     async def _write(self, statement: Statement, parameters: Parameters) -> Commit:
         """One conditional write that returns a row exactly when its condition held."""
         return Commit.LOST if await self._engine.write(statement, parameters) is None else Commit.APPLIED
+
+    async def _write_client_row(self, client_id: str, statement: Statement, parameters: Parameters) -> Commit:
+        commit = await self._write(statement, parameters)
+        self._remembered.pop(client_id, None)
+        return commit
+
+    def _recall(self, client_id: str) -> ClientRecord | ResourceServerRecord | None:
+        version = self._engine.find_version()
+        if version is None or version != self._version or len(self._remembered) > MAX_REMEMBERED:
+            self._version = version
+            self._remembered.clear()
+            return None
+        return self._remembered.get(client_id)
+
+    def _remember(self, client_id: str, record: Remembered) -> Remembered:
+        # On an engine with a version nothing can have been written since `_recall`: such a read does not wait.
+        if self._version is not None:
+            self._remembered[client_id] = record
+        return record
 
     # -- grants
 
@@ -86,6 +111,7 @@ class SqlStore:
 
     async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
         await self._engine.commit(partial(operations.revoke_client_access_token, client_id, token_id, expires_at))
+        self._remembered.pop(client_id, None)
 
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         return await self._engine.read(statements.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
@@ -108,16 +134,18 @@ class SqlStore:
     # -- clients and resource servers
 
     async def find_client(self, client_id: str) -> ClientRecord | None:
+        remembered = self._recall(client_id)
+        if isinstance(remembered, ClientRecord):
+            return remembered
         row = await self._engine.read(statements.FIND_CLIENT, {"client_id": client_id})
-        return None if row is None else _read_client(row)
+        return None if row is None else self._remember(client_id, _read_client(row))
 
     async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
+        remembered = self._recall(client_id)
+        if isinstance(remembered, ResourceServerRecord):
+            return remembered
         row = await self._engine.read(statements.FIND_RESOURCE_SERVER, {"client_id": client_id})
-        if row is None:
-            return None
-        return ResourceServerRecord(
-            client_id=row[0], name=row[1], resource=row[2], secrets=_decode_secrets(row[3]), created_at=row[4]
-        )
+        return None if row is None else self._remember(client_id, _read_resource_server(row))
 
     async def create_client(self, client: ClientRecord) -> None:
         await self._engine.write(statements.INSERT_CLIENT, _write_client(client))
@@ -131,11 +159,11 @@ class SqlStore:
         row = _write_client(client)
         changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published")
         parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
-        return await self._write(statements.UPDATE_CLIENT, parameters)
+        return await self._write_client_row(client.client_id, statements.UPDATE_CLIENT, parameters)
 
     async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
         parameters = {"id": client_id, "secrets": _encode(secrets).decode()}
-        return await self._write(statements.REPLACE_SECRETS, parameters)
+        return await self._write_client_row(client_id, statements.REPLACE_SECRETS, parameters)
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
@@ -237,6 +265,12 @@ def _read_client(row: Row) -> ClientRecord:
         retry_window=row[13],
         access_revoked_until=row[14],
         created_at=row[15],
+    )
+
+
+def _read_resource_server(row: Row) -> ResourceServerRecord:
+    return ResourceServerRecord(
+        client_id=row[0], name=row[1], resource=row[2], secrets=_decode_secrets(row[3]), created_at=row[4]
     )
 
 

@@ -26,7 +26,8 @@ async def send_refusal(scope: Scope, send: Send, request_id: bytes, error: OAuth
     headers = [*NO_STORE, (b"x-request-id", request_id)]
     if error.status == 405:
         headers.append((b"allow", b"POST" if scope["path"].startswith("/oauth2/") else b"GET, HEAD"))
-    if error.code == "invalid_client" and _used_basic(scope):
+    # Basic is the only scheme here, so it is the answer to whatever an Authorization header tried (RFC 6749 §5.2).
+    if error.code == "invalid_client" and find_headers(scope, b"authorization"):
         challenge = render_challenge("Basic", {"realm": "latchstring", "charset": "UTF-8"})
         headers.append((b"www-authenticate", challenge.encode()))
     if error.status == 503:
@@ -53,7 +54,3 @@ def as_server_error(error: Exception, request_id: bytes) -> OAuthError:
     """A defect of ours: logged whole, told in one sentence."""
     log.error("server_error", request_id=request_id.decode(), exc_info=error)
     return OAuthError("server_error", "Something broke on our side. Quote the request id when you report it.")
-
-
-def _used_basic(scope: Scope) -> bool:
-    return any(value[:6].lower() == b"basic " for value in find_headers(scope, b"authorization"))

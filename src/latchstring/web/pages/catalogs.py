@@ -9,7 +9,9 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from babel import Locale
@@ -51,12 +53,13 @@ class Language:
     translations: NullTranslations
 
 
-def load_languages(directory: Path = LOCALES_DIRECTORY) -> dict[str, Language]:
-    """Every language with a catalog, the source language first."""
+@cache
+def load_languages() -> Mapping[str, Language]:
+    """Every language with a catalog, the source language first; read once in a process."""
     languages = {SOURCE_LOCALE: _language(SOURCE_LOCALE, NullTranslations())}
-    for path in sorted(directory.glob("*.po")):
+    for path in sorted(LOCALES_DIRECTORY.glob("*.po")):
         languages[path.stem] = _language(path.stem, _read_catalog(path))
-    return languages
+    return MappingProxyType(languages)
 
 
 def negotiate_locale(accept_language: str | None, lang_cookie: str | None, available: Mapping[str, object]) -> str:

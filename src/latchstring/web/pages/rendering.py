@@ -95,10 +95,9 @@ class PageRenderer:
             raise ValueError(f"logo URL {logo_url!r} must be a path on this server, such as /static/logo.svg")
         self._languages = load_languages()
         self._static = _read_static(None if accent is None else readable_accent(accent))
-        bytecode = _SharedBytecode()
         deployment = {"name": deployment_name, "logo_url": logo_url}
         self._environments = {
-            name: self._environment(language, deployment, bytecode) for name, language in self._languages.items()
+            name: self._environment(language, deployment) for name, language in self._languages.items()
         }
         source = self._environments[SOURCE_LOCALE]
         for template in source.list_templates():
@@ -147,9 +146,7 @@ class PageRenderer:
         """The static file of that name, the deployment's accent already in the style sheet; or `None`."""
         return self._static.get(name)
 
-    def _environment(
-        self, language: Language, deployment: Mapping[str, str | None], bytecode: BytecodeCache
-    ) -> Environment:
+    def _environment(self, language: Language, deployment: Mapping[str, str | None]) -> Environment:
         environment = Environment(
             loader=FileSystemLoader(TEMPLATES_DIRECTORY),
             extensions=["jinja2.ext.i18n"],
@@ -158,7 +155,7 @@ class PageRenderer:
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
-            bytecode_cache=bytecode,
+            bytecode_cache=_COMPILED,
         )
         translations = language.translations
         environment.policies["ext.i18n.trimmed"] = True
@@ -299,7 +296,7 @@ def _read_static(pair: AccentPair | None) -> dict[str, StaticFile]:
 
 
 class _SharedBytecode(BytecodeCache):
-    """Templates compiled once, not once per language."""
+    """Templates compiled once in a process, not once per language and renderer."""
 
     def __init__(self) -> None:
         self._compiled: dict[str, bytes] = {}
@@ -310,3 +307,6 @@ class _SharedBytecode(BytecodeCache):
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED: Final = _SharedBytecode()
