@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from latchstring.web.pages.messages import detail, field_error, message_keys, message_page
-from latchstring.web.pages.rendering import PageRenderer, initial_for, tint_for
+from latchstring.web.rendering.messages import detail, field_error, message_keys, message_page
+from latchstring.web.rendering.renderer import PageRenderer, initial_for, tint_for
 
 OUTPUT = Path(__file__).parent.parent / ".artifacts" / "preview"
 ORIGIN = "http://localhost"
@@ -262,7 +262,12 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
         "redirect_uris": field_error("redirect_uri_not_https", uri="http://app.mailloop.example/callback"),
         "terms_uri": field_error("terms_uri_unusable"),
     }
-    entered = {**FORM, "redirect_uris": "http://app.mailloop.example/callback", "terms_uri": "mailloop", "is_public": True}
+    entered = {
+        **FORM,
+        "redirect_uris": "http://app.mailloop.example/callback",
+        "terms_uri": "mailloop",
+        "is_public": True,
+    }
     yield "app-new-errors", "app_new.html", {**new, "form": entered, "errors": errors, "organizations": choices}
     app = ONE_APP["app"]
     assert isinstance(app, dict)

@@ -23,6 +23,8 @@ HEADER = """\
 # The words of Latchstring's pages.
 # `python scripts/update_catalogs.py` brings this file up to date with the templates."""
 
+NOISE = tuple(f'"{name}:' for name in ("Report-Msgid-Bugs-To", "Last-Translator", "Language-Team", "Generated-By"))
+
 
 def find_messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
     """Every message with the file that says it, in reading order."""
@@ -77,9 +79,6 @@ def _empty_catalog(locale: str | None) -> Catalog:
         project="Latchstring",
         version="1",
         header_comment=HEADER,
-        msgid_bugs_address="",
-        last_translator="",
-        language_team="",
         charset="utf-8",
         fuzzy=False,
     )
@@ -88,7 +87,8 @@ def _empty_catalog(locale: str | None) -> Catalog:
 def _write(path: Path, catalog: Catalog) -> None:
     written = io.BytesIO()
     write_po(written, catalog, width=110, include_lineno=False)
-    path.write_bytes(written.getvalue())
+    lines = written.getvalue().decode().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(NOISE)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from latchstring.storage.url import find_schema_version, find_sqlite_path, migra
 if TYPE_CHECKING:
     from latchstring.directory.built_in import BuiltInDirectory
     from latchstring.web.app import Application
-    from latchstring.web.pages.rendering import PageRenderer
+    from latchstring.web.rendering.renderer import PageRenderer
     from latchstring.web.services import Services
 
 KEYRING_VARIABLE: Final = "LATCHSTRING_KEYRING"
@@ -129,7 +129,7 @@ def build_directory(store: Store, clock: Clock = epoch_seconds, entropy: Entropy
 
 def build_renderer(settings: Settings) -> PageRenderer:
     """The pages in the deployment's colours; `ConfigurationError` names a colour or logo that cannot be shown."""
-    from latchstring.web.pages.rendering import PageRenderer
+    from latchstring.web.rendering.renderer import PageRenderer
 
     try:
         return PageRenderer(settings.deployment_name, logo_url=settings.logo_url, accent=settings.accent_color)

@@ -1,4 +1,4 @@
-"""A small provider for tests of the client: the wire of the reference CRM, rotation with a retry window, faults.
+"""A small provider for tests of the client: the reference CRM's wire, rotation with a retry window, faults.
 
 It runs in process (`transport()`, for httpx) and as a real HTTP server (`serve()`).
 """
@@ -97,7 +97,7 @@ class FakeProvider:
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         with self.lock:
             self.requests.append((path, form))
-            self.in_flight += 1
+            self.in_flight += method == "POST"
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if self.latency:
@@ -105,7 +105,7 @@ class FakeProvider:
             return self._route(method, path, headers, form)
         finally:
             with self.lock:
-                self.in_flight -= 1
+                self.in_flight -= method == "POST"
 
     def _route(self, method: str, path: str, headers: dict[str, str], form: dict[str, str]) -> Reply:
         if path == "/.well-known/oauth-authorization-server":
@@ -253,7 +253,7 @@ class FakeProvider:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_GET
+            do_POST = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -64,7 +64,17 @@ def test_m4_render_metadata_omits_empty_lists():
     assert parse_resource_metadata(body) == metadata
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"resource":1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"resource":1}',
+        pytest.param(b'{"resource":"h","x":' + b"[" * 5000 + b"]" * 5000 + b"}", id="deep"),
+    ],
+)
 def test_parse_metadata_garbage_is_a_value_error(body):
     with pytest.raises(ValueError, match="not protected resource metadata"):
         parse_resource_metadata(body)

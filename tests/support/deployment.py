@@ -96,9 +96,7 @@ class Deployment:
         return user_id
 
     async def member(self, user_id: str, organization_id: str, role: Role = "member") -> None:
-        await self.store.add_membership(
-            user_id=user_id, organization_id=organization_id, role=role, now=self.clock.now
-        )
+        await self.store.add_membership(user_id=user_id, organization_id=organization_id, role=role, now=self.clock.now)
 
     async def app(
         self,

@@ -1,12 +1,22 @@
 """The loop as its people walk it: sign in, choose, allow, exchange."""
 
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from tests.support.deployment import PASSWORD, App, Deployment
 from tests.support.forms import find_form, submit
+
+
+class Client(Protocol):
+    """An app and its credentials, whether the server runs in this process or in one of its own."""
+
+    @property
+    def client_id(self) -> str: ...
+
+    def body(self, **parameters: str) -> dict[str, str]: ...
+
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -18,14 +28,16 @@ async def follow(http: httpx.AsyncClient, response: httpx.Response) -> httpx.Res
     return response
 
 
-async def sign_in(http: httpx.AsyncClient, page: httpx.Response, email: str, password: str = PASSWORD) -> httpx.Response:
+async def sign_in(
+    http: httpx.AsyncClient, page: httpx.Response, email: str, password: str = PASSWORD
+) -> httpx.Response:
     """Fill in the sign-in page and follow where it leads inside the server."""
     response = await submit(http, page, find_form(page, "/sign-in"), email=email, password=password)
     return await follow(http, response)
 
 
 async def open_consent(
-    http: httpx.AsyncClient, app: App, email: str = "ann@example.com", **parameters: str
+    http: httpx.AsyncClient, app: Client, email: str = "ann@example.com", **parameters: str
 ) -> httpx.Response:
     """The consent page (or whatever stands in its place), signing in on the way if need be."""
     query = {"client_id": app.client_id, "response_type": "code", **parameters}
@@ -52,7 +64,7 @@ def answer_of(response: httpx.Response) -> dict[str, str]:
 
 
 async def obtain_code(
-    http: httpx.AsyncClient, app: App, organization_id: str, email: str = "ann@example.com", **parameters: str
+    http: httpx.AsyncClient, app: Client, organization_id: str, email: str = "ann@example.com", **parameters: str
 ) -> str:
     """Walk up to the code."""
     page = await open_consent(http, app, email, **parameters)
@@ -60,12 +72,12 @@ async def obtain_code(
     return answer["code"]
 
 
-async def exchange(http: httpx.AsyncClient, app: App, code: str, **parameters: str) -> httpx.Response:
+async def exchange(http: httpx.AsyncClient, app: Client, code: str, **parameters: str) -> httpx.Response:
     """Exchange a code."""
     return await http.post("/oauth2/token/", data=app.body(grant_type="authorization_code", code=code, **parameters))
 
 
-async def refresh(http: httpx.AsyncClient, app: App, refresh_token: str, **parameters: str) -> httpx.Response:
+async def refresh(http: httpx.AsyncClient, app: Client, refresh_token: str, **parameters: str) -> httpx.Response:
     """Refresh."""
     body = app.body(grant_type="refresh_token", refresh_token=refresh_token, **parameters)
     return await http.post("/oauth2/token/", data=body)

@@ -43,7 +43,9 @@ class Cluster:
         if self._user is not None:
             owner = pwd.getpwnam(self._user)
             os.chown(directory, owner.pw_uid, owner.pw_gid)
-        self._run("initdb", "-D", str(directory / "data"), "-U", "latchstring", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self._run(
+            "initdb", "-D", str(directory / "data"), "-U", "latchstring", "-A", "trust", "-E", "UTF8", "--no-sync"
+        )
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -24,7 +24,7 @@ from latchstring.client.exchange import Exchange, show_response
 from latchstring.client.oauth_client import AsyncOAuthClient, OAuthClient
 from latchstring.client.prefetch import is_prefetch
 from latchstring.client.provider import Provider
-from latchstring.client.redact import redact, redact_url
+from latchstring.client.redact import redact, redact_token, redact_url
 from latchstring.client.stores import ConnectionStore, MemoryStore, SQLiteStore
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "Verdict",
     "is_prefetch",
     "redact",
+    "redact_token",
     "redact_url",
     "show_response",
 ]

@@ -6,7 +6,7 @@ Read it as an integration developer would write it: what OAuth asks of an app is
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from latchstring.client import AsyncOAuthClient, Connection, ConnectionKey, Declined, SQLiteStore, is_prefetch
 from latchstring.demo.sample_app_lessons import Lessons
-from latchstring.demo.sample_app_panel import Panel
+from latchstring.demo.sample_app_panel import Note, Panel
 from latchstring.demo.sample_app_site import Site, Visit
 
 SCOPE: Final = "all.full_access offline_access"
@@ -42,8 +42,11 @@ class Mailloop:
         try:
             connection = await self.client.complete(callback_url, browser_session=browser_session)
         except Declined:
-            return "You declined, and nothing was connected. Mailloop has no access; you can connect at any time."
-        await self.call_api(connection.key, "/api/v1/me/")
+            return Note(
+                "You declined, so nothing was connected and Mailloop has no access. You can connect at any time."
+            )
+        with suppress(httpx.HTTPError):  # only for the organization's name: connected it is in any case
+            await self.call_api(connection.key, "/api/v1/me/")
         return f"Mailloop is connected to {self.name(connection)}."
 
     async def call(self, key: ConnectionKey) -> str:

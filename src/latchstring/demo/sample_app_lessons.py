@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from latchstring.client import AsyncOAuthClient, Connection, ConnectionKey, Provider, ReauthorizeRequired
-from latchstring.demo.sample_app_panel import Panel
+from latchstring.demo.sample_app_panel import Note, Panel
 
 _REMEMBERED: Final = 5
 _NO_OLD_TOKEN: Final = "There is no old refresh token to replay yet. Press Refresh first, then replay."
@@ -68,18 +68,19 @@ class Lessons:
     async def call_with_last_token(self, key: ConnectionKey) -> str:
         """Call the API with the access token that was the last before the connection ended."""
         if key not in self._access_tokens:
-            return "Mailloop no longer knows the dead token; it was started anew since."
+            return Note("Mailloop no longer knows the dead token; it was started anew since.")
+        self._panel.explain("On purpose, the API is shown the access token of the connection that has ended.")
         headers = {"Authorization": f"Bearer {self._access_tokens[key]}"}
         async with self._http(base_url=self._api_base_url, headers=headers) as api:
             answer = await api.get("/api/v1/me/")
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            return "Refused with 401: the token had time left on it, and still it is dead, as the connection is."
+            return Note("Refused with 401: the token had time left on it, and still it is dead, as the connection is.")
         return f"The API answered {answer.status_code}."
 
     async def _replay(self, key: ConnectionKey, back: int) -> str:
         tokens = self._refresh_tokens[key]
         if len(tokens) <= back:
-            return _NO_OLD_TOKEN
+            return Note(_NO_OLD_TOKEN)
         provider = await Provider.discover_async(self._issuer)
         client_id, client_secret = self._credentials
         form = {
@@ -88,6 +89,7 @@ class Lessons:
             "grant_type": "refresh_token",
             "refresh_token": tokens[-1 - back],
         }
+        self._panel.explain("On purpose, a refresh token that was traded already is sent once more.")
         async with self._http() as http:
             answer = await http.post(provider.token_endpoint, data=form)
         return _explain_replay(answer, tokens[-1])
@@ -107,7 +109,7 @@ def _explain_replay(answer: httpx.Response, current: str) -> str:
     if answer.status_code == httpx.codes.OK:
         return "Accepted, with other tokens than Mailloop holds."
     if members.get("error") == "invalid_grant":
-        return (
+        return Note(
             "Refused: a refresh token that was replaced came back too late, so somebody else may hold it, and the "
             "server ended the whole connection. Press Call the API: even the newest token is dead now. "
             "Then connect again."

@@ -1,5 +1,6 @@
 """The panel: every request and answer of the loop, in order, as the page shows them. Credentials come cut."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,9 @@ from latchstring.client import Exchange, redact_url, show_response
 from latchstring.demo.sample_app_words import API, APP, BROWSER, MEANINGS, SERVER, explain_browser, explain_exchange
 
 _KEPT: Final = 40
-_SHOWN_HEADERS: Final = ("location", "retry-after", "www-authenticate", "cache-control", "x-request-id")
+_MAX_LINES: Final = 40
+_SHOWN_HEADERS: Final = ("Location", "Retry-After", "WWW-Authenticate", "Cache-Control", "X-Request-Id")
+_FLAT_LIST: Final = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +52,23 @@ class Step:
 
 @dataclass(slots=True, kw_only=True)
 class Action:
-    """One press of a button, the steps that it took, and how it ended."""
+    """One press of a button, the steps that it took, and how it ended.
+
+    `tone` is good, note or bad. `sentence` takes the place of the steps' own where the action is a lesson.
+    """
 
     title: str
     at: str
     steps: list[Step] = field(default_factory=list)
     outcome: str = ""
-    is_failed: bool = False
+    tone: str = "good"
+    sentence: str = ""
+
+
+class Note(str):
+    """An outcome that is neither a success nor a failure."""
+
+    __slots__ = ()
 
 
 _current: ContextVar[Action | None] = ContextVar("_current", default=None)
@@ -108,7 +121,7 @@ class Panel:
                 number=self._next(),
                 sender=APP,
                 receiver=API if is_call else SERVER,
-                sentence=explain_exchange(exchange),
+                sentence=action.sentence or explain_exchange(exchange),
                 method=exchange.method,
                 url=exchange.url,
                 parameters=_show_parameters(exchange.request_form or {}),
@@ -149,6 +162,10 @@ class Panel:
             self.actions.appendleft(action)
         return action
 
+    def explain(self, sentence: str) -> None:
+        """Say this of the steps to come in the current action."""
+        self._action().sentence = sentence
+
     def _next(self) -> int:
         self._count += 1
         return self._count
@@ -167,15 +184,12 @@ def _show_status(status: int) -> str:
 
 def _show_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     lowered = {name.lower(): value for name, value in headers.items()}
-    return [(name.title(), lowered[name]) for name in _SHOWN_HEADERS if name in lowered]
+    return [(name, lowered[name.lower()]) for name in _SHOWN_HEADERS if name.lower() in lowered]
 
 
 def _show_body(exchange: Exchange) -> str:
     if exchange.response_json is None:
         return exchange.response_text
     json = msgspec.json.format(msgspec.json.encode(exchange.response_json), indent=2).decode()
-    lines = json.split("\n")
-    return "\n".join([*lines[:_MAX_LINES], "…"]) if len(lines) > _MAX_LINES else json
-
-
-_MAX_LINES: Final = 40
+    lines = _FLAT_LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", json).split("\n")
+    return "\n".join([*lines[:_MAX_LINES], "…"] if len(lines) > _MAX_LINES else lines)

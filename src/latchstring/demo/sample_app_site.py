@@ -16,9 +16,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from latchstring.client import AsyncOAuthClient, ClientError, Connection, ConnectionKey, Verdict, redact
+from latchstring.client import AsyncOAuthClient, ClientError, Connection, ConnectionKey, Verdict, redact_token
 from latchstring.demo.sample_app_lessons import Lessons
-from latchstring.demo.sample_app_panel import Action, Panel
+from latchstring.demo.sample_app_panel import Action, Note, Panel
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
 
@@ -107,7 +107,7 @@ class Site:
             with self._panel.action(title) as action:
                 await self._lessons.look(key)
                 try:
-                    action.outcome = await act(key)
+                    _conclude(action, await act(key))
                 except (ClientError, httpx.HTTPError) as error:
                     _report(action, error)
                 await self._lessons.look(key)
@@ -120,7 +120,7 @@ class Site:
         with self._panel.action("Connect", state=request.query_params.get("state")) as action:
             self._panel.add_callback(str(request.url))
             try:
-                action.outcome = await complete(str(request.url), request.cookies.get(COOKIE, "") or "none")
+                _conclude(action, await complete(str(request.url), request.cookies.get(COOKIE, "") or "none"))
             except (ClientError, httpx.HTTPError) as error:
                 _report(action, error)
             for connection in await self._client.connections():
@@ -154,8 +154,8 @@ class Site:
             "user_id": connection.user_id,
             "scope": connection.scope,
             "generation": connection.generation,
-            "access_token": redact(connection.access_token),
-            "refresh_token": redact(connection.refresh_token) if connection.refresh_token else "",
+            "access_token": redact_token(connection.access_token),
+            "refresh_token": redact_token(connection.refresh_token) if connection.refresh_token else "",
             "expiry": _show_expiry(connection, now),
             "is_disconnected": connection.disconnected_at is not None,
             "verdict": connection.verdict.value,
@@ -190,9 +190,13 @@ class Site:
         return RedirectResponse("/#latest", 303, headers=self._headers)
 
 
+def _conclude(action: Action, outcome: str) -> None:
+    action.outcome, action.tone = outcome, "note" if isinstance(outcome, Note) else "good"
+
+
 def _report(action: Action, error: Exception) -> None:
     """Whose move it is, in a sentence; then what a developer wants to know."""
-    action.is_failed = True
+    action.tone = "bad"
     if not isinstance(error, ClientError):
         action.outcome = f"The API call failed: {error}"
         return
@@ -206,6 +210,8 @@ def _report(action: Action, error: Exception) -> None:
 
 
 def _show_expiry(connection: Connection, now: float) -> str:
+    if connection.verdict is Verdict.REAUTHORIZE:
+        return "dead, as the connection is"
     if connection.expires_at is None:
         return "good until the API says otherwise"
     left = connection.expires_at - now

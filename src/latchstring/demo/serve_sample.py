@@ -31,9 +31,9 @@ def make_app(part: str, places: Places) -> Any:
         problem = f"{places.directory} has no demo for port {places.base_port}"
         raise ConfigurationError(f"{problem}: start it with make run")
     if part == "api":
-        from latchstring.demo import sample_api
+        from latchstring.demo.sample_api import create_app as create_api
 
-        return sample_api.create_app(
+        return create_api(
             issuer=places.issuer,
             introspection_endpoint=places.introspection_endpoint,
             resource=places.api,
@@ -44,9 +44,9 @@ def make_app(part: str, places: Places) -> Any:
                 for found in state.organizations
             ],
         )
-    from latchstring.demo import sample_app
+    from latchstring.demo.sample_app import create_app
 
-    return sample_app.create_app(
+    return create_app(
         issuer=places.issuer,
         client_id=registration.sample_app.client_id,
         client_secret=registration.sample_app.client_secret,

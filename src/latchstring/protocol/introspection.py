@@ -39,5 +39,5 @@ def parse_introspection(body: bytes) -> IntrospectionResponse:
     """Read an introspection answer; raises `ValueError` for anything else."""
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError("not an introspection answer") from error

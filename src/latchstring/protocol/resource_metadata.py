@@ -33,7 +33,7 @@ def parse_resource_metadata(body: bytes) -> ResourceMetadata:
     """Read a metadata document; raises `ValueError` for anything else. The caller compares `resource`."""
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError("not protected resource metadata") from error
 
 

@@ -1,6 +1,6 @@
 """The token endpoint's request and the client credentials in it (RFC 6749 §2.3, §4.1.3, §6)."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from urllib.parse import unquote_plus
 
@@ -45,12 +45,14 @@ def parse_basic(authorization: bytes) -> ClientCredentials:
     scheme, _, encoded = authorization.partition(b" ")
     if scheme.lower() != b"basic":
         raise _refuse_basic()
+    encoded = encoded.strip(b" ")
     try:
-        text = b64decode(encoded.strip(b" "), validate=True).decode()
+        raw = b64decode(encoded, validate=True)
+        text = raw.decode()
     except (Base64Error, ValueError):
         raise _refuse_basic() from None
     client_id, colon, client_secret = text.partition(":")
-    if not colon:
+    if not colon or b64encode(raw) != encoded or "\0" in text or "%00" in text:
         raise _refuse_basic()
     try:
         return ClientCredentials(

@@ -158,7 +158,7 @@ class SqliteEngine:
         self._go_on(loop)
 
     def _take_write_lock(self) -> None:
-        """Begin the writing transaction, or raise at once: the event loop waits for another process, not this thread."""
+        """Begin the writing transaction, or raise at once: another process is waited for by timer, not by sleeping."""
         self._connection.execute("PRAGMA busy_timeout=0")
         try:
             self._connection.execute("BEGIN IMMEDIATE")

@@ -14,7 +14,7 @@ from latchstring.authorization_server.revocation_endpoint import RevocationEndpo
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
-from latchstring.web.pages.rendering import PageRenderer
+from latchstring.web.rendering.renderer import PageRenderer
 
 
 @dataclass(frozen=True, slots=True)

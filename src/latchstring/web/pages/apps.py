@@ -8,9 +8,9 @@ from starlette.responses import Response
 from latchstring.authorization_server.apps import AppDetails, AppRefused, find_editable
 from latchstring.authorization_server.records import ClientRecord, UserRecord
 from latchstring.protocol.parameters import Parameters
-from latchstring.web.pages.messages import FIELD_ERRORS, FieldErrorKey, Text, field_error
 from latchstring.web.pages.page import Page, PageRefused
-from latchstring.web.pages.rendering import initial_for, tint_for
+from latchstring.web.rendering.messages import FIELD_ERRORS, FieldErrorKey, Text, field_error
+from latchstring.web.rendering.renderer import initial_for, tint_for
 
 _EMPTY_FORM: Mapping[str, object] = {
     "organization_id": "",

@@ -10,7 +10,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.scope import OFFLINE_ACCESS
 from latchstring.web.pages.consent import render_scopes
 from latchstring.web.pages.page import Page, PageRefused
-from latchstring.web.pages.rendering import initial_for, tint_for
+from latchstring.web.rendering.renderer import initial_for, tint_for
 
 
 async def show_connections(page: Page) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -21,13 +22,14 @@ from latchstring.authorization_server.records import ClientRecord, MembershipRec
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
+from latchstring.protocol.pkce import S256
 from latchstring.protocol.redirect_uri import find_registered, is_loopback, redirect_host
-from latchstring.protocol.scope import OFFLINE_ACCESS
+from latchstring.protocol.scope import OFFLINE_ACCESS, render_scope
 from latchstring.web.asgi import read_form_body
 from latchstring.web.headers import form_action_for
-from latchstring.web.pages.messages import MessageKey, Text, detail
-from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused, render_address
-from latchstring.web.pages.rendering import initial_for, tint_for
+from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused
+from latchstring.web.rendering.messages import MessageKey, Text, detail
+from latchstring.web.rendering.renderer import initial_for, tint_for
 
 AUTHORIZE: Final = "/oauth2/authorize/"
 _CONSENT: Final = b"consent"
@@ -60,14 +62,14 @@ async def authorize(page: Page) -> Response:
     settings = page.services.settings
     try:
         prompt = decide(parameters, request, client, target, settings)
-        location = render_address(AUTHORIZE, query)
+        location = _render_location(prompt)
         _refuse_long(prompt, location)
     except OAuthError as error:
         return page.redirect(render_error_redirect(target, error, settings.issuer))
     user = await page.find_user()
     if user is None:
         return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
-    return await _ask(page, prompt, client, user, location)
+    return await _ask(page, prompt, client, user)
 
 
 async def answer_consent(page: Page) -> Response:
@@ -96,14 +98,14 @@ async def answer_consent(page: Page) -> Response:
     if isinstance(outcome, str):
         return page.redirect(render_code_redirect(prompt.target, outcome, issuer))
     if outcome is None:
-        return await _ask(page, prompt, client, user, "", error="choose_organization", status=422)
+        return await _ask(page, prompt, client, user, error="choose_organization", status=422)
     if outcome is ConsentCommit.APP_UNAVAILABLE:
         return await _refuse_private(page, client)
     organization = await services.store.find_organization(organization_id)
     has_been_member = organization is not None and await _was_offered(page, user, organization_id)
     error = "membership_ended" if has_been_member else "not_your_organization"
     name = organization.name if organization is not None and has_been_member else ""
-    return await _ask(page, prompt, client, user, "", error=error, error_organization=name, status=403)
+    return await _ask(page, prompt, client, user, error=error, error_organization=name, status=403)
 
 
 async def _was_offered(page: Page, user: UserRecord, organization_id: str) -> bool:
@@ -119,6 +121,21 @@ async def _read_query(page: Page) -> bytes:
         return await read_form_body(page.request.scope, page.request.receive)
     except OAuthError as error:
         raise PageRefused("too_large" if error.status == 413 else "unreadable_request") from None
+
+
+def _render_location(prompt: AuthorizationPrompt) -> str:
+    """The request once more, as an address of our own: where the browser comes back to after a sign-in."""
+    parameters = {
+        "client_id": prompt.client_id,
+        "response_type": "code",
+        "redirect_uri": prompt.sent_redirect_uri,
+        "scope": render_scope(prompt.scope),
+        "state": prompt.state,
+        "code_challenge": prompt.code_challenge,
+        "code_challenge_method": None if prompt.code_challenge is None else S256,
+        "organization_id": prompt.organization_id,
+    }
+    return f"{AUTHORIZE}?" + urlencode({name: value for name, value in parameters.items() if value is not None})
 
 
 def _refuse_long(prompt: AuthorizationPrompt, location: str) -> None:
@@ -137,7 +154,6 @@ async def _ask(
     prompt: AuthorizationPrompt,
     client: ClientRecord,
     user: UserRecord,
-    location: str,
     *,
     error: str | None = None,
     error_organization: str = "",
@@ -172,7 +188,7 @@ async def _ask(
         "is_redirect_local": is_loopback(prompt.redirect_uri),
         "error": error,
         "error_organization": error_organization,
-        "sign_out_continue": page.seal_continue(location) if location else "",
+        "sign_out_continue": page.seal_continue(_render_location(prompt)),
     }
     return page.render("consent.html", context, status, form_action=form_action_for(prompt.redirect_uri))
 

@@ -18,7 +18,7 @@ from latchstring.web.cookies import (
     session_cookie_name,
 )
 from latchstring.web.headers import render_page_headers
-from latchstring.web.pages.messages import MESSAGES, MessageKey, Text, message_page
+from latchstring.web.rendering.messages import MESSAGES, MessageKey, Text, message_page
 from latchstring.web.services import Services
 
 _CSRF: Final = b"csrf"

@@ -18,8 +18,8 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from latchstring.web.pages.accent import AccentPair, readable_accent
-from latchstring.web.pages.catalogs import (
+from latchstring.web.rendering.accent import AccentPair, readable_accent
+from latchstring.web.rendering.catalogs import (
     SOURCE_LOCALE,
     Gettext,
     Language,
@@ -30,7 +30,7 @@ from latchstring.web.pages.catalogs import (
     load_languages,
     negotiate_locale,
 )
-from latchstring.web.pages.messages import N_, Text
+from latchstring.web.rendering.messages import N_, Text
 
 TEMPLATES_DIRECTORY: Final = Path(__file__).parent.parent / "templates"
 STATIC_DIRECTORY: Final = Path(__file__).parent.parent / "static"

@@ -1,0 +1,1 @@
+"""Templates, languages and messages turned into HTML."""

@@ -1,0 +1,317 @@
+"""The `latchstring` program as operators and scripts use it: the loop's commands each in a process of its own, the
+many refusals through the same entry point in this one."""
+
+import os
+import re
+import stat
+
+import pytest
+
+from tests.support.company import create_app, create_organization, create_user, found_company
+from tests.support.deployment import PASSWORD, REDIRECT_URI
+from tests.support.process import Operator, QuickOperator, find_credentials
+
+SECRET = re.compile(r"ls_cs_[0-9A-Za-z]{50,}")
+
+
+def is_identifier(kind: str, text: str) -> bool:
+    return re.fullmatch(kind + "_[0-9A-Za-z]{22}", text) is not None
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory):
+    """One company for the tests that only read it or add to it."""
+    return found_company(QuickOperator(tmp_path_factory.mktemp("company")))
+
+
+# -- what programs read
+
+
+def test_commands_with_json_print_one_object_with_ids_of_their_kind(operator):
+    organization = operator.ask("organization", "create", "--name", "  Acorn \t Partners ")
+    assert organization == {"id": organization["id"], "organization_id": organization["id"], "name": "Acorn Partners"}
+    assert is_identifier("orga", organization["id"])
+
+    given = ("--email", "Ann@Example.com", "--name", "Ann Alder", "--password-stdin")
+    user = operator.ask("user", "create", *given, password=PASSWORD)
+    assert user == {"id": user["id"], "user_id": user["id"], "email": "Ann@Example.com", "name": "Ann Alder"}
+    assert is_identifier("user", user["id"])
+
+    owner = ("--organization", organization["id"])
+    # The email stands for the user's id, in any case.
+    added = operator.ask("membership", "add", "--user", "ann@example.com", *owner, "--role", "admin")
+    assert added == {"user_id": user["id"], "organization_id": organization["id"], "role": "admin"}
+    ended = operator.ask("membership", "end", "--user", user["id"], *owner)
+    assert ended == {"user_id": user["id"], "organization_id": organization["id"], "ended": True}
+
+    app = operator.ask("client", "create", *owner, "--name", "Mailloop", "--redirect-uri", REDIRECT_URI)
+    assert app == {
+        "id": app["client_id"],
+        "client_id": app["client_id"],
+        "client_secret": app["client_secret"],
+        "organization_id": organization["id"],
+        "name": "Mailloop",
+        "redirect_uris": [REDIRECT_URI],
+        "scope": "all.full_access offline_access",
+        "grant_types": ["authorization_code", "refresh_token"],
+        "published": False,
+    }
+    assert is_identifier("oa2client", app["client_id"])
+    assert SECRET.fullmatch(app["client_secret"])
+
+    api = operator.ask("resource-server", "create", "--name", "API", "--resource", "https://api.example/")
+    assert is_identifier("oa2resource", api["client_id"])
+    assert SECRET.fullmatch(api["client_secret"])
+    assert operator.ask("grant", "list") == []
+
+
+def test_client_create_with_every_option_keeps_each(company):
+    options = ("--redirect-uri", "http://127.0.0.1/cb", "--scope", "all.full_access", "--public")
+    app = create_app(company.operator, company.organization_id, *options, "--grant-type", "authorization_code")
+    assert app.secret is None
+    assert app.created["redirect_uris"] == [REDIRECT_URI, "http://127.0.0.1/cb"]
+    assert app.created["scope"] == "all.full_access"
+    assert app.created["grant_types"] == ["authorization_code"]
+    assert app.created["published"] is True
+
+
+def test_client_create_with_config_knows_the_scopes_of_the_deployment(company):
+    operator = company.operator
+    (operator.directory / "latchstring.toml").write_text('[scopes."contacts.read"]\ntitle = "Read contacts"\n')
+    config = ("--config", "latchstring.toml")
+    own = create_app(operator, company.organization_id, "--scope", "contacts.read", *config)
+    assert own.created["scope"] == "contacts.read"
+    usual = create_app(operator, company.organization_id, *config)
+    assert usual.created["scope"] == "contacts.read offline_access"
+
+
+# -- what people read
+
+
+def test_commands_without_json_print_a_name_and_a_value_on_each_line(company):
+    operator = company.operator
+    shown = operator.show("organization", "create", "--name", "Birch & Co").splitlines()
+    names = [line.split(None, 1)[0] for line in shown]
+    assert names == ["id", "organization_id", "name"]
+    assert shown[2].split(None, 1)[1] == "Birch & Co"
+    assert is_identifier("orga", shown[0].split()[1])
+
+    owner = ("--organization", company.organization_id)
+    uris = ("--redirect-uri", REDIRECT_URI, "--redirect-uri", "https://app.example/other")
+    shown = operator.show("client", "create", *owner, "--name", "Mailloop", *uris).splitlines()
+    values = dict(line.split(None, 1) for line in shown)
+    assert is_identifier("oa2client", values["client_id"])
+    assert SECRET.fullmatch(values["client_secret"])
+    assert values["redirect_uris"] == f"{REDIRECT_URI}, https://app.example/other"
+
+    user = operator.show(
+        "user", "create", "--email", "b@example.com", "--name", "Ben", "--password-stdin", password=PASSWORD
+    )
+    assert "b@example.com" in user
+    assert PASSWORD not in user
+    added = operator.show("membership", "add", "--user", "b@example.com", *owner)
+    assert ("role" in added, "member" in added) == (True, True)
+    assert "ended" in operator.show("membership", "end", "--user", "b@example.com", *owner)
+    assert operator.show("grant", "list", "--organization", "orga_0") == "There are no grants.\n"
+
+
+def test_help_names_every_command_and_prints_to_standard_output(tmp_path):
+    operator = Operator(tmp_path)
+    ran = operator.run("--help")
+    assert (ran.code, ran.stderr) == (0, "")
+    for group in ("serve", "organization", "user", "membership", "client", "resource-server", "grant"):
+        assert f" {group} " in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- secrets
+
+
+def test_secrets_are_in_the_answer_that_made_them_and_nowhere_else(company):
+    operator = company.operator
+    first = company.app.secret
+    rotated = operator.ask("client", "rotate-secret", "--client", company.app.client_id)
+    assert set(rotated) == {"client_id", "client_secret"}
+    assert rotated["client_id"] == company.app.client_id
+    assert SECRET.fullmatch(rotated["client_secret"])
+    assert rotated["client_secret"] != first
+    company.app.secret = rotated["client_secret"]
+
+    owner = ("--user", company.user_id, "--organization", company.organization_id)
+    others = operator.show("membership", "add", *owner) + operator.show("grant", "list")
+    assert not find_credentials(others)
+    for path in operator.directory.iterdir():
+        content = path.read_bytes()
+        for secret in (first, rotated["client_secret"], PASSWORD):
+            assert secret.encode() not in content, path
+
+
+def test_keyring_is_readable_by_its_owner_alone(company):
+    operator = company.operator
+    [keyring] = operator.directory.glob("*.keyring")
+    assert keyring == operator.database_path.with_name("latchstring.db.keyring")
+    assert stat.S_IMODE(keyring.stat().st_mode) == 0o600
+
+
+def test_keyring_and_database_may_be_named_by_variables(tmp_path):
+    operator = Operator(tmp_path)
+    ran = operator.run(
+        *("organization", "create", "--name", "Acorn"),
+        LATCHSTRING_DATABASE=f"sqlite:///{tmp_path / 'other.db'}",
+        LATCHSTRING_KEYRING=str(tmp_path / "apart.keyring"),
+    )
+    assert ran.code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apart.keyring", "other.db"]
+
+
+# -- refusals: one line, exit code 1, nothing on standard output, nothing changed
+
+
+def on(company, *arguments):
+    return (*arguments, "--database", company.operator.database)
+
+
+def creating(company, **options):
+    given = {"organization": company.organization_id, "name": "X", "redirect-uri": REDIRECT_URI, **options}
+    return on(company, "client", "create", *(word for name, value in given.items() for word in (f"--{name}", value)))
+
+
+def test_refusal_of_a_real_process_is_one_line_and_exit_code_1(company):
+    operator = Operator(company.operator.directory)
+    assert operator.refuse(*creating(company, organization="orga_0")) == "there is no organization orga_0"
+    typed = f"{PASSWORD}\n".encode()
+    taken = on(company, "user", "create", "--email", "ann@example.com", "--name", "Ann", "--password-stdin")
+    assert operator.refuse(*taken, stdin=typed) == "there is a user with the email ann@example.com already"
+    assert operator.refuse("serve", *on(company, "--port", "0", "--issuer", "auth.example")).startswith("issuer: ")
+    assert operator.refuse("grant", "list", "--database", "sqlite:///").startswith("--database: ")
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"organization": "orga_0000000000000000000000"}, "there is no organization orga_0000000000000000000000"),
+        ({"redirect-uri": "http://app.example/cb"}, "http://app.example/cb: "),
+        ({"redirect-uri": "https://app.example/cb#part"}, "https://app.example/cb#part: "),
+        ({"redirect-uri": "not a URI"}, "not a URI: "),
+        ({"scope": "all.full_access contacts.red"}, "does not define the scope contacts.red"),
+        ({"scope": ""}, "scope"),
+        ({"grant-type": "password"}, "Not a supported grant type: password"),
+        ({"name": " "}, "Give the app a name"),
+    ],
+)  # fmt: skip
+def test_client_create_refused_says_why_in_one_line(company, options, why):
+    assert why in company.operator.refuse(*creating(company, **options))
+
+
+@pytest.mark.parametrize(
+    "arguments, why",
+    [
+        (("client", "rotate-secret", "--client", "oa2client_0"), "there is no client oa2client_0"),
+        (("grant", "end", "grant_0"), "there is no grant grant_0"),
+        (("membership", "add", "--user", "no@example.com", "--organization", "{owner}"), "no user no@example.com"),
+        (("membership", "add", "--user", "user_0", "--organization", "{owner}"), "there is no user user_0"),
+        (("membership", "add", "--user", "ann@example.com", "--organization", "orga_0"), "no organization orga_0"),
+        (("membership", "add", "--user", "{user}", "--organization", "{owner}", "--role", "boss"), "member or admin"),
+        (("membership", "end", "--user", "ann@example.com", "--organization", "orga_0"), "no member of orga_0"),
+        (("resource-server", "create", "--name", "API", "--resource", "api.example"), "absolute URI"),
+    ],
+)  # fmt: skip
+def test_command_refused_says_why_in_one_line(company, arguments, why):
+    filled = [argument.format(owner=company.organization_id, user=company.user_id) for argument in arguments]
+    assert why in company.operator.refuse(*on(company, *filled))
+
+
+@pytest.mark.parametrize(
+    "email, typed, why",
+    [
+        ("ANN@example.com", PASSWORD.encode(), "there is a user with the email ANN@example.com already"),
+        ("new.example.com", PASSWORD.encode(), "is not an email address"),
+        ("new@example.com", b"short", "the password needs 8 to 1024 characters"),
+        ("new@example.com", b"", "the password needs 8 to 1024 characters"),
+        ("new@example.com", b"\xff\xfe is no text", "the password is not UTF-8 text"),
+    ],
+)
+def test_user_create_refused_says_why_in_one_line(company, email, typed, why):
+    given = ("--email", email, "--name", "New", "--password-stdin")
+    assert why in company.operator.refuse(*on(company, "user", "create", *given), stdin=typed + b"\n")
+
+
+def test_user_create_without_a_password_waits_for_no_one(company):
+    given = ("--email", "new@example.com", "--name", "New")
+    assert "--password-stdin" in company.operator.refuse(*on(company, "user", "create", *given))
+
+
+def test_argument_that_is_no_text_is_refused(company):
+    command = creating(company, description=b"\xff")
+    assert company.operator.refuse(*command) == "the command line is not UTF-8 text"
+
+
+def test_public_client_has_no_secret_to_rotate(company):
+    app = create_app(company.operator, company.organization_id, "--public")
+    why = company.operator.refuse(*on(company, "client", "rotate-secret", "--client", app.client_id))
+    assert why == f"{app.client_id} is a public client: it has no secret"
+
+
+@pytest.mark.parametrize(
+    "database, why",
+    [
+        ("latchstring.db", "--database: give sqlite:///PATH"),
+        ("sqlite:///", "--database: give sqlite:///PATH"),
+        ("mysql://127.0.0.1/latchstring", "--database: give sqlite:///PATH"),
+        ("sqlite:///no/such/folder/latchstring.db", "--database: the folder no/such/folder does not exist"),
+        ("postgresql://127.0.0.1:1/latchstring", "--database: PostgreSQL"),
+    ],
+)
+def test_database_that_cannot_be_opened_is_named(tmp_path, database, why):
+    assert why in QuickOperator(tmp_path).refuse("grant", "list", "--database", database)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_database_that_is_none_is_left_alone(tmp_path):
+    operator = QuickOperator(tmp_path)
+    operator.database_path.write_bytes(b"something else entirely\n" * 400)
+    assert "latchstring.db" in operator.refuse("grant", "list", "--database", operator.database)
+    assert operator.database_path.read_bytes() == b"something else entirely\n" * 400
+    assert [path.name for path in tmp_path.iterdir()] == ["latchstring.db"]
+
+
+def test_database_path_that_is_a_folder_is_named(tmp_path):
+    (tmp_path / "latchstring.db").mkdir()
+    assert "latchstring.db" in QuickOperator(tmp_path).refuse("grant", "list", "--database", "sqlite:///latchstring.db")
+
+
+def test_database_of_a_newer_version_is_left_alone(tmp_path):
+    import sqlite3
+
+    operator = QuickOperator(tmp_path)
+    create_organization(operator)
+    with sqlite3.connect(operator.database_path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    why = operator.refuse("grant", "list", "--database", operator.database)
+    assert "newer version" in why
+
+
+def test_keyring_lost_broken_or_unreadable_is_never_made_anew(tmp_path):
+    operator = QuickOperator(tmp_path)
+    create_user(operator)
+    keyring = tmp_path / "latchstring.db.keyring"
+    kept = keyring.read_bytes()
+    command = ("grant", "list", "--database", operator.database)
+
+    keyring.unlink()
+    assert "is missing" in operator.refuse(*command)
+    assert not keyring.exists()
+    keyring.mkdir()
+    assert "cannot be read" in operator.refuse(*command)
+    keyring.rmdir()
+    for broken in (b"", b"{}", b'{"keys":[]}', kept[:-20], b"\xff\xfe"):
+        keyring.write_bytes(broken)
+        assert "restore it from your backup" in operator.refuse(*command) or broken == b'{"keys":[]}'
+        assert keyring.read_bytes() == broken
+    keyring.write_bytes(kept)
+    keyring.chmod(0)
+    if os.geteuid() != 0:
+        assert "cannot be read (Permission denied)" in operator.refuse(*command)
+    keyring.chmod(0o600)
+    assert operator.ask("grant", "list") == []
