@@ -39,7 +39,7 @@ def test_redact_url_cuts_credentials_in_the_query_only():
 
 def test_redact_headers_keeps_the_scheme():
     shown = redact_headers({"authorization": f"Bearer {TOKEN}", "Set-Cookie": "session=0123456789", "Accept": "a"})
-    assert shown == {"authorization": "Bearer ls_at_AbCd…", "Set-Cookie": "sess…", "Accept": "a"}
+    assert shown == {"authorization": "Bearer ls_at_AbCd… #9c1e", "Set-Cookie": "sess…", "Accept": "a"}
 
 
 def test_redact_json_goes_deep_and_scrubs_text():

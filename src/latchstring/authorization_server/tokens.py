@@ -87,6 +87,9 @@ class Code(msgspec.Struct, frozen=True):
     key_id: int
     mac: bytes
 
+    def __repr__(self) -> str:
+        return f"Code(grant_id={self.grant_id.hex()})"
+
 
 class RefreshToken(msgspec.Struct, frozen=True):
     """A refresh token as read, its MAC not yet verified."""
@@ -95,6 +98,9 @@ class RefreshToken(msgspec.Struct, frozen=True):
     key_id: int
     generation: int
     mac: bytes
+
+    def __repr__(self) -> str:
+        return f"RefreshToken(grant_id={self.grant_id.hex()}, generation={self.generation})"
 
 
 class AccessToken(msgspec.Struct, frozen=True):

@@ -68,11 +68,12 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers with credentials cut; an authorization scheme stays readable."""
     shown = {}
     for name, value in headers.items():
-        if name.lower() in _TOKENS: Final = frozenset({"access_token", "refresh_token", "token"})
-_LONG: Final = 24
-_HEADER_SECRETS:
+        if name.lower() in _HEADER_SECRETS:
             scheme, space, secret = value.partition(" ")
-            value = f"{scheme} {redact_token(secret) if scheme.lower() == 'bearer' else redact(secret)}" if space and scheme.isalpha() else redact(value)
+            if space and scheme.isalpha():
+                value = f"{scheme} {redact_token(secret) if scheme.lower() == 'bearer' else redact(secret)}"
+            else:
+                value = redact(value)
         shown[name] = scrub(value)
     return shown
 

@@ -1,0 +1,97 @@
+"""`python -m bench [profile|publish|lane]`: measure, look into the hot path, publish, or repeat an experiment."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench import operations
+from bench.measure import Measurement, Plan, Results
+from bench.publish import RESULTS, publish
+from bench.report import render_report
+from bench.subjects.floor import Floor
+from bench.subjects.registry import SUBJECTS
+from bench.subjects.subject import Subject
+
+_ROUNDS, _REQUESTS, _WARM_UP, _RACES = 8, 4000, 2000, 20
+_QUICK_ROUNDS, _QUICK_REQUESTS, _QUICK_WARM_UP, _QUICK_RACES = 2, 600, 200, 3
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    names = [subject.name for subject in SUBJECTS] + [name for name in operations.ALL if name != "floor"]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=names, help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures are rough")
+    parser.add_argument("--workers", nargs="+", type=int, default=[1], metavar="N", help="server processes")
+    parser.add_argument("--connections", nargs="+", type=int, default=[32], metavar="N", help="keep-alive connections")
+    parser.add_argument("--rounds", type=int, metavar="N", help="medians are taken over them")
+    parser.add_argument("--requests", type=int, metavar="N", help="in each round of each operation")
+    parser.add_argument("--directory", type=Path, metavar="DIR", help="where stores lie (default: the temporary one)")
+    return parser.parse_args(arguments)
+
+
+def _choose(only: Sequence[str]) -> tuple[list[Subject], list[str]]:
+    """The subjects and operations that are meant. The floor is in every run, for its ratio."""
+    subjects = [subject for subject in SUBJECTS if subject.name in only] or list(SUBJECTS)
+    if not any(isinstance(subject, Floor) for subject in subjects):
+        subjects.insert(0, Floor())
+    return subjects, [name for name in operations.ALL if name in only] or list(operations.ALL)
+
+
+def run(arguments: Sequence[str]) -> Results:
+    """Measure, print the table, keep the results."""
+    given = _parse(arguments)
+    subjects, chosen = _choose(given.only)
+    plan = Plan(
+        operations=tuple(chosen),
+        workers=tuple(given.workers),
+        connections=tuple(given.connections),
+        rounds=given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS),
+        requests=given.requests or (_QUICK_REQUESTS if given.quick else _REQUESTS),
+        warm_up=_QUICK_WARM_UP if given.quick else _WARM_UP,
+        seconds=20.0,
+        races=_QUICK_RACES if given.quick else _RACES,
+    )
+    with tempfile.TemporaryDirectory(prefix="latchstring-bench-", dir=given.directory) as directory:
+        results = Measurement(plan, subjects, Path(directory)).run()
+    print(render_report(results))
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{results.measured_at.replace(':', '')}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
+    print(f"\nkept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    return results
+
+
+def _profile(arguments: Sequence[str]) -> None:
+    from bench.hot_path import find_operation, profile
+
+    parser = argparse.ArgumentParser(prog="python -m bench profile")
+    parser.add_argument("operation", nargs="+", help="such as refresh")
+    parser.add_argument("--requests", type=int, default=6000)
+    parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--calls", action="store_true", help="also count calls, with cProfile")
+    given = parser.parse_args(arguments)
+    for name in given.operation:
+        profile(find_operation(name), requests=given.requests, concurrency=given.concurrency, with_calls=given.calls)
+
+
+def main() -> None:
+    """Run what the first argument names; without a command, the benchmark itself."""
+    command, *rest = sys.argv[1:] or [""]
+    if command == "profile":
+        _profile(rest)
+    elif command == "publish":
+        publish()
+    elif command == "lane":
+        from bench.lane import main as run_lane
+
+        run_lane(rest)
+    elif any(figures.errors for figures in run(sys.argv[1:]).figures):
+        raise SystemExit("bench: there were errors; the figures above do not count")
+
+
+if __name__ == "__main__":
+    main()

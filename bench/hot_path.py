@@ -1,0 +1,197 @@
+"""`python -m bench profile OPERATION`: where the application's own time goes, without sockets and without uvicorn.
+
+The ASGI application runs in this process; callers take turns as they would under load, so that group commits
+are as large. The plain figure is measured first, without a profiler. Then a timer of processor time interrupts
+the program a few thousand times and notes the stack (a sampling profiler distorts little; cProfile, with `--calls`,
+counts calls and makes everything that calls much look dear).
+"""
+
+import asyncio
+import cProfile
+import os
+import pstats
+import signal
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, MutableMapping
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from types import FrameType
+from typing import Any, Final
+
+import uvloop
+
+from bench import operations
+from bench.generator import find_refresh_token
+from bench.operations import Operation
+from bench.subjects.latchstring import Deployment, Requests
+from bench.workload import Workload
+from latchstring.storage.url import open_store
+from latchstring.web.app import Application
+from latchstring.wiring import build_services, load_settings
+
+WARM_UP: Final = 1000
+# A neighbour on the machine makes everything dearer for a while: the best of many short runs is what it costs.
+PARTS: Final = 20
+SAMPLE_SECONDS: Final = 0.001
+_SHOWN: Final = 32
+
+
+class _Caller:
+    """One caller after the other's request: renders ASGI scopes and keeps refresh chains."""
+
+    def __init__(self, application: Application, workload: Workload) -> None:
+        self._application = application
+        self._workload = workload
+        self._prefix = workload.prefix.encode()
+        self._items: Iterator[str] = cycle(workload.items) if workload.kind == "repeat" else iter(workload.items)
+        self._is_chain = workload.kind == "chain"
+        self._chain = deque(workload.items)
+        self._scope = _render_scope(workload.head)
+        self.answers = 0
+
+    async def walk(self, count: int) -> None:
+        """That many requests, one after the other."""
+        token = self._chain.popleft() if self._is_chain else ""
+        for _ in range(count):
+            answer = await self._call(token if self._is_chain else next(self._items))
+            if self._is_chain:
+                found = find_refresh_token(answer)
+                assert found is not None, answer
+                token = found.decode()
+        if self._is_chain:
+            self._chain.append(token)
+
+    async def _call(self, item: str) -> bytes:
+        body = self._prefix + item.encode()
+        sent: list[Any] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self._application(dict(self._scope), receive, send)
+        assert sent[0]["status"] == 200, sent
+        self.answers += 1
+        answer: bytes = sent[1]["body"]
+        return answer
+
+
+def _render_scope(head: str) -> dict[str, Any]:
+    first, *lines = head.strip().split("\r\n")
+    method, path, _ = first.split(" ")
+    pairs = (line.split(": ", 1) for line in lines)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 8400),
+        "client": ("127.0.0.1", 40000),
+        "scheme": "http",
+        "method": method,
+        "root_path": "",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in pairs],
+        "state": {},
+    }
+
+
+class Sampler:
+    """Notes the stack whenever this much processor time has passed."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.inside: Counter[str] = Counter()
+        self.lines: Counter[str] = Counter()
+
+    def __enter__(self) -> "Sampler":
+        signal.signal(signal.SIGPROF, self._note)
+        signal.setitimer(signal.ITIMER_PROF, SAMPLE_SECONDS, SAMPLE_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _note(self, _: int, frame: FrameType | None) -> None:
+        if frame is None:
+            return
+        self.samples += 1
+        self.lines[f"{_shorten(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_qualname}"] += 1
+        seen = set()
+        while frame is not None:
+            seen.add(f"{_shorten(frame.f_code.co_filename)} {frame.f_code.co_qualname}")
+            frame = frame.f_back
+        self.inside.update(seen)
+
+
+def _shorten(filename: str) -> str:
+    for mark in ("/src/", "/site-packages/", "/lib/"):
+        if mark in filename:
+            return filename.rsplit(mark, 1)[1]
+    return os.path.relpath(filename)
+
+
+async def _drive(caller: _Caller, count: int, concurrency: int) -> None:
+    await asyncio.gather(*(caller.walk(count // concurrency) for _ in range(concurrency)))
+
+
+def _measure(runner: asyncio.Runner, caller: _Caller, count: int, concurrency: int) -> float:
+    """Processor time per request in microseconds."""
+    answers, began = caller.answers, time.process_time()
+    runner.run(_drive(caller, count, concurrency))
+    return (time.process_time() - began) / (caller.answers - answers) * 1e6
+
+
+def profile(operation: Operation, *, requests: int, concurrency: int, with_calls: bool) -> None:
+    """Print the plain figure, the functions by all that happens inside them, and the lines by themselves."""
+    with tempfile.TemporaryDirectory(prefix="latchstring-bench-") as directory:
+        deployment = Deployment(Path(directory))
+        deployment.insert_grants(10_000, is_pending=False)
+        settings = load_settings(None, issuer="http://127.0.0.1:8400")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+
+            async def build() -> Application:
+                return Application(build_services(settings, open_store(deployment.database), deployment.codec))
+
+            application = runner.run(build())
+            workload = Requests(deployment).prepare(operation, WARM_UP + 8 * requests)
+            caller = _Caller(application, workload)
+            _measure(runner, caller, WARM_UP, concurrency)
+            parts = [_measure(runner, caller, requests // PARTS, concurrency) for _ in range(PARTS)]
+            plain = min(parts)
+            print(
+                f"{operation.title}: {plain:.0f} µs of processor time per request in the application, "
+                f"{concurrency} at a time (the best of {PARTS} short runs; their median is {median(parts):.0f})"
+            )
+            with Sampler() as sampler:
+                sampled = _measure(runner, caller, 2 * requests, concurrency)
+            _print_samples(sampler, plain, sampled)
+            if with_calls:
+                profiler = cProfile.Profile()
+                profiler.enable()
+                _measure(runner, caller, requests, concurrency)
+                profiler.disable()
+                pstats.Stats(profiler).sort_stats("tottime").print_stats(_SHOWN)
+
+
+def _print_samples(sampler: Sampler, plain: float, sampled: float) -> None:
+    total = sampler.samples
+    print(f"{total} samples, {sampled:.0f} µs per request while sampling; shares below are given as µs of {plain:.0f}")
+    for title, counter in (("inside a function, with all it calls", sampler.inside), ("on a line", sampler.lines)):
+        print(f"\n{'µs':>7}  {'%':>5}  {title}")
+        for name, count in counter.most_common(_SHOWN):
+            print(f"{count / total * plain:7.1f}  {count / total * 100:5.1f}  {name}")
+
+
+def find_operation(name: str) -> Operation:
+    """The operation of that name; the floor is not one of the application's."""
+    operation = operations.ALL.get(name)
+    if operation is None or operation is operations.FLOOR:
+        raise SystemExit(f"bench: no operation {name!r} to profile")
+    return operation

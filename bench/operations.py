@@ -1,0 +1,37 @@
+"""What is measured, and what DESIGN.md §9 asks of it."""
+
+from typing import Final
+
+import msgspec
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One kind of request. `target` is in CPU-ms per request, on the machine of DESIGN.md §9."""
+
+    name: str
+    title: str
+    target: float | None
+
+
+FLOOR: Final = Operation("floor", "bare uvicorn: reads the body, answers a constant", 0.019)
+METADATA: Final = Operation("metadata", "server metadata (GET)", None)
+EXCHANGE: Final = Operation("exchange", "code exchange with PKCE", 0.09)
+REFRESH: Final = Operation("refresh", "refresh with rotation", 0.08)
+INTROSPECTION: Final = Operation("introspection", "introspection by a resource server (Basic)", 0.035)
+INTROSPECTION_POST: Final = Operation("introspection-post", "introspection, credentials in the body", 0.035)
+REVOCATION: Final = Operation("revocation", "revocation of a refresh token", 0.06)
+REVOCATION_ACCESS: Final = Operation("revocation-access", "revocation of an access token", 0.06)
+
+ALL: Final = {
+    operation.name: operation
+    for operation in (
+        FLOOR,
+        METADATA,
+        EXCHANGE,
+        REFRESH,
+        INTROSPECTION,
+        INTROSPECTION_POST,
+        REVOCATION,
+        REVOCATION_ACCESS,
+    )
+}

@@ -1,0 +1,85 @@
+"""`python -m bench publish`: the newest results as docs/explanation/benchmarks.md."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.measure import Results
+from bench.report import (
+    HEADINGS,
+    group_figures,
+    render_cells,
+    render_connections,
+    render_machine,
+    render_race,
+    render_rows,
+    render_warnings,
+    render_workers,
+)
+
+RESULTS: Final = Path(__file__).parent / "results"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.md"
+
+_INTRODUCTION: Final = """\
+# Benchmarks
+
+<!-- Written by `python -m bench publish` from the newest file in bench/results. Edit bench/publish.py instead. -->
+
+What a request costs, in processor time of the server and its database. Requests per second depend on how many
+cores a machine has and on what else it does; processor time per request says what you pay. Measure on your own
+machine with `make bench`; nothing below is promised for it.
+
+How to read it:
+
+- **CPU-ms** is user and kernel time of all of the server's processes, divided by the requests answered; the median
+  over interleaved rounds. **best** is the cheapest round: neighbours on the machine make everything dearer, never
+  cheaper. Kernel threads that write to the disk are not in it.
+- **× floor** is the ratio to a bare uvicorn application in the same round that reads the body and answers a
+  constant. It holds across machines better than any millisecond does.
+- **§9 wants** is the goal of the design, measured on another machine whose floor was 0.019 ms; **÷ wanted** compares
+  the two ratios: 1.00 is the goal reached.
+- **generator** is the share of one core that the load generator used. Near 100 % it would be what is measured.
+- Every answer is durable before it is sent: SQLite with `synchronous=FULL`, one `fdatasync` per commit, shared by the
+  requests that arrive together.
+"""
+
+
+def find_newest(directory: Path = RESULTS) -> Path:
+    """The newest results; their names sort by time."""
+    found = sorted(directory.glob("*.json"))
+    if not found:
+        raise SystemExit("bench: there are no results to publish; run `make bench` first")
+    return found[-1]
+
+
+def load_results(path: Path) -> Results:
+    """Results as a run wrote them."""
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def render_page(results: Results) -> str:
+    """The whole page."""
+    parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
+    for workers, connections, figures in group_figures(results):
+        parts.append(f"## {render_workers(workers)}, {render_connections(connections)}")
+        parts.append(_render_markdown([HEADINGS, *map(render_cells, figures)]))
+    facts = [*map(render_rows, results.rows), *map(render_race, results.races), *render_warnings(results)]
+    if facts:
+        parts += ["## What is left behind, and what a race yields", "\n".join(f"- {fact}" for fact in facts)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _render_markdown(lines: Sequence[Sequence[str]]) -> str:
+    heading, *rest = lines
+    rule = ["---", "---", *("--:" for _ in heading[2:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *rest))
+
+
+def publish() -> None:
+    """Write the page."""
+    newest = find_newest()
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(render_page(load_results(newest)))
+    print(f"bench: wrote {PAGE} from {newest.name}")

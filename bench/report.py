@@ -1,0 +1,157 @@
+"""Results as an aligned table for the terminal, and the cells that the published page shares."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from bench import operations
+from bench.measure import Figures, Races, Results, Rows
+from bench.subjects import registry
+
+HEADINGS: Final = (
+    "set-up",
+    "operation",
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "CPU-ms",
+    "user",
+    "system",
+    "best",
+    "× floor",
+    "§9 wants",
+    "× floor",
+    "÷ wanted",
+    "generator",
+    "errors",
+)
+_TEXT_COLUMNS: Final = 2
+
+
+def render_cells(figures: Figures) -> tuple[str, ...]:
+    """One line of the table, under `HEADINGS`."""
+    operation = operations.ALL[figures.operation]
+    wanted = operation.target
+    wanted_to_floor = wanted / FLOOR_TARGET if wanted else None
+    reached = figures.to_floor / wanted_to_floor if figures.to_floor and wanted_to_floor else None
+    return (
+        registry.find(figures.subject).title,
+        operation.title,
+        f"{figures.per_second:,.0f}",
+        f"{figures.p50:.2f}",
+        f"{figures.p99:.2f}",
+        f"{figures.processor:.3f}",
+        f"{figures.user:.3f}",
+        f"{figures.system:.3f}",
+        f"{figures.best:.3f}",
+        _ratio(figures.to_floor),
+        f"{wanted:.3f}" if wanted else "",
+        _ratio(wanted_to_floor),
+        _ratio(reached) if operation is not operations.FLOOR else "",
+        f"{figures.generator_share:.0%}",
+        str(figures.errors),
+    )
+
+
+FLOOR_TARGET: Final = operations.FLOOR.target or 1.0
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def group_figures(results: Results) -> list[tuple[int, int, list[Figures]]]:
+    """The figures by worker processes and connections, in the order of the plan."""
+    return [
+        (workers, connections, found)
+        for workers in results.plan.workers
+        for connections in results.plan.connections
+        if (found := [each for each in results.figures if (each.workers, each.connections) == (workers, connections)])
+    ]
+
+
+def render_table(lines: Sequence[Sequence[str]]) -> str:
+    """Aligned columns, the first two to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rendered = [
+        "  ".join(
+            cell.ljust(width) if index < _TEXT_COLUMNS else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join(rendered)
+
+
+def render_report(results: Results) -> str:
+    """All that was found, as text."""
+    parts = [render_machine(results)]
+    for workers, connections, figures in group_figures(results):
+        heading = f"{render_workers(workers)}, {render_connections(connections)}"
+        parts.append(f"{heading}\n{render_table([HEADINGS, *map(render_cells, figures)])}")
+    facts = [*map(render_rows, results.rows), *map(render_race, results.races), *render_warnings(results)]
+    parts.append("\n".join(facts))
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_machine(results: Results) -> str:
+    """Where and with what it was measured."""
+    machine = results.machine
+    build = "built with optimizations" if machine.is_optimized_python else "built without --enable-optimizations"
+    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    return (
+        f"{results.measured_at}, commit {machine.commit}: {machine.processor}, {machine.cores} cores, "
+        f"{machine.system}, load {machine.load:.1f} before the run\n"
+        f"{machine.python} ({build}), SQLite {machine.sqlite}, {packages}\n"
+        f"store on {machine.disk.device} ({machine.disk.file_system}), fdatasync of 4 KiB {machine.disk.fsync:.2f} ms; "
+        f"{results.plan.rounds} rounds of {results.plan.requests:,} requests, medians"
+    )
+
+
+def render_workers(workers: int) -> str:
+    """`1 worker process`."""
+    return "1 worker process" if workers == 1 else f"{workers} worker processes"
+
+
+def render_connections(connections: int) -> str:
+    """`32 connections`."""
+    return "1 connection" if connections == 1 else f"{connections} connections"
+
+
+def render_rows(rows: Rows) -> str:
+    """What is left behind after refreshes."""
+    return (
+        f"{registry.find(rows.subject).title}, {render_workers(rows.workers)}: {rows.refreshes:,} refreshes of "
+        f"{rows.grants:,} grants left {rows.rows:,} rows"
+    )
+
+
+def render_race(races: Races) -> str:
+    """How many of the parallel uses of one credential succeeded."""
+    redemption, refresh = races.redemption, races.refresh
+    tokens = "one successor" if refresh.successors == 1 else f"up to {refresh.successors} different successors"
+    return (
+        f"{registry.find(races.subject).title}, {render_workers(races.workers)}: of {races.parallel} parallel "
+        f"redemptions of one code {_range(redemption.fewest, redemption.most)} succeeded, of {races.parallel} parallel "
+        f"refreshes of one token {_range(refresh.fewest, refresh.most)}, with {tokens} ({refresh.rounds} rounds)"
+    )
+
+
+def _range(fewest: int, most: int) -> str:
+    return str(fewest) if fewest == most else f"{fewest} to {most}"
+
+
+def render_warnings(results: Results) -> list[str]:
+    """What makes a figure doubtful."""
+    warnings = []
+    for each in results.figures:
+        place = f"{each.subject} {each.operation}, {render_workers(each.workers)}"
+        if each.errors:
+            warnings.append(f"WARNING: {place}: {each.errors} errors, such as {each.error_samples[:1]}")
+        if each.generator_share > GENERATOR_LIMIT:
+            warnings.append(
+                f"WARNING: {place}: the generator used {each.generator_share:.0%} of a core; requests/s are its limit"
+            )
+    return warnings
+
+
+GENERATOR_LIMIT: Final = 0.85
