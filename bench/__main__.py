@@ -16,8 +16,9 @@ from bench.subjects.floor import Floor
 from bench.subjects.registry import SUBJECTS
 from bench.subjects.subject import Subject
 
-_ROUNDS, _REQUESTS, _WARM_UP, _RACES = 8, 4000, 2000, 20
+_ROUNDS, _REQUESTS, _WARM_UP, _RACES = 10, 3000, 1000, 20
 _QUICK_ROUNDS, _QUICK_REQUESTS, _QUICK_WARM_UP, _QUICK_RACES = 2, 600, 200, 3
+_BUDGET = 40.0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -29,6 +30,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--connections", nargs="+", type=int, default=[32], metavar="N", help="keep-alive connections")
     parser.add_argument("--rounds", type=int, metavar="N", help="medians are taken over them")
     parser.add_argument("--requests", type=int, metavar="N", help="in each round of each operation")
+    parser.add_argument("--budget", type=float, default=_BUDGET, metavar="S", help="no further round after S seconds")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where stores lie (default: the temporary one)")
     return parser.parse_args(arguments)
 
@@ -54,6 +56,7 @@ def run(arguments: Sequence[str]) -> Results:
         warm_up=_QUICK_WARM_UP if given.quick else _WARM_UP,
         seconds=20.0,
         races=_QUICK_RACES if given.quick else _RACES,
+        budget=given.budget,
     )
     with tempfile.TemporaryDirectory(prefix="latchstring-bench-", dir=given.directory) as directory:
         results = Measurement(plan, subjects, Path(directory)).run()

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,9 +17,14 @@ from bench.races import PARALLEL, Race, run_race
 from bench.subjects.subject import Server, Subject
 from bench.workload import Load, Outcome, Workload
 
+MIN_ROUNDS: Final = 2
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. A round of an operation ends after `requests` or `seconds`, whichever comes first."""
+    """What to run. A round of an operation ends after `requests` or `seconds`, whichever comes first.
+
+    There are at most `rounds` of them, and no further one once `budget` seconds have passed (None: all of them).
+    """
 
     operations: tuple[str, ...]
     workers: tuple[int, ...]
@@ -28,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: int
     seconds: float
     races: int
+    budget: float | None
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,9 +129,12 @@ class Measurement:
                     _say(f"starting {subject.title}, {_processes(workers)}")
                     setups.append(_Setup(subject, workers, subject.start(directory, workers)))
             self._warm_up(setups)
+            began = time.monotonic()
             for number in range(1, self._plan.rounds + 1):
                 _say(f"round {number} of {self._plan.rounds}")
                 self._run_round(setups)
+                if self._is_over_budget(number, time.monotonic() - began):
+                    break
             races = [race for setup in setups if (race := self._race(setup))]
         finally:
             for setup in setups:
@@ -140,6 +150,11 @@ class Measurement:
             ],
             races=races,
         )
+
+    def _is_over_budget(self, rounds: int, seconds: float) -> bool:
+        """Whether one more round, as long as those so far, would pass the budget."""
+        budget = self._plan.budget
+        return budget is not None and rounds >= MIN_ROUNDS and seconds * (rounds + 1) / rounds > budget
 
     def _chosen(self, subject: Subject) -> list[Operation]:
         return [each for each in subject.operations if each is operations.FLOOR or each.name in self._plan.operations]

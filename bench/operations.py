@@ -13,14 +13,14 @@ class Operation(msgspec.Struct, frozen=True):
     target: float | None
 
 
-FLOOR: Final = Operation("floor", "bare uvicorn: reads the body, answers a constant", 0.019)
-METADATA: Final = Operation("metadata", "server metadata (GET)", None)
-EXCHANGE: Final = Operation("exchange", "code exchange with PKCE", 0.09)
-REFRESH: Final = Operation("refresh", "refresh with rotation", 0.08)
-INTROSPECTION: Final = Operation("introspection", "introspection by a resource server (Basic)", 0.035)
-INTROSPECTION_POST: Final = Operation("introspection-post", "introspection, credentials in the body", 0.035)
-REVOCATION: Final = Operation("revocation", "revocation of a refresh token", 0.06)
-REVOCATION_ACCESS: Final = Operation("revocation-access", "revocation of an access token", 0.06)
+FLOOR: Final = Operation("floor", "read a body, answer a constant", 0.019)
+METADATA: Final = Operation("metadata", "metadata", None)
+EXCHANGE: Final = Operation("exchange", "code exchange, PKCE", 0.09)
+REFRESH: Final = Operation("refresh", "refresh, rotation", 0.08)
+INTROSPECTION: Final = Operation("introspection", "introspection, Basic", 0.035)
+INTROSPECTION_POST: Final = Operation("introspection-post", "introspection, secret in body", 0.035)
+REVOCATION: Final = Operation("revocation", "revocation, refresh token", 0.06)
+REVOCATION_ACCESS: Final = Operation("revocation-access", "revocation, access token", 0.06)
 
 ALL: Final = {
     operation.name: operation

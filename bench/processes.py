@@ -24,7 +24,7 @@ class ProcessorTime(msgspec.Struct, frozen=True):
         return ProcessorTime(self.total - earlier.total, self.user - earlier.user, self.system - earlier.system)
 
 
-def _read_stat(pid: int | str) -> list[bytes] | None:
+def _read_stat(pid: int) -> list[bytes] | None:
     try:
         content = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -36,9 +36,9 @@ def _read_stat(pid: int | str) -> list[bytes] | None:
 def find_tree(roots: Sequence[int]) -> list[int]:
     """The processes and all their living descendants."""
     children: dict[int, list[int]] = defaultdict(list)
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := _read_stat(entry)) is not None:
-            children[int(fields[1])].append(int(entry))
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _read_stat(int(entry.name))) is not None:
+            children[int(fields[1])].append(int(entry.name))
     found, waiting = [], list(roots)
     while waiting:
         pid = waiting.pop()

@@ -38,8 +38,8 @@ How to read it:
   cheaper. Kernel threads that write to the disk are not in it.
 - **× floor** is the ratio to a bare uvicorn application in the same round that reads the body and answers a
   constant. It holds across machines better than any millisecond does.
-- **§9 wants** is the goal of the design, measured on another machine whose floor was 0.019 ms; **÷ wanted** compares
-  the two ratios: 1.00 is the goal reached.
+- **§9** is the goal of the design (DESIGN.md §9), set on another machine whose floor was 0.019 ms; **÷ §9** compares
+  the two ratios to the floor: 1.00 or less is the goal reached.
 - **generator** is the share of one core that the load generator used. Near 100 % it would be what is measured.
 - Every answer is durable before it is sent: SQLite with `synchronous=FULL`, one `fdatasync` per commit, shared by the
   requests that arrive together.

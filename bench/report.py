@@ -18,12 +18,14 @@ HEADINGS: Final = (
     "system",
     "best",
     "× floor",
-    "§9 wants",
+    "§9: CPU-ms",
     "× floor",
-    "÷ wanted",
+    "÷ §9",
     "generator",
     "errors",
 )
+FLOOR_TARGET: Final = operations.FLOOR.target or 1.0
+GENERATOR_LIMIT: Final = 0.85
 _TEXT_COLUMNS: Final = 2
 
 
@@ -50,9 +52,6 @@ def render_cells(figures: Figures) -> tuple[str, ...]:
         f"{figures.generator_share:.0%}",
         str(figures.errors),
     )
-
-
-FLOOR_TARGET: Final = operations.FLOOR.target or 1.0
 
 
 def _ratio(value: float | None) -> str:
@@ -96,6 +95,7 @@ def render_report(results: Results) -> str:
 def render_machine(results: Results) -> str:
     """Where and with what it was measured."""
     machine = results.machine
+    rounds = max((figures.rounds for figures in results.figures), default=0)
     build = "built with optimizations" if machine.is_optimized_python else "built without --enable-optimizations"
     packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     return (
@@ -103,7 +103,7 @@ def render_machine(results: Results) -> str:
         f"{machine.system}, load {machine.load:.1f} before the run\n"
         f"{machine.python} ({build}), SQLite {machine.sqlite}, {packages}\n"
         f"store on {machine.disk.device} ({machine.disk.file_system}), fdatasync of 4 KiB {machine.disk.fsync:.2f} ms; "
-        f"{results.plan.rounds} rounds of {results.plan.requests:,} requests, medians"
+        f"medians over {rounds} rounds of {results.plan.requests:,} requests of each operation"
     )
 
 
@@ -152,6 +152,3 @@ def render_warnings(results: Results) -> list[str]:
                 f"WARNING: {place}: the generator used {each.generator_share:.0%} of a core; requests/s are its limit"
             )
     return warnings
-
-
-GENERATOR_LIMIT: Final = 0.85

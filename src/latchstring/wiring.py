@@ -20,6 +20,7 @@ from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Entropy, Store
+from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
@@ -157,6 +158,9 @@ def build_services(
         token_endpoint=TokenEndpoint(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
         revocation_endpoint=RevocationEndpoint(store=store, codec=codec, clock=clock),
         introspection_endpoint=IntrospectionEndpoint(store=store, codec=codec, settings=settings, clock=clock),
+        pushed_request_endpoint=PushedRequestEndpoint(
+            store=store, codec=codec, settings=settings, clock=clock, entropy=entropy
+        ),
         consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),

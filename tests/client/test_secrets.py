@@ -7,7 +7,7 @@ import pprint
 
 import pytest
 
-from latchstring.client import ClientError, Misconfigured, redact, redact_url
+from latchstring.client import ClientError, Misconfigured, redact, redact_token, redact_url
 from latchstring.client.redact import redact_headers, redact_json, scrub
 from tests.client.conftest import BROWSER, Mailloop
 from tests.client.fake_provider import CLIENT_SECRET
@@ -30,6 +30,14 @@ def test_redact_shows_first_characters_only(secret, shown):
     assert redact(secret) == shown
 
 
+def test_redact_token_tells_tokens_that_begin_alike_apart():
+    first, second = redact_token(TOKEN), redact_token(TOKEN[:-1] + "0")
+    assert first == "ls_at_AbCd… #1a52"
+    assert second.startswith("ls_at_AbCd… #")
+    assert second != first
+    assert redact_token("a token too short") == "a to…"
+
+
 def test_redact_url_cuts_credentials_in_the_query_only():
     url = f"https://u:p@app.example/callback?code={TOKEN}&state=0123456789abcdef&iss=https%3A%2F%2Fcrm.example#x"
     assert redact_url(url) == (
@@ -39,7 +47,7 @@ def test_redact_url_cuts_credentials_in_the_query_only():
 
 def test_redact_headers_keeps_the_scheme():
     shown = redact_headers({"authorization": f"Bearer {TOKEN}", "Set-Cookie": "session=0123456789", "Accept": "a"})
-    assert shown == {"authorization": "Bearer ls_at_AbCd… #9c1e", "Set-Cookie": "sess…", "Accept": "a"}
+    assert shown == {"authorization": "Bearer ls_at_AbCd… #1a52", "Set-Cookie": "sess…", "Accept": "a"}
 
 
 def test_redact_json_goes_deep_and_scrubs_text():
@@ -107,7 +115,7 @@ def test_exchange_shows_the_wire_in_order(mailloop):
     assert token.request_form["client_secret"] == "ls_cs_TheS…"
     assert token.request_form["grant_type"] == "authorization_code"
     assert token.response_json["organization_id"] == "orga_acorn"
-    assert token.response_json["refresh_token"] == "ls_rt_g000…"
+    assert token.response_json["refresh_token"].startswith("ls_rt_g000… #")
 
 
 def test_exchange_without_an_answer_says_why(mailloop):

@@ -46,6 +46,7 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...]
     code_challenge: str | None
     organization_id: str | None
+    pushed_request_id: bytes | None = None
 
     @property
     def target(self) -> RedirectTarget:
@@ -93,6 +94,7 @@ def decide(
     client: ClientRecord,
     target: RedirectTarget,
     settings: Settings,
+    pushed_request_id: bytes | None = None,
 ) -> AuthorizationPrompt:
     """Whether the request may be put before a person; the `OAuthError` of a refusal goes to the target."""
     parameters.refuse_repeats()
@@ -106,8 +108,6 @@ def decide(
         raise OAuthError("invalid_request", "The only response_mode is query.")
     if "request" in parameters:
         raise OAuthError("invalid_request", "The parameter request is not supported.")
-    if "request_uri" in parameters:
-        raise OAuthError("invalid_request", "The parameter request_uri is not supported.")
     _verify_code_challenge(request, client)
     return AuthorizationPrompt(
         client_id=client.client_id,
@@ -117,6 +117,7 @@ def decide(
         scope=_decide_scope(request, client, settings),
         code_challenge=request.code_challenge,
         organization_id=request.organization_id,
+        pushed_request_id=pushed_request_id,
     )
 
 

@@ -46,10 +46,15 @@ class Consent:
             ended_by=None,
             ended_reason=None,
         )
-        commit = await self._store.commit_consent(grant)
+        commit = await self._store.commit_consent(grant, pushed_request_id=prompt.pushed_request_id)
         if commit is not ConsentCommit.CREATED:
             return commit
         return self._codec.render_code(grant.id, grant.row_secret)
+
+    async def decline(self, prompt: AuthorizationPrompt) -> None:
+        """A pushed request is answered once, by a No as by a Yes."""
+        if prompt.pushed_request_id is not None:
+            await self._store.end_pushed_request(prompt.pushed_request_id)
 
 
 def is_stranger(client: ClientRecord, memberships: Sequence[MembershipRecord]) -> bool:

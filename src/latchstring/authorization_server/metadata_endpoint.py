@@ -16,6 +16,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         token_endpoint=f"{issuer}/oauth2/token/",
         revocation_endpoint=f"{issuer}/oauth2/revoke/",
         introspection_endpoint=f"{issuer}/oauth2/introspect/",
+        pushed_authorization_request_endpoint=f"{issuer}/oauth2/par/",
         scopes_supported=list(settings.scopes_supported),
         response_types_supported=["code"],
         response_modes_supported=["query"],

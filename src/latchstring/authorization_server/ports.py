@@ -12,6 +12,7 @@ from latchstring.authorization_server.records import (
     GrantRecord,
     MembershipRecord,
     OrganizationRecord,
+    PushedRequestRecord,
     ResourceServerRecord,
     Role,
     SecretHash,
@@ -39,6 +40,7 @@ class ConsentCommit(Enum):
     CREATED = "created"
     MEMBERSHIP_ENDED = "membership_ended"
     APP_UNAVAILABLE = "app_unavailable"
+    REQUEST_USED = "request_used"
 
 
 class GrantStore(Protocol):
@@ -47,9 +49,19 @@ class GrantStore(Protocol):
     async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
         """The grant, as last committed."""
 
-    async def commit_consent(self, grant: GrantRecord) -> ConsentCommit:
+    async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
-        is published or the user a member of its owner."""
+        is published or the user a member of its owner. A pushed request is used up in the same transaction, and
+        must not have been before."""
+
+    async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
+        """Keep a pushed request; clear away those that nobody can be answering any more."""
+
+    async def find_pushed_request(self, request_id: bytes) -> PushedRequestRecord | None:
+        """The pushed request, unless a person has answered it."""
+
+    async def end_pushed_request(self, request_id: bytes) -> None:
+        """Use up a pushed request that was declined. Idempotent."""
 
     async def commit_redemption(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None

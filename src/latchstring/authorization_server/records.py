@@ -133,6 +133,15 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     organization_name: str
 
 
+class PushedRequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An authorization request that its client has pushed (RFC 9126); gone once a person has answered it."""
+
+    id: bytes
+    client_id: str
+    parameters: dict[str, str]
+    expires_at: int
+
+
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A browser that is signed in, named by the hash of its cookie."""
 

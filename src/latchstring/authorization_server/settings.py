@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_window: int = 60
     session_lifetime: int = 7 * 24 * 3600
     consent_page_lifetime: int = 3600
+    pushed_request_lifetime: int = 90
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
@@ -90,6 +91,8 @@ def validate_settings(settings: Settings) -> Settings:
         lifetime = getattr(settings, setting)
         if lifetime is not None and lifetime < settings.access_token_lifetime:
             raise _refuse(setting, "give at least access_token_lifetime, or leave it out for no limit")
+    if not 5 <= settings.pushed_request_lifetime < 600:
+        raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

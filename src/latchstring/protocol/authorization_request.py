@@ -1,8 +1,39 @@
 """The authorization request (RFC 6749 §4.1.1 with RFC 7636)."""
 
+from typing import Final
+
 import msgspec
 
 from latchstring.protocol.parameters import Parameters
+
+_REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
+# What of a pushed request is kept: client authentication has done its work, the rest is not known.
+PUSHED_PARAMETERS: Final = frozenset(
+    {
+        "client_id",
+        "response_type",
+        "redirect_uri",
+        "scope",
+        "state",
+        "code_challenge",
+        "code_challenge_method",
+        "response_mode",
+        "organization_id",
+    }
+)
+
+
+def render_request_uri(request_id: bytes) -> str:
+    """The `request_uri` of a pushed request (RFC 9126 §2.2)."""
+    return _REQUEST_URI + request_id.hex()
+
+
+def parse_request_uri(text: str) -> bytes | None:
+    """The pushed request's id, or None for any other URI: nothing is ever fetched (RFC 9101 §10.4)."""
+    digits = text.removeprefix(_REQUEST_URI)
+    if digits == text or len(digits) != 32 or not all(c in "0123456789abcdef" for c in digits):
+        return None
+    return bytes.fromhex(digits)
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):

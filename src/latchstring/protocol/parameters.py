@@ -1,5 +1,7 @@
 """Parameters of an `application/x-www-form-urlencoded` body or query (RFC 6749 §3.1, §3.2, Appendix B)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -18,8 +20,8 @@ class Parameters(dict[str, str]):
 
     __slots__ = ("lists", "repeated")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, values: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(values)
         self.repeated: set[str] = set()
         self.lists: dict[str, list[str]] = {}
 

@@ -11,6 +11,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     token_endpoint: str | None = None
     revocation_endpoint: str | None = None
     introspection_endpoint: str | None = None
+    pushed_authorization_request_endpoint: str | None = None
     scopes_supported: list[str] = []
     response_types_supported: list[str] = []
     response_modes_supported: list[str] = []

@@ -1,21 +1,37 @@
 """Every write of more than one statement, once for every engine: what happens in one transaction, and its outcome."""
 
-from typing import Any
+from typing import Any, Final
 
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.storage import statements
 from latchstring.storage.engine import Steps
 
+# A page may be open for an hour after its request has expired; later nobody can be answering it.
+_STALE_AFTER: Final = 24 * 3600
 
-def consent(grant_row: dict[str, Any]) -> Steps[ConsentCommit]:
-    """Insert a pending grant; when the condition does not hold, say which part of it."""
+
+def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps[ConsentCommit]:
+    """Insert a pending grant and use up the pushed request; when a condition does not hold, say which."""
+    pushed = {"request_id": pushed_request_id}
+    if pushed_request_id is not None and (yield statements.LOCK_PUSHED_REQUEST, pushed) is None:
+        return ConsentCommit.REQUEST_USED
     membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
     member = yield statements.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
     row = yield statements.INSERT_CONSENT, grant_row
-    return ConsentCommit.APP_UNAVAILABLE if row is None else ConsentCommit.CREATED
+    if row is None:
+        return ConsentCommit.APP_UNAVAILABLE
+    if pushed_request_id is not None:
+        yield statements.USE_PUSHED_REQUEST, pushed
+    return ConsentCommit.CREATED
+
+
+def create_pushed_request(pushed_row: dict[str, Any], now: int) -> Steps[None]:
+    """Insert a pushed request and clear away those that nobody can be answering any more."""
+    yield statements.END_STALE_PUSHED_REQUESTS, {"stale_at": now - _STALE_AFTER}
+    yield statements.INSERT_PUSHED_REQUEST, pushed_row
 
 
 def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> Steps[None]:

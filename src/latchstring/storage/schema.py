@@ -120,6 +120,16 @@ revoked_access_token = Table(
     sqlite_with_rowid=False,
 )
 
+pushed_request = Table(
+    "pushed_request",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("client_id", String(64), nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
 session = Table(
     "browser_session",
     metadata,

@@ -37,6 +37,7 @@ from latchstring.storage.schema import (
     grant,
     membership,
     organization,
+    pushed_request,
     resource_server,
     revoked_access_token,
     session,
@@ -292,6 +293,22 @@ FIND_GRANTS = _define(
     .order_by(grant.c.id.desc())
     .limit(bindparam("at_most"))
     .offset(literal_column("0")),
+)
+
+INSERT_PUSHED_REQUEST = _define("insert_pushed_request", insert(pushed_request))
+FIND_PUSHED_REQUEST = _define(
+    "find_pushed_request", select(pushed_request).where(pushed_request.c.id == bindparam("request_id"))
+)
+LOCK_PUSHED_REQUEST = _define(
+    "lock_pushed_request",
+    select(pushed_request.c.id).where(pushed_request.c.id == bindparam("request_id")).with_for_update(),
+)
+USE_PUSHED_REQUEST = _define(
+    "use_pushed_request",
+    delete(pushed_request).where(pushed_request.c.id == bindparam("request_id")).returning(pushed_request.c.id),
+)
+END_STALE_PUSHED_REQUESTS = _define(
+    "end_stale_pushed_requests", delete(pushed_request).where(pushed_request.c.expires_at < bindparam("stale_at"))
 )
 
 # -- clients and resource servers

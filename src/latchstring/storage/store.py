@@ -13,6 +13,7 @@ from latchstring.authorization_server.records import (
     GrantRecord,
     MembershipRecord,
     OrganizationRecord,
+    PushedRequestRecord,
     ResourceServerRecord,
     Role,
     SecretHash,
@@ -30,6 +31,7 @@ Remembered = TypeVar("Remembered", ClientRecord, ResourceServerRecord)
 
 _encode = msgspec.json.Encoder().encode
 _decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
+_decode_mapping = msgspec.json.Decoder(dict[str, str]).decode
 _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -75,10 +77,26 @@ class SqlStore:
         row = await self._engine.read(statements.FIND_GRANT, {"grant_id": grant_id})
         return None if row is None else _read_grant(row)
 
-    async def commit_consent(self, grant: GrantRecord) -> ConsentCommit:
+    async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
         row = msgspec.structs.asdict(grant)
         row["scope"] = " ".join(grant.scope)
-        return await self._engine.commit(partial(operations.consent, row))
+        return await self._engine.commit(partial(operations.consent, row, pushed_request_id))
+
+    async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
+        row = msgspec.structs.asdict(pushed)
+        row["parameters"] = _encode(pushed.parameters).decode()
+        await self._engine.commit(partial(operations.create_pushed_request, row, now))
+
+    async def find_pushed_request(self, request_id: bytes) -> PushedRequestRecord | None:
+        row = await self._engine.read(statements.FIND_PUSHED_REQUEST, {"request_id": request_id})
+        if row is None:
+            return None
+        return PushedRequestRecord(
+            id=bytes(row[0]), client_id=row[1], parameters=_decode_mapping(row[2]), expires_at=row[3]
+        )
+
+    async def end_pushed_request(self, request_id: bytes) -> None:
+        await self._engine.write(statements.USE_PUSHED_REQUEST, {"request_id": request_id})
 
     async def commit_redemption(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None

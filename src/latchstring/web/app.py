@@ -17,6 +17,7 @@ from latchstring.web.introspect import answer_introspection
 from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import apps, connections, consent, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
+from latchstring.web.push import answer_pushed_request
 from latchstring.web.revoke import answer_revocation
 from latchstring.web.services import Services
 from latchstring.web.token import answer_token
@@ -29,6 +30,7 @@ PageHandler = Callable[[Page], Awaitable[Response]]
 _MACHINES: Final[dict[str, MachineHandler]] = {
     "/oauth2/token": answer_token,
     "/oauth2/revoke": answer_revocation,
+    "/oauth2/par": answer_pushed_request,
     "/oauth2/introspect": answer_introspection,
     "/.well-known/oauth-authorization-server": answer_metadata,
 }

@@ -9,6 +9,7 @@ from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Store
+from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings
@@ -28,6 +29,7 @@ class Services:
     token_endpoint: TokenEndpoint
     revocation_endpoint: RevocationEndpoint
     introspection_endpoint: IntrospectionEndpoint
+    pushed_request_endpoint: PushedRequestEndpoint
     consent: Consent
     login: Login
     connections: Connections

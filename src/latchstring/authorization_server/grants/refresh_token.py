@@ -38,7 +38,9 @@ def decide(
     if token.generation < 1 or token.generation > grant.generation:
         raise refuse_grant("The refresh token is unknown.", "the generation was never issued")
     verdict = decide_rotation(token.generation, grant, retry_window, now)
-    if verdict is not RotationVerdict.REUSE and grant.expires_at is not None and grant.expires_at <= now:
+    if verdict is RotationVerdict.REUSE:
+        return Refresh(verdict, None)
+    if grant.expires_at is not None and grant.expires_at <= now:
         raise refuse_grant("expired: the refresh token was not used in time. Send the member to connect again.")
     return Refresh(verdict, _narrow(request, grant))
 

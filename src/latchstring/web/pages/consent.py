@@ -18,8 +18,10 @@ from latchstring.authorization_server.authorization_endpoint import (
 )
 from latchstring.authorization_server.consent import is_stranger
 from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, UserRecord
 from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.authorization_request import render_request_uri
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.protocol.pkce import S256
@@ -54,14 +56,19 @@ async def authorize(page: Page) -> Response:
         parameters = parse_parameters(query)
     except OAuthError as error:
         return page.message("unreadable_request", details=_error_details(page, error))
+    pushed_request_id = None
     try:
+        if "request_uri" in parameters:
+            parameters, pushed_request_id = await find_pushed_parameters(
+                parameters, page.services.store, page.services.clock()
+            )
         request, client, target = await find_target(parameters, page.services.store)
     except UnsafeRequest as unsafe:
         await page.find_user()
         return await _refuse_unsafe(page, unsafe, parameters)
     settings = page.services.settings
     try:
-        prompt = decide(parameters, request, client, target, settings)
+        prompt = decide(parameters, request, client, target, settings, pushed_request_id)
         location = _render_location(prompt)
         _refuse_long(prompt, location)
     except OAuthError as error:
@@ -89,6 +96,7 @@ async def answer_consent(page: Page) -> Response:
     decision = form.get("decision")
     issuer = services.settings.issuer
     if decision == "deny":
+        await services.consent.decline(prompt)
         denied = OAuthError("access_denied", "The member declined.")
         return page.redirect(render_error_redirect(prompt.target, denied, issuer))
     if decision != "allow":
@@ -99,6 +107,8 @@ async def answer_consent(page: Page) -> Response:
         return page.redirect(render_code_redirect(prompt.target, outcome, issuer))
     if outcome is None:
         return await _ask(page, prompt, client, user, error="choose_organization", status=422)
+    if outcome is ConsentCommit.REQUEST_USED:
+        raise PageRefused("page_expired")
     if outcome is ConsentCommit.APP_UNAVAILABLE:
         return await _refuse_private(page, client)
     organization = await services.store.find_organization(organization_id)
@@ -125,6 +135,9 @@ async def _read_query(page: Page) -> bytes:
 
 def _render_location(prompt: AuthorizationPrompt) -> str:
     """The request once more, as an address of our own: where the browser comes back to after a sign-in."""
+    if prompt.pushed_request_id is not None:
+        request_uri = render_request_uri(prompt.pushed_request_id)
+        return f"{AUTHORIZE}?" + urlencode({"client_id": prompt.client_id, "request_uri": request_uri})
     parameters = {
         "client_id": prompt.client_id,
         "response_type": "code",
@@ -242,6 +255,7 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
         "redirect_uri_mismatch": "redirect_uri_mismatch",
         "redirect_uri_missing": "redirect_uri_missing",
         "repeated_parameter": "repeated_parameter",
+        "request_uri_unknown": "page_expired",
     }
     details = [detail("error", "invalid_request")]
     if "client_id" in parameters:

@@ -106,6 +106,16 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "pushed_request",
+        sa.Column("id", sa.LargeBinary(16), nullable=False),
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("parameters", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pushed_request"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_pushed_request_expires_at", "pushed_request", ["expires_at"])
+    op.create_table(
         "browser_session",
         sa.Column("session_hash", sa.LargeBinary(32), nullable=False),
         sa.Column("user_id", sa.String(64), nullable=False),

@@ -1,0 +1,79 @@
+"""Pushed authorization requests (RFC 9126): the request comes by POST, authenticated, before the browser does."""
+
+from typing import Final
+
+import msgspec
+
+from latchstring.authorization_server.authorization_endpoint import UnsafeRequest, decide, find_target
+from latchstring.authorization_server.client_authentication import authenticate_client
+from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
+from latchstring.authorization_server.ports import Clock, Entropy, Store
+from latchstring.authorization_server.records import PushedRequestRecord
+from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.authorization_request import PUSHED_PARAMETERS, parse_request_uri, render_request_uri
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.parameters import Parameters
+from latchstring.protocol.token_request import ClientCredentials
+
+_WHY: Final = {
+    "redirect_uri_mismatch": "redirect_uri is not registered for this client.",
+    "redirect_uri_missing": "redirect_uri is missing: the client has registered more than one.",
+    "repeated_parameter": "A parameter is included more than once.",
+}
+
+
+class PushedRequest(msgspec.Struct, frozen=True):
+    """Where the pushed request is, and for how many seconds."""
+
+    request_uri: str
+    expires_in: int
+
+
+class PushedRequestEndpoint:
+    """Keeps a valid request for the browser that follows."""
+
+    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._codec = codec
+        self._settings = settings
+        self._clock = clock
+        self._entropy = entropy
+
+    async def answer(self, parameters: Parameters, credentials: ClientCredentials) -> PushedRequest:
+        """The request's URI; every refusal of the authorization endpoint comes here already (RFC 9126 §2.3)."""
+        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        if "request_uri" in parameters:
+            raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
+        request = Parameters({**parameters, "client_id": client.client_id})
+        request.repeated |= parameters.repeated
+        try:
+            authorization_request, found, target = await find_target(request, self._store)
+        except UnsafeRequest as unsafe:
+            raise OAuthError("invalid_request", _WHY.get(unsafe.key, "The request is not valid."), unsafe.key) from None
+        decide(request, authorization_request, found, target, self._settings)
+        request_id = self._entropy(ID_ENTROPY_SIZE)
+        lifetime = self._settings.pushed_request_lifetime
+        now = self._clock()
+        await self._store.create_pushed_request(
+            PushedRequestRecord(
+                id=request_id,
+                client_id=client.client_id,
+                parameters={name: value for name, value in request.items() if name in PUSHED_PARAMETERS},
+                expires_at=now + lifetime,
+            ),
+            now=now,
+        )
+        return PushedRequest(render_request_uri(request_id), lifetime)
+
+
+async def find_pushed_parameters(parameters: Parameters, store: Store, now: int) -> tuple[Parameters, bytes]:
+    """The pushed request that `request_uri` names, and its id; nothing outside it counts (RFC 9126 §4).
+
+    Unknown, expired, used or another client's is an `UnsafeRequest`: no redirect URI is proven.
+    """
+    request_id = parse_request_uri(parameters["request_uri"])
+    pushed = None if request_id is None else await store.find_pushed_request(request_id)
+    if pushed is None or pushed.expires_at <= now or pushed.client_id != parameters.get("client_id"):
+        raise UnsafeRequest("request_uri_unknown")
+    return Parameters(pushed.parameters), pushed.id

@@ -1,0 +1,21 @@
+"""POST /oauth2/par (RFC 9126)."""
+
+import msgspec
+
+from latchstring.protocol.parameters import parse_parameters
+from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
+from latchstring.web.credentials import find_credentials
+from latchstring.web.errors import NO_STORE
+from latchstring.web.services import Services
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def answer_pushed_request(
+    services: Services, scope: Scope, receive: Receive, send: Send, request_id: bytes
+) -> None:
+    """201 with the `request_uri` and how long it lasts (RFC 9126 §2.2)."""
+    parameters = parse_parameters(await read_form_body(scope, receive))
+    parameters.refuse_repeats()
+    pushed = await services.pushed_request_endpoint.answer(parameters, find_credentials(scope, parameters))
+    await send_answer(send, 201, [*NO_STORE, (b"x-request-id", request_id)], _encode(pushed))

@@ -1,0 +1,101 @@
+"""The benchmark runs: real server, real generator, a few requests of each operation; what it says is well formed."""
+
+import msgspec
+import pytest
+
+from bench import operations
+from bench.__main__ import _choose
+from bench.generator import body_end, find_refresh_token
+from bench.measure import Measurement, Plan, Results
+from bench.publish import render_page
+from bench.report import render_report
+from bench.subjects.floor import Floor
+from bench.subjects.latchstring import LatchstringOnSqlite
+from bench.subjects.registry import SUBJECTS
+
+GRANTS = 1000
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    plan = Plan(
+        operations=tuple(operations.ALL),
+        workers=(1,),
+        connections=(4,),
+        rounds=1,
+        requests=40,
+        warm_up=8,
+        seconds=30.0,
+        races=2,
+        budget=None,
+    )
+    return Measurement(plan, [Floor(), LatchstringOnSqlite()], tmp_path_factory.mktemp("bench")).run()
+
+
+@pytest.mark.slow
+def test_measurement_every_operation_is_answered_without_errors(results: Results) -> None:
+    assert [figures.operation for figures in results.figures] == list(operations.ALL)
+    for figures in results.figures:
+        assert (figures.requests, figures.errors, figures.error_samples) == (40, 0, []), figures.operation
+        assert figures.processor > 0
+        assert figures.to_floor is not None
+        assert figures.to_floor > 0
+
+
+@pytest.mark.slow
+def test_measurement_refreshes_leave_one_row_per_grant(results: Results) -> None:
+    assert [(rows.grants, rows.refreshes, rows.rows) for rows in results.rows] == [(GRANTS, 40, GRANTS)]
+
+
+@pytest.mark.slow
+def test_measurement_races_yield_one_redemption_and_one_successor(results: Results) -> None:
+    (races,) = results.races
+    assert (races.redemption.fewest, races.redemption.most) == (1, 1)
+    assert (races.refresh.fewest, races.refresh.most, races.refresh.successors) == (20, 20, 1)
+
+
+@pytest.mark.slow
+def test_results_kept_read_and_published_say_the_same(results: Results) -> None:
+    kept = msgspec.json.decode(msgspec.json.encode(results), type=Results)
+    assert kept == results
+    page, report = render_page(kept), render_report(kept)
+    for operation in operations.ALL.values():
+        assert operation.title in page
+        assert operation.title in report
+    assert "40 refreshes of 1,000 grants left 1,000 rows" in page
+
+
+@pytest.mark.parametrize(
+    ("only", "subjects", "chosen"),
+    [
+        ([], [subject.name for subject in SUBJECTS], list(operations.ALL)),
+        (["latchstring"], ["floor", "latchstring"], list(operations.ALL)),
+        (["floor"], ["floor"], list(operations.ALL)),
+        (["refresh", "exchange"], [subject.name for subject in SUBJECTS], ["exchange", "refresh"]),
+        (["latchstring", "refresh"], ["floor", "latchstring"], ["refresh"]),
+    ],
+)
+def test_only_names_subjects_and_operations(only: list[str], subjects: list[str], chosen: list[str]) -> None:
+    found, names = _choose(only)
+    assert ([subject.name for subject in found], names) == (subjects, chosen)
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-le", -1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", -1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\n{}", 46),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n", -1),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 59),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 27),
+    ],
+)
+def test_answer_in_parts_ends_where_its_headers_say(data: bytes, end: int) -> None:
+    assert body_end(data) == end
+
+
+def test_refresh_token_found_in_any_json_spelling() -> None:
+    assert find_refresh_token(b'{"refresh_token":"a","x":1}') == b"a"
+    assert find_refresh_token(b'{"x": 1, "refresh_token": "b"}') == b"b"
+    assert find_refresh_token(b'{"error":"invalid_grant"}') is None
