@@ -35,18 +35,19 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _choose(only: Sequence[str]) -> tuple[list[Subject], list[str]]:
+def choose(only: Sequence[str]) -> tuple[list[Subject], list[str]]:
     """The subjects and operations that are meant. The floor is in every run, for its ratio."""
     subjects = [subject for subject in SUBJECTS if subject.name in only] or list(SUBJECTS)
     if not any(isinstance(subject, Floor) for subject in subjects):
         subjects.insert(0, Floor())
-    return subjects, [name for name in operations.ALL if name in only] or list(operations.ALL)
+    chosen = [name for name in operations.ALL if name in only and name != operations.FLOOR.name]
+    return subjects, chosen or list(operations.ALL)
 
 
 def run(arguments: Sequence[str]) -> Results:
     """Measure, print the table, keep the results."""
     given = _parse(arguments)
-    subjects, chosen = _choose(given.only)
+    subjects, chosen = choose(given.only)
     plan = Plan(
         operations=tuple(chosen),
         workers=tuple(given.workers),

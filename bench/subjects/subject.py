@@ -18,11 +18,19 @@ STOP_SECONDS: Final = 20.0
 
 
 class Server(Protocol):
-    """A running server. `processes` are the roots of all that it costs (a database of its own is one more)."""
+    """A running server."""
 
-    host: str
-    port: int
-    processes: Sequence[int]
+    @property
+    def host(self) -> str:
+        """Where it listens; this machine only."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+    @property
+    def processes(self) -> Sequence[int]:
+        """The roots of all that it costs; a database of its own is one more."""
 
     def prepare(self, operation: Operation, count: int) -> Workload:
         """Fill the store with what `count` requests consume, and say what to send. Not measured."""
@@ -37,9 +45,17 @@ class Server(Protocol):
 class Subject(Protocol):
     """A set-up that can be measured."""
 
-    name: str
-    title: str
-    operations: Sequence[Operation]
+    @property
+    def name(self) -> str:
+        """One word, for the command line."""
+
+    @property
+    def title(self) -> str:
+        """For the table."""
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """What it can do."""
 
     def start(self, directory: Path, workers: int) -> Server:
         """Start it with its state in the empty directory; returns once it accepts connections."""

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bench import operations
-from bench.__main__ import _choose
+from bench.__main__ import choose
 from bench.generator import body_end, find_refresh_token
 from bench.measure import Measurement, Plan, Results
 from bench.publish import render_page
@@ -32,7 +32,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return Measurement(plan, [Floor(), LatchstringOnSqlite()], tmp_path_factory.mktemp("bench")).run()
 
 
-@pytest.mark.slow
+@pytest.mark.xdist_group("bench")
 def test_measurement_every_operation_is_answered_without_errors(results: Results) -> None:
     assert [figures.operation for figures in results.figures] == list(operations.ALL)
     for figures in results.figures:
@@ -42,19 +42,19 @@ def test_measurement_every_operation_is_answered_without_errors(results: Results
         assert figures.to_floor > 0
 
 
-@pytest.mark.slow
+@pytest.mark.xdist_group("bench")
 def test_measurement_refreshes_leave_one_row_per_grant(results: Results) -> None:
     assert [(rows.grants, rows.refreshes, rows.rows) for rows in results.rows] == [(GRANTS, 40, GRANTS)]
 
 
-@pytest.mark.slow
+@pytest.mark.xdist_group("bench")
 def test_measurement_races_yield_one_redemption_and_one_successor(results: Results) -> None:
     (races,) = results.races
     assert (races.redemption.fewest, races.redemption.most) == (1, 1)
     assert (races.refresh.fewest, races.refresh.most, races.refresh.successors) == (20, 20, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.xdist_group("bench")
 def test_results_kept_read_and_published_say_the_same(results: Results) -> None:
     kept = msgspec.json.decode(msgspec.json.encode(results), type=Results)
     assert kept == results
@@ -66,7 +66,7 @@ def test_results_kept_read_and_published_say_the_same(results: Results) -> None:
 
 
 @pytest.mark.parametrize(
-    ("only", "subjects", "chosen"),
+    "only, subjects, chosen",
     [
         ([], [subject.name for subject in SUBJECTS], list(operations.ALL)),
         (["latchstring"], ["floor", "latchstring"], list(operations.ALL)),
@@ -76,12 +76,12 @@ def test_results_kept_read_and_published_say_the_same(results: Results) -> None:
     ],
 )
 def test_only_names_subjects_and_operations(only: list[str], subjects: list[str], chosen: list[str]) -> None:
-    found, names = _choose(only)
+    found, names = choose(only)
     assert ([subject.name for subject in found], names) == (subjects, chosen)
 
 
 @pytest.mark.parametrize(
-    ("data", "end"),
+    "data, end",
     [
         (b"HTTP/1.1 200 OK\r\ncontent-le", -1),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", -1),

@@ -195,7 +195,7 @@ def read_command_lines() -> list[tuple[str, str]]:
         for page in PAGES
         for block in page.blocks
         for line in block.content.replace("\\\n", " ").splitlines()
-        if (prompt := re.match(_PROMPTS.get((block.info or "-").split()[0], "$^"), line))
+        if (prompt := re.match(_PROMPTS.get((block.info or "-").split()[0], "(?!)"), line))
     ]
 
 

@@ -17,14 +17,14 @@ from tests.drills.load import Actor, close_wires, collect_secrets, mint_codes, o
 from tests.support.process import Server, is_running, wait_until
 from tests.support.wire import Unanswered, Wire
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
-
 REFRESHING = 120
 REDEEMING = 60
 REVOKING = 20
 # How many answers a round waits for before it kills: early, in the middle, late. DRILL_KILLS=100 asks for more.
 KILLS = int(os.environ.get("DRILL_KILLS", "5"))
 KILL_AFTER = [(1, 25, 75, 150, 250)[number % 5] + number // 5 for number in range(KILLS)]
+
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(240 + 30 * KILLS)]
 
 
 class Drill:

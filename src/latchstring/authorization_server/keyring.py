@@ -54,7 +54,7 @@ def parse_keyring(content: bytes, source: str) -> Keyring:
     """Read a keyring; `source` is named in the `ConfigurationError` of a broken one. Fails closed."""
     try:
         keyring = _decoder.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise ConfigurationError(f"{source}: not a keyring; restore it from your backup") from None
     ids = [key.key_id for key in keyring.keys]
     if not ids or len(set(ids)) != len(ids) or not all(0 < key_id < 65536 for key_id in ids):

@@ -22,8 +22,8 @@ def decide_rotation(presented: int, grant: GrantRecord, retry_window: int, now: 
     rotation with the SAME successor; anything older, or later, is reuse (RFC 9700 §4.14.2)."""
     if presented == grant.generation:
         return RotationVerdict.ROTATE
-    if presented == grant.generation - 1 and grant.rotated_at is not None:
-        # A clock that went back, or a server whose clock is behind, has seen no time pass.
-        if max(0, now - grant.rotated_at) < retry_window:
-            return RotationVerdict.RETRY
-    return RotationVerdict.REUSE
+    if presented != grant.generation - 1 or grant.rotated_at is None:
+        return RotationVerdict.REUSE
+    # A clock that went back, or a server whose clock is behind, has seen no time pass.
+    elapsed = max(0, now - grant.rotated_at)
+    return RotationVerdict.RETRY if elapsed < retry_window else RotationVerdict.REUSE

@@ -12,6 +12,7 @@ Risk = Literal["low", "medium", "high"]
 
 FULL_ACCESS: Final = "all.full_access"
 MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
+_ISSUER_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]")
 
 
 class ScopeDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,21 +60,23 @@ def _refuse(setting: str, why: str) -> ConfigurationError:
     return ConfigurationError(f"{setting}: {why}")
 
 
-def validate_settings(settings: Settings) -> Settings:
-    """The settings themselves, or `ConfigurationError` naming the setting and the fix."""
-    parts = urlsplit(settings.issuer)
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.netloc
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
+def _verify_issuer(issuer: str) -> None:
+    try:
+        parts = urlsplit(issuer)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise _refuse("issuer", "its host or port is malformed") from None
+    if not issuer.startswith(("http://", "https://")) or not host or not _ISSUER_CHARACTERS.issuperset(issuer):
         raise _refuse("issuer", "give an http or https URL without query, fragment or user name (RFC 8414 §2)")
-    if settings.issuer.endswith("/"):
+    if issuer.endswith("/"):
         raise _refuse("issuer", "leave out the slash at the end")
     if parts.path:
         raise _refuse("issuer", "an issuer with a path is not supported; give scheme, host and port only")
+
+
+def validate_settings(settings: Settings) -> Settings:
+    """The settings themselves, or `ConfigurationError` naming the setting and the fix."""
+    _verify_issuer(settings.issuer)
     if not (settings.token_prefix.isascii() and settings.token_prefix.isalnum() and len(settings.token_prefix) <= 12):
         raise _refuse("token_prefix", "use 1 to 12 ASCII letters and digits")
     if not settings.scopes:

@@ -26,10 +26,10 @@ def render_page_headers(settings: Settings, form_action: str = "'self'") -> dict
 
 def form_action_for(redirect_uri: str) -> str:
     """Where a flow page's form may end: here, any https site (an app may send people on), and the app's own
-    scheme or loopback program."""
+    scheme or loopback program. CSP has no way to write an IPv6 host."""
     parts = urlsplit(redirect_uri)
     if parts.scheme == "https":
         return "'self' https:"
-    if parts.scheme == "http":
-        return "'self' https: http://127.0.0.1:* http://localhost:* http://[::1]:*"
+    if parts.scheme == "http" and parts.hostname != "::1":
+        return "'self' https: http://127.0.0.1:* http://localhost:*"
     return f"'self' https: {parts.scheme}:"

@@ -1,0 +1,165 @@
+"""The server's parts on a real store, with clock and entropy in the test's hand: Ann is a member of Acorn."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.connections import Connections
+from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
+from latchstring.authorization_server.login import Login
+from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.records import ClientRecord, GrantRecord
+from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
+from latchstring.authorization_server.settings import Settings, validate_settings
+from latchstring.authorization_server.token_endpoint import TokenEndpoint
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.token_request import ClientCredentials, TokenRequest
+from latchstring.protocol.token_response import TokenResponse
+from latchstring.storage.store import SqlStore
+from latchstring.storage.url import migrate, open_store
+from tests.authorization_server.builders import (
+    ACORN,
+    ANN,
+    MAILLOOP,
+    NOW,
+    build_client,
+    build_codec,
+    build_grant,
+    build_organization,
+    build_resource_server,
+    build_user,
+)
+
+SECRET = build_codec().render_client_secret(b"\x11" * 33)
+GUARD_SECRET = build_codec().render_client_secret(b"\x22" * 33)
+
+
+@dataclass
+class House:
+    """What the endpoints need, and shortcuts to call them."""
+
+    store: SqlStore
+    codec: TokenCodec = field(default_factory=build_codec)
+    settings: Settings = field(default_factory=lambda: validate_settings(Settings(issuer="https://auth.example")))
+    now: int = NOW
+
+    def clock(self) -> int:
+        return self.now
+
+    def _parts(self, *names: str) -> dict[str, Any]:
+        parts = {
+            "store": self.store,
+            "codec": self.codec,
+            "settings": self.settings,
+            "clock": self.clock,
+            "entropy": os.urandom,
+        }
+        return {name: parts[name] for name in names}
+
+    def configure(self, **given: Any) -> None:
+        self.settings = validate_settings(msgspec.structs.replace(self.settings, **given))
+
+    @property
+    def apps(self) -> Apps:
+        return Apps(**self._parts("store", "codec", "settings", "clock", "entropy"))
+
+    @property
+    def connections(self) -> Connections:
+        return Connections(**self._parts("store", "clock"))
+
+    @property
+    def login(self) -> Login:
+        return Login(**self._parts("store", "settings", "clock", "entropy"))
+
+    async def client(self, client_id: str = MAILLOOP, **given: Any) -> ClientRecord:
+        """A client in the store; confidential unless told otherwise, with SECRET as its secret."""
+        if given.get("token_endpoint_auth_method") != "none":
+            given.setdefault("secrets", (self.codec.hash_client_secret(SECRET, self.now),))
+        client = build_client(client_id=client_id, **given)
+        await self.store.create_client(client)
+        return client
+
+    async def grant(self, **given: Any) -> GrantRecord:
+        """A pending grant in the store, with an id and a row secret of its own."""
+        values: dict[str, Any] = {"id": os.urandom(16), "row_secret": os.urandom(16), "expires_at": self.now + 60}
+        grant = build_grant(**{**values, **given})
+        assert await self.store.commit_consent(grant) is ConsentCommit.CREATED
+        return grant
+
+    async def token(self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET) -> Any:
+        """What the token endpoint answers, or its refusal."""
+        method = "none" if secret is None else "client_secret_post"
+        endpoint = TokenEndpoint(**self._parts("store", "codec", "settings", "clock", "entropy"))
+        return await endpoint.answer(request, ClientCredentials(client_id, secret, method))
+
+    async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:
+        who = {name: given.pop(name) for name in ("client_id", "secret") if name in given}
+        code = self.codec.render_code(grant.id, grant.row_secret)
+        response = await self.token(TokenRequest(grant_type="authorization_code", code=code, **given), **who)
+        assert isinstance(response, TokenResponse)
+        return response
+
+    async def refresh(self, refresh_token: str | None, **given: Any) -> TokenResponse:
+        who = {name: given.pop(name) for name in ("client_id", "secret") if name in given}
+        request = TokenRequest(grant_type="refresh_token", refresh_token=refresh_token, **given)
+        response = await self.token(request, **who)
+        assert isinstance(response, TokenResponse)
+        return response
+
+    async def revoke(self, token: str | None, client_id: str = MAILLOOP, secret: str | None = SECRET) -> None:
+        method = "none" if secret is None else "client_secret_post"
+        endpoint = RevocationEndpoint(**self._parts("store", "codec", "clock"))
+        await endpoint.answer(token, ClientCredentials(client_id, secret, method))
+
+    async def introspect(
+        self, token: str | None, client_id: str | None = None, secret: str | None = GUARD_SECRET
+    ) -> dict[str, Any]:
+        """What a guard is told of the token (or a client, if named)."""
+        endpoint = IntrospectionEndpoint(**self._parts("store", "codec", "settings", "clock"))
+        method = "none" if secret is None else "client_secret_basic"
+        caller = client_id or build_resource_server().client_id
+        response = await endpoint.answer(token, ClientCredentials(caller, secret, method))
+        return {name: value for name, value in msgspec.structs.asdict(response).items() if value is not None}
+
+    async def find(self, grant: GrantRecord) -> GrantRecord:
+        """The grant as it stands now."""
+        found = await self.store.find_grant(grant.id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the schema and nothing in it, to copy."""
+    path = tmp_path_factory.mktemp("schema") / "latchstring.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+async def empty_house(tmp_path: Path, migrated_file: Path) -> AsyncIterator[House]:
+    path = tmp_path / "latchstring.db"
+    shutil.copyfile(migrated_file, path)
+    store = open_store(f"sqlite:///{path}")
+    yield House(store)
+    await store.close()
+
+
+@pytest.fixture
+async def house(empty_house: House) -> House:
+    store = empty_house.store
+    await store.create_organization(build_organization())
+    await store.create_user(build_user())
+    await store.add_membership(user_id=ANN, organization_id=ACORN, role="member", now=NOW)
+    await store.create_resource_server(
+        build_resource_server(secrets=(empty_house.codec.hash_client_secret(GUARD_SECRET, NOW),))
+    )
+    await empty_house.client()
+    return empty_house

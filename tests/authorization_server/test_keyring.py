@@ -1,0 +1,86 @@
+"""The keyring fails closed (DESIGN §4)."""
+
+import msgspec
+import pytest
+
+from latchstring.authorization_server.keyring import (
+    Keyring,
+    KeyringKey,
+    new_keyring,
+    parse_keyring,
+    render_keyring,
+)
+from latchstring.protocol.errors import ConfigurationError
+from tests.authorization_server.builders import KEY_ONE, KEY_TWO, NOW
+
+
+def render(*keys: KeyringKey) -> bytes:
+    return render_keyring(Keyring(keys))
+
+
+def test_keyring_round_trips_in_order_and_makes_with_the_last():
+    keyring = parse_keyring(render(KEY_ONE, KEY_TWO), "here")
+    assert keyring.keys == (KEY_ONE, KEY_TWO)
+    assert keyring.current == KEY_TWO
+    assert parse_keyring(render(KEY_TWO, KEY_ONE), "here").current == KEY_ONE
+
+
+def test_new_keyring_has_one_key_of_the_given_entropy():
+    keyring = new_keyring(b"\x05" * 32, NOW)
+    assert keyring.keys == (KeyringKey(1, b"\x05" * 32, NOW),)
+    assert parse_keyring(render_keyring(keyring), "here") == keyring
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\0" * 100, id="zeros-of-a-lost-write"),
+        pytest.param(render(KEY_ONE)[:-10], id="cut"),
+        pytest.param(b"<html>", id="something-else"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b"{}", id="no-keys"),
+        pytest.param(render(), id="no-key"),
+        pytest.param(render(KEY_ONE, KEY_ONE), id="same-number-twice"),
+        pytest.param(render(KeyringKey(0, b"a" * 32, NOW)), id="number-zero"),
+        pytest.param(render(KeyringKey(65536, b"a" * 32, NOW)), id="number-too-large"),
+        pytest.param(render(KeyringKey(-1, b"a" * 32, NOW)), id="number-negative"),
+        pytest.param(render(KeyringKey(1, b"a" * 31, NOW)), id="key-short"),
+        pytest.param(render(KeyringKey(1, b"a" * 33, NOW)), id="key-long"),
+        pytest.param(render(KeyringKey(1, b"", NOW)), id="CVE-2026-49852-key-empty"),
+        pytest.param(render(KEY_ONE, KeyringKey(2, b"", NOW)), id="one-of-two-empty"),
+        pytest.param(b'{"keys":[{"key_id":1,"created_at":1}]}', id="key-missing"),
+        pytest.param(b'{"keys":[{"key_id":"1","secret":"","created_at":1}]}', id="number-as-text"),
+        pytest.param(b'{"keys":[{"key_id":1,"secret":"!!","created_at":1}]}', id="key-no-base64"),
+        pytest.param(b'{"keys":[{"key_id":1,"secret":"\xff","created_at":1}]}', id="not-utf8"),
+        pytest.param(b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", id="deep"),
+        pytest.param(render(KEY_ONE) * 2, id="twice"),
+    ],
+)
+def test_parse_keyring_broken_stops_start_up_and_names_the_source(content):
+    with pytest.raises(ConfigurationError, match="^keyring /there: "):
+        parse_keyring(content, "keyring /there")
+
+
+def test_parse_keyring_refusal_holds_no_key():
+    """I7, CVE-2023-37260."""
+    secret = b"\x5a" * 31
+    with pytest.raises(ConfigurationError) as refused:
+        parse_keyring(render(KeyringKey(1, secret, NOW)), "here")
+    encoded = msgspec.json.encode(secret).decode().strip('"')
+    assert encoded not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_keyring_repr_holds_no_key():
+    """I7."""
+    keyring = new_keyring(b"GEHEIMGEHEIMGEHEIMGEHEIMGEHEIM!!", NOW)
+    assert "GEHEIM" not in repr(keyring) + str(keyring.current) + repr([keyring.current])
+
+
+def test_keyring_key_purposes_are_apart_and_stable():
+    assert KEY_ONE.derive(b"a") == KeyringKey(7, KEY_ONE.secret, 0).derive(b"a")
+    assert len({KEY_ONE.derive(b"a"), KEY_ONE.derive(b"b"), KEY_TWO.derive(b"a"), KEY_ONE.secret}) == 4
+    with pytest.raises(ValueError, match="person"):
+        KEY_ONE.derive(b"a purpose of more than 16 bytes")

@@ -1,0 +1,275 @@
+"""The table of decisions in the HTTP reference, row by row: what is sent, what is answered, what it leaves behind."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.docs.markdown import DOCS, find_code, find_table, read_page
+from tests.support.deployment import App, Deployment, deploy
+from tests.support.journey import exchange, grant_code, introspect, refresh
+
+HTTP = read_page(DOCS / "reference/http.md")
+VERIFIER = "v" * 43
+CHALLENGE = "o37mk_pYS41Q9gAvC_DZlM3_cSaT5tEX0gykoWmY11Y"
+
+
+@dataclass
+class World:
+    """Two apps of one organization, and Ann in it."""
+
+    deployment: Deployment
+    http: httpx.AsyncClient
+    app: App
+    other: App
+    public: App
+    guard: tuple[str, str]
+    user_id: str
+    organization_id: str
+
+    async def code(self, app: App | None = None, **prompt: Any) -> str:
+        """A fresh code."""
+        return await grant_code(self.deployment, app or self.app, self.user_id, self.organization_id, **prompt)
+
+    async def connect(self) -> dict[str, Any]:
+        """A connection's tokens."""
+        tokens: dict[str, Any] = (await exchange(self.http, self.app, await self.code())).json()
+        return tokens
+
+    async def is_active(self, token: str) -> bool:
+        """What introspection says of an access token."""
+        return bool((await introspect(self.http, self.guard, token))["active"])
+
+    async def find_status(self) -> str:
+        """The status of the newest grant."""
+        grants = await self.deployment.store.find_grants(user_id=self.user_id, organization_id=None)
+        return grants[0].status
+
+    async def leave(self) -> None:
+        """Ann's membership ends."""
+        await self.deployment.store.end_membership(
+            user_id=self.user_id, organization_id=self.organization_id, now=self.deployment.clock.now
+        )
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with deploy(tmp_path) as deployment, deployment.http() as http:
+        organization_id = await deployment.organization()
+        user_id = await deployment.user()
+        await deployment.member(user_id, organization_id)
+        app, other = await deployment.app(organization_id), await deployment.app(organization_id)
+        public = await deployment.app(organization_id, is_public=True)
+        guard = await deployment.resource_server()
+        yield World(deployment, http, app, other, public, guard, user_id, organization_id)
+
+
+Check = Callable[[World], Awaitable[httpx.Response]]
+CHECKS: dict[str, Check] = {}
+
+
+def row(request: str) -> Callable[[Check], Check]:
+    """The check of the row that begins so: it returns the answer, and asserts what is left behind."""
+
+    def add(check: Check) -> Check:
+        CHECKS[request] = check
+        return check
+
+    return add
+
+
+async def post(world: World, app: App, **given: Any) -> httpx.Response:
+    return await world.http.post("/oauth2/token/", data={"grant_type": "client_credentials"}, **given)
+
+
+@row("a wrong secret in the body")
+async def _(world: World) -> httpx.Response:
+    return await exchange(world.http, App(world.app.record, "wrong"), "code")
+
+
+@row("a wrong secret by Basic")
+async def _(world: World) -> httpx.Response:
+    return await post(world, world.app, auth=(world.app.client_id, "wrong"))
+
+
+@row("an unknown client")
+async def _(world: World) -> httpx.Response:
+    unknown = await post(world, world.app, auth=("oa2client_nobody", "wrong"))
+    wrong = await post(world, world.app, auth=(world.app.client_id, "wrong"))
+    assert unknown.content == wrong.content
+    return unknown
+
+
+@row("a public client with a secret")
+async def _(world: World) -> httpx.Response:
+    return await exchange(world.http, App(world.public.record, "any"), await world.code(world.public))
+
+
+@row("a secret in the body and by Basic")
+async def _(world: World) -> httpx.Response:
+    assert world.app.secret
+    own = (world.app.client_id, world.app.secret)
+    data = world.app.body(grant_type="client_credentials")
+    return await world.http.post("/oauth2/token/", data=data, auth=own)
+
+
+@row("GET on the token endpoint")
+async def _(world: World) -> httpx.Response:
+    return await world.http.get("/oauth2/token/", params=world.app.body(grant_type="client_credentials"))
+
+
+@row("JSON to the token endpoint")
+async def _(world: World) -> httpx.Response:
+    return await world.http.post("/oauth2/token/", json=world.app.body(grant_type="client_credentials"))
+
+
+@row("a code with a wrong `code_verifier`")
+async def _(world: World) -> httpx.Response:
+    code = await world.code(code_challenge=CHALLENGE)
+    answer = await exchange(world.http, world.app, code, code_verifier="w" * 43)
+    assert (await exchange(world.http, world.app, code, code_verifier=VERIFIER)).status_code == 200
+    return answer
+
+
+@row("a code with another client's credentials")
+async def _(world: World) -> httpx.Response:
+    code = await world.code()
+    answer = await exchange(world.http, world.other, code)
+    assert (await exchange(world.http, world.app, code)).status_code == 200
+    return answer
+
+
+@row("a code a second time")
+async def _(world: World) -> httpx.Response:
+    code = await world.code()
+    tokens = (await exchange(world.http, world.app, code)).json()
+    answer = await exchange(world.http, world.app, code)
+    assert await world.find_status() == "ended"
+    assert not await world.is_active(tokens["access_token"])
+    assert (await refresh(world.http, world.app, tokens["refresh_token"])).status_code == 400
+    return answer
+
+
+@row("a code a second time, with a wrong `code_verifier`")
+async def _(world: World) -> httpx.Response:
+    code = await world.code(code_challenge=CHALLENGE)
+    await exchange(world.http, world.app, code, code_verifier=VERIFIER)
+    answer = await exchange(world.http, world.app, code, code_verifier="w" * 43)
+    assert await world.find_status() == "active"
+    return answer
+
+
+@row("a `code_verifier` where no `code_challenge` was sent")
+async def _(world: World) -> httpx.Response:
+    code = await world.code()
+    answer = await exchange(world.http, world.app, code, code_verifier=VERIFIER)
+    assert (await exchange(world.http, world.app, code)).status_code == 200
+    return answer
+
+
+@row("a refresh for a wider scope")
+async def _(world: World) -> httpx.Response:
+    tokens = await world.connect()
+    answer = await refresh(world.http, world.app, tokens["refresh_token"], scope="all.full_access more")
+    assert (await refresh(world.http, world.app, tokens["refresh_token"])).status_code == 200
+    return answer
+
+
+@row("a refresh for less")
+async def _(world: World) -> httpx.Response:
+    tokens = await world.connect()
+    answer = await refresh(world.http, world.app, tokens["refresh_token"], scope="offline_access")
+    assert answer.json()["scope"] == "offline_access"
+    whole = (await refresh(world.http, world.app, answer.json()["refresh_token"])).json()
+    assert whole["scope"] == tokens["scope"]
+    return answer
+
+
+@row("revocation of another client's token")
+async def _(world: World) -> httpx.Response:
+    tokens = await world.connect()
+    for kind in ("access_token", "refresh_token"):
+        answer = await world.http.post("/oauth2/revoke/", data=world.other.body(token=tokens[kind]))
+    assert await world.find_status() == "active"
+    assert await world.is_active(tokens["access_token"])
+    return answer
+
+
+@row("revocation of a superseded refresh token")
+async def _(world: World) -> httpx.Response:
+    tokens = await world.connect()
+    await refresh(world.http, world.app, tokens["refresh_token"])
+    answer = await world.http.post("/oauth2/revoke/", data=world.app.body(token=tokens["refresh_token"]))
+    assert await world.find_status() == "ended"
+    return answer
+
+
+@row("revocation of an access token")
+async def _(world: World) -> httpx.Response:
+    first = await world.connect()
+    second = (await refresh(world.http, world.app, first["refresh_token"])).json()
+    answer = await world.http.post("/oauth2/revoke/", data=world.app.body(token=first["access_token"]))
+    assert not await world.is_active(first["access_token"])
+    assert await world.is_active(second["access_token"])
+    assert await world.find_status() == "active"
+    return answer
+
+
+@row("introspection of another client's token, by a client")
+async def _(world: World) -> httpx.Response:
+    tokens = await world.connect()
+    return await world.http.post("/oauth2/introspect/", data=world.other.body(token=tokens["access_token"]))
+
+
+@row("a code after the member has left")
+async def _(world: World) -> httpx.Response:
+    code = await world.code()
+    await world.leave()
+    answer = await exchange(world.http, world.app, code)
+    assert await world.find_status() == "ended"
+    return answer
+
+
+@row("a refresh after the member has left")
+async def _(world: World) -> httpx.Response:
+    tokens = await world.connect()
+    await world.leave()
+    answer = await refresh(world.http, world.app, tokens["refresh_token"])
+    assert await world.find_status() == "suspended"
+    assert not await world.is_active(tokens["access_token"])
+    await world.deployment.member(world.user_id, world.organization_id)
+    assert (await refresh(world.http, world.app, tokens["refresh_token"])).status_code == 200
+    return answer
+
+
+ROWS = find_table(HTTP.section("Decisions"), "request")
+
+
+def test_every_decision_has_a_check() -> None:
+    assert [request for request, _, _ in ROWS] == list(CHECKS)
+
+
+@pytest.mark.parametrize("request_, told", [row[:2] for row in ROWS], ids=[row[0] for row in ROWS])
+async def test_decision_is_answered_as_told(request_: str, told: str, world: World) -> None:
+    answer = await CHECKS[request_](world)
+    assert answer.status_code == int(told[:3])
+    for code in find_code(told):
+        if code == "WWW-Authenticate":
+            assert ("www-authenticate" in answer.headers) == ("no `WWW" not in told)
+        elif code == "WWW-Authenticate: Basic":
+            assert answer.headers["www-authenticate"].startswith("Basic ")
+        elif code == "Allow: POST":
+            assert answer.headers["allow"] == "POST"
+        elif code.startswith("{"):
+            assert answer.text == code
+        elif code.endswith(":"):
+            assert answer.json()["error_description"].startswith(code + " ")
+        else:
+            assert answer.json()["error"] == code
+    if answer.status_code == 400 and not re.search(r"`[a-z_]+:`", told):
+        assert not re.match(r"[a-z_]+: ", answer.json()["error_description"])
+    assert re.fullmatch(r"req_[0-9a-f]+", answer.headers["x-request-id"])

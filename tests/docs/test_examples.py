@@ -1,0 +1,296 @@
+"""The examples of the how-to pages do what the pages say: commands with what they print, programs with what they do."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import httpx
+import pytest
+
+from latchstring.authorization_server.settings import Settings
+from latchstring.demo import sample_api
+from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION
+from latchstring.wiring import build_application, prepare
+from tests.docs.live import serving
+from tests.docs.markdown import DOCS, Page, read_page, read_pages
+from tests.support.deployment import PASSWORD
+from tests.support.forms import find_form
+from tests.support.process import QuickOperator
+
+CONNECT = read_page(DOCS / "howto/connect-an-app.md")
+GUARD = read_page(DOCS / "howto/guard-an-api.md")
+API = "https://api.example.com"
+CALLBACK = "https://app.example.com/callback"
+
+# -- commands and what they print
+
+_MADE = re.compile(r"\b(?:(?:user|orga|oa2client|oa2resource|grant)_[0-9A-Za-z]{22}|ls_cs_[0-9A-Za-z]{50,})\b")
+
+
+@dataclass
+class Transcript:
+    """Runs a page's console blocks; ids and secrets of the page stand for those that were really made."""
+
+    operator: QuickOperator
+    really: dict[str, str]
+
+    def follow(self, text: str) -> None:
+        """Run each command, and compare what it prints."""
+        for step in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+            line, _, expected = step.partition("\n")
+            words, _, file = line.partition(" < ")
+            told = [_MADE.sub(lambda match: self.really[match[0]], word) for word in shlex.split(words)]
+            stdin = (self.operator.directory / file).read_bytes() if file else b""
+            ran = self.operator.run(*told[1:], "--database", self.operator.database, stdin=stdin)
+            assert (ran.code, ran.stderr) == (0, ""), line
+            shown, wanted = ([row.rstrip() for row in output.splitlines()] for output in (ran.stdout, expected))
+            for made, written in zip(_MADE.findall("\n".join(shown)), _MADE.findall(expected), strict=True):
+                assert self.really.setdefault(written, made) == made, line
+            assert [_MADE.sub("", row) for row in shown] == [_MADE.sub("", row) for row in wanted], line
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in read_pages() if any(block.info == "console test" for block in page.blocks)],
+    ids=lambda page: page.name,
+)
+def test_commands_print_what_the_page_shows(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "ann-password").write_text(PASSWORD + "\n")
+    transcript = Transcript(QuickOperator(tmp_path), {})
+    for block in page.blocks:
+        if block.info == "console test":
+            transcript.follow(block.content)
+    assert len(set(transcript.really.values())) == len(transcript.really)
+
+
+# -- programs
+
+
+@dataclass(frozen=True)
+class World:
+    """A server, an API behind its guard, an app, and Ann, who is in two organizations."""
+
+    issuer: str
+    api: str
+    environment: dict[str, str]
+    organization_ids: tuple[str, str]
+    user_id: str
+
+    def allow(self, url: str, organization_id: str) -> str:
+        """Ann opens the address, signs in, allows; the callback's address."""
+        with httpx.Client(follow_redirects=True) as browser:
+            page = browser.get(url)
+            form = find_form(page, "/sign-in")
+            given = {"email": "ann@example.com", "password": PASSWORD}
+            page = browser.post(urljoin(self.issuer, form.action), data=form.fields | given)
+            form = find_form(page, "/consent")
+            given = {"organization_id": organization_id, "decision": "allow"}
+            posted = urljoin(self.issuer, form.action)
+            return browser.post(posted, data=form.fields | given, follow_redirects=False).headers["location"]
+
+    def revoke(self, token: str) -> None:
+        """The app's client revokes."""
+        answer = httpx.post(
+            f"{self.issuer}/oauth2/revoke/",
+            data={"token": token},
+            auth=(self.environment["CRM_CLIENT_ID"], self.environment["CRM_CLIENT_SECRET"]),
+        )
+        assert answer.status_code == 200
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One of them for all examples: real HTTP, a real database."""
+    directory = tmp_path_factory.mktemp("world")
+    operator = QuickOperator(directory)
+    acorn, birch = (
+        operator.ask("organization", "create", "--name", name)["id"] for name in ("Acorn Partners", "Birch & Co")
+    )
+    ann = ["--email", "ann@example.com", "--name", "Ann", "--password-stdin"]
+    user_id = operator.ask("user", "create", *ann, password=PASSWORD)["id"]
+    for organization_id in (acorn, birch):
+        operator.ask("membership", "add", "--user", user_id, "--organization", organization_id)
+    named = ["--organization", acorn, "--name", "Loop", "--redirect-uri", CALLBACK]
+    grants = [f"--grant-type={name}" for name in ("authorization_code", "refresh_token", "client_credentials")]
+    app = operator.ask("client", "create", *named, *grants)
+    guard = operator.ask("resource-server", "create", "--name", "API", "--resource", API)
+    deployment = prepare(operator.database, None)
+    credentials = {"client_id": guard["client_id"], "client_secret": guard["client_secret"]}
+    with serving(lambda address: build_application(Settings(issuer=address), deployment)) as issuer:
+        introspection = f"{issuer}/oauth2/introspect/"
+        with serving(
+            lambda address: sample_api.create_app(
+                issuer=issuer, introspection_endpoint=introspection, resource=API, **credentials
+            )
+        ) as api:
+            environment = {
+                "CRM_ISSUER": issuer,
+                "CRM_API": api,
+                "CRM_CLIENT_ID": app["client_id"],
+                "CRM_CLIENT_SECRET": app["client_secret"],
+                "CRM_REDIRECT_URI": CALLBACK,
+                "ISSUER": issuer,
+                "RESOURCE": API,
+                "API_CLIENT_ID": guard["client_id"],
+                "API_CLIENT_SECRET": guard["client_secret"],
+            }
+            yield World(issuer, api, environment, (acorn, birch), user_id)
+
+
+@pytest.fixture(autouse=True)
+def environment(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples read from the environment."""
+    for name, value in world.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CRM_CONNECTIONS", str(tmp_path / "connections.db"))
+
+
+def run_block(page: Page, index: int) -> dict[str, Any]:
+    """Run the page's block with that number among its tested ones; what it defines."""
+    block = [block for block in page.blocks if block.info == "python test"][index]
+    # The line numbers of a traceback are the page's own.
+    code = compile("\n" * (block.line - 1) + block.content, page.name, "exec", dont_inherit=True)
+    defined: dict[str, Any] = {"__name__": f"{page.path.stem}_{index}"}
+    exec(code, defined)
+    return defined
+
+
+@pytest.mark.parametrize(
+    "page, index",
+    [
+        pytest.param(page, index, id=f"{page.name}-{index}")
+        for page in read_pages()
+        for index in range(sum(block.info == "python test" for block in page.blocks))
+    ],
+)
+def test_every_python_block_runs(page: Page, index: int) -> None:
+    assert run_block(page, index)
+
+
+def test_every_python_block_is_tested() -> None:
+    untested = [
+        f"{page.name}:{block.line}"
+        for page in read_pages()
+        for block in page.blocks
+        if block.info.split()[:1] == ["python"] and block.info != "python test"
+    ]
+    assert untested == []
+
+
+async def test_web_app_connects_calls_refreshes_and_disconnects(world: World) -> None:
+    acorn, birch = world.organization_ids
+    defined = run_block(CONNECT, 0)
+    transport = httpx.ASGITransport(defined["app"])
+    async with httpx.AsyncClient(transport=transport, base_url="https://app.example.com") as browser:
+        assert (await browser.get("/contacts")).headers["location"] == "/connect"
+        begun = await browser.get("/connect")
+        asked = parse_qs(urlsplit(begun.headers["location"]).query)
+        assert {"state", "code_challenge"} <= set(asked)
+        back = world.allow(begun.headers["location"], birch)
+        assert (await browser.get(back, headers={"sec-purpose": "prefetch"})).status_code == 503
+        async with httpx.AsyncClient(transport=transport, base_url="https://app.example.com") as other:
+            assert (await other.get(back)).status_code == 400
+        assert (await browser.get(back)).text == f"Connected to {birch}."
+        assert (await browser.get(back)).status_code == 400
+
+        first = await browser.get("/contacts")
+        assert (first.status_code, len(first.json()["data"])) == (200, CONTACTS_PER_ORGANIZATION)
+        [connection] = await defined["crm"].connections()
+        assert (connection.organization_id, connection.user_id) == (birch, world.user_id)
+        world.revoke(connection.access_token)
+        assert (await browser.get("/contacts")).status_code == 200
+        [renewed] = await defined["crm"].connections()
+        assert renewed.generation == 2
+
+        assert (await browser.post("/disconnect")).text == "Disconnected."
+        assert (await browser.get("/contacts")).headers["location"] == "/connect"
+        token = {"authorization": f"Bearer {renewed.access_token}"}
+        assert httpx.get(f"{world.api}/api/v1/me/", headers=token).status_code == 401
+
+        begun = await browser.get("/connect")
+        [state] = parse_qs(urlsplit(begun.headers["location"]).query)["state"]
+        declined = {"error": "access_denied", "state": state, "iss": world.issuer}
+        answer = await browser.get(CALLBACK, params=declined)
+        assert (answer.status_code, answer.text) == (200, "Nothing was connected.")
+    await defined["crm"].aclose()
+    await defined["api"].aclose()
+
+
+def test_job_reads_every_connected_organization(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    from latchstring.client import OAuthClient, SQLiteStore
+
+    job = run_block(CONNECT, 1)
+    assert job["fetch_contacts"]() == {}
+    with OAuthClient(
+        world.issuer,
+        client_id=world.environment["CRM_CLIENT_ID"],
+        client_secret=world.environment["CRM_CLIENT_SECRET"],
+        redirect_uri=CALLBACK,
+        scope="all.full_access offline_access",
+        store=SQLiteStore(os.environ["CRM_CONNECTIONS"]),
+    ) as crm:
+        for organization_id in world.organization_ids:
+            crm.complete(world.allow(crm.begin(browser_session="ann"), organization_id), browser_session="ann")
+        fetched = job["fetch_contacts"]()
+        assert set(fetched) == set(world.organization_ids)
+        assert all(len(names) == CONTACTS_PER_ORGANIZATION for names in fetched.values())
+        gone, kept = crm.connections()
+        world.revoke(gone.refresh_token or "")
+        assert set(job["fetch_contacts"]()) == {kept.organization_id}
+    assert f"{gone.organization_id}: ask {world.user_id} to connect again (invalid_grant: " in capsys.readouterr().out
+
+
+def test_login_without_asyncio_connects(world: World) -> None:
+    acorn, _ = world.organization_ids
+    defined = run_block(CONNECT, 2)
+    connection = defined["complete_login"]("ann", world.allow(defined["begin_login"]("ann"), acorn))
+    assert connection.organization_id == acorn
+    assert defined["find_token"](connection) == connection.access_token
+    defined["crm"].close()
+
+
+def obtain_own_token(world: World, scope: str = "all.full_access") -> str:
+    """The app's token for its own organization."""
+    given = {"grant_type": "client_credentials", "scope": scope}
+    own = (world.environment["CRM_CLIENT_ID"], world.environment["CRM_CLIENT_SECRET"])
+    return str(httpx.post(f"{world.issuer}/oauth2/token/", data=given, auth=own).json()["access_token"])
+
+
+async def test_guarded_starlette_app_lets_good_tokens_in(world: World) -> None:
+    acorn, _ = world.organization_ids
+    defined = run_block(GUARD, 0)
+    defined["CONTACTS"][acorn] = ["Ada"]
+    token = {"authorization": f"Bearer {obtain_own_token(world)}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
+        assert (await http.get("/health")).text == "ok"
+        assert (await http.get("/me", headers=token)).json() == {"organization_id": acorn, "user_id": None}
+        assert (await http.get("/contacts", headers=token)).json() == ["Ada"]
+        refused = await http.get("/me")
+        assert (refused.status_code, set(refused.json())) == (401, {"error_description", "request_id"})
+        challenge = 'Bearer realm="api.example.com", resource_metadata="'
+        assert refused.headers["www-authenticate"].startswith(challenge)
+        for headers, status, code in (
+            ([("authorization", "Bearer nobody")], 401, "invalid_token"),
+            ([*token.items(), *token.items()], 400, "invalid_request"),
+        ):
+            refused = await http.get("/me", headers=headers)
+            assert (refused.status_code, refused.json()["error"]) == (status, code)
+        assert (await http.get(f"/me?access_token={obtain_own_token(world)}")).status_code == 401
+        metadata = (await http.get("/.well-known/oauth-protected-resource")).json()
+        assert (metadata["resource"], metadata["authorization_servers"]) == (API, [world.issuer])
+    await defined["guard"].aclose()
+
+
+async def test_guarded_plain_app_lets_good_tokens_in(world: World) -> None:
+    defined = run_block(GUARD, 1)
+    token = {"authorization": f"Bearer {obtain_own_token(world)}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
+        answer = await http.get("/", headers=token)
+        assert (answer.status_code, answer.text) == (200, world.organization_ids[0])
+        assert (await http.get("/")).status_code == 401
+    await defined["guard"].aclose()
