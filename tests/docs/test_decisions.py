@@ -3,19 +3,20 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
+from latchstring.protocol.pkce import code_challenge
 from tests.docs.markdown import DOCS, find_code, find_table, read_page
 from tests.support.deployment import App, Deployment, deploy
 from tests.support.journey import exchange, grant_code, introspect, refresh
 
 HTTP = read_page(DOCS / "reference/http.md")
 VERIFIER = "v" * 43
-CHALLENGE = "o37mk_pYS41Q9gAvC_DZlM3_cSaT5tEX0gykoWmY11Y"
+CHALLENGE = code_challenge(VERIFIER)
 
 
 @dataclass
@@ -56,9 +57,10 @@ class World:
         )
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with deploy(tmp_path) as deployment, deployment.http() as http:
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One for all rows; every check makes its own grants."""
+    async with deploy(tmp_path_factory.mktemp("world")) as deployment, deployment.http() as http:
         organization_id = await deployment.organization()
         user_id = await deployment.user()
         await deployment.member(user_id, organization_id)
@@ -82,8 +84,9 @@ def row(request: str) -> Callable[[Check], Check]:
     return add
 
 
-async def post(world: World, app: App, **given: Any) -> httpx.Response:
-    return await world.http.post("/oauth2/token/", data={"grant_type": "client_credentials"}, **given)
+async def ask_by_basic(world: World, client_id: str, client_secret: str) -> httpx.Response:
+    data = {"grant_type": "client_credentials"}
+    return await world.http.post("/oauth2/token/", data=data, auth=(client_id, client_secret))
 
 
 @row("a wrong secret in the body")
@@ -93,13 +96,13 @@ async def _(world: World) -> httpx.Response:
 
 @row("a wrong secret by Basic")
 async def _(world: World) -> httpx.Response:
-    return await post(world, world.app, auth=(world.app.client_id, "wrong"))
+    return await ask_by_basic(world, world.app.client_id, "wrong")
 
 
 @row("an unknown client")
 async def _(world: World) -> httpx.Response:
-    unknown = await post(world, world.app, auth=("oa2client_nobody", "wrong"))
-    wrong = await post(world, world.app, auth=(world.app.client_id, "wrong"))
+    unknown = await ask_by_basic(world, "oa2client_nobody", "wrong")
+    wrong = await ask_by_basic(world, world.app.client_id, "wrong")
     assert unknown.content == wrong.content
     return unknown
 
@@ -254,7 +257,10 @@ def test_every_decision_has_a_check() -> None:
 
 
 @pytest.mark.parametrize("request_, told", [row[:2] for row in ROWS], ids=[row[0] for row in ROWS])
+@pytest.mark.asyncio(loop_scope="module")
 async def test_decision_is_answered_as_told(request_: str, told: str, world: World) -> None:
+    world.deployment.clock.advance(1)  # so that this check's grant is the newest
+    await world.deployment.member(world.user_id, world.organization_id)
     answer = await CHECKS[request_](world)
     assert answer.status_code == int(told[:3])
     for code in find_code(told):

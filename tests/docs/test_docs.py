@@ -18,6 +18,7 @@ from latchstring.authorization_server import refusals
 from latchstring.authorization_server.grants import authorization_code, client_credentials, refresh_token
 from latchstring.authorization_server.keyring import new_keyring
 from latchstring.authorization_server.metadata_endpoint import build_metadata
+from latchstring.authorization_server.pushed_request_endpoint import PushedRequest
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.cli.main import app
@@ -293,6 +294,7 @@ def find_json(page: Page, what: str) -> Any:
 def test_json_examples_have_the_fields_of_the_answers() -> None:
     fields = {field.name for field in msgspec.structs.fields(TokenResponse)}
     assert set(find_json(HTTP, "token-response")) == fields
+    assert find_json(HTTP, "pushed-request").keys() == {field.name for field in msgspec.structs.fields(PushedRequest)}
     shown = msgspec.convert(find_json(HTTP, "introspection"), IntrospectionResponse)
     assert set(find_json(HTTP, "introspection")) == {
         name for name, value in msgspec.structs.asdict(shown).items() if value is not None

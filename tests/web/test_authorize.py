@@ -201,6 +201,38 @@ async def test_authorize_loopback_port_may_vary_only_for_an_ip_literal_registere
         assert_leads_nowhere(response)
 
 
+async def test_authorize_request_uri_that_was_not_pushed_is_a_page_and_fetches_nothing(world: World) -> None:
+    """A30, CVE-2026-41008: whatever the `redirect_uri` beside it, right or wrong."""
+    await world.arrive(world.ann)
+    urn = "urn:ietf:params:oauth:request_uri:"
+    for request_uri in (
+        "https://evil.example/request",
+        "http://127.0.0.1/",
+        urn,
+        urn + "x",
+        urn + "é" * 22,
+        urn + "0" * 32,
+    ):
+        for redirect_uri in (REDIRECT_URI, "https://evil.example/cb"):
+            response = await authorize(world, request_uri=request_uri, redirect_uri=redirect_uri)
+            assert_page(response, 400)
+            assert_leads_nowhere(response, "example/cb")
+
+
+@pytest.mark.parametrize("name", ["client_id", "request_uri"])
+async def test_authorize_repeated_client_or_request_uri_is_a_page(world: World, name: str) -> None:
+    """A8 for a pushed request: two equal values are still two."""
+    body = world.app.body(response_type="code", state="s")
+    pushed = (await world.http.post("/oauth2/par/", data=body)).json()
+    await world.arrive(world.ann)
+    parameters = {"client_id": world.app.client_id, "request_uri": pushed["request_uri"]}
+    for second in (parameters[name], "x", ""):
+        response = await world.http.get("/oauth2/authorize/", params=[*parameters.items(), (name, second)])
+        assert_page(response, 400)
+        assert name in response.text
+    assert_page(await world.http.get("/oauth2/authorize/", params=parameters), 200)
+
+
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
 async def test_authorize_repeated_client_or_redirect_uri_is_a_page(world: World, name: str) -> None:
     """A8: two equal values are still two."""
@@ -290,8 +322,6 @@ async def test_authorize_error_page_shows_the_registered_uris_to_the_apps_own_pe
         ({"response_mode": "fragment"}, "invalid_request"),
         ({"response_mode": "query.jwt"}, "invalid_request"),
         ({"request": "e30.e30."}, "invalid_request"),
-        ({"request_uri": "https://evil.example/request"}, "invalid_request"),
-        ({"request_uri": "urn:ietf:params:oauth:request_uri:x"}, "invalid_request"),
         ({"scope": "unknown"}, "invalid_scope"),
         ({"scope": "all.full_access unknown"}, "invalid_scope"),
         ({"scope": "offline_access"}, "invalid_scope"),

@@ -162,7 +162,7 @@ async def test_consent_without_a_clear_decision_leaves_nothing(world: World, dec
 
 async def test_consent_for_two_organizations_at_once_is_refused(world: World) -> None:
     """A25: a code carries exactly one."""
-    page, form = await ask_ann(world)
+    _, form = await ask_ann(world)
     before = dump(world)
     data = {**form.fields, "decision": "allow", "organization_id": [world.acorn, world.birch]}
     response = await world.http.post(CONSENT, data=data)
@@ -269,7 +269,7 @@ async def assert_refused_click(world: World, response: httpx.Response, before: o
 
 async def test_consent_without_csrf_token_is_refused(world: World) -> None:
     """A22, CVE-2014-8144."""
-    page, form = await ask_ann(world)
+    _, form = await ask_ann(world)
     before = dump(world)
     for token in (
         None,

@@ -67,7 +67,7 @@ async def test_pushed_request_parameters_outside_it_do_not_count(world):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "status", "code"),
+    "parameters, status, code",
     [
         pytest.param({"request_uri": "urn:x"}, 400, "invalid_request", id="P2-request_uri"),
         pytest.param({"redirect_uri": "https://evil.example/"}, 400, "invalid_request", id="A2-redirect_uri"),

@@ -14,6 +14,7 @@ class LiveAccess(msgspec.Struct, frozen=True):
     user_id: str | None
     organization_id: str
     scope: str
+    resource: tuple[str, ...]
 
 
 async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
@@ -27,14 +28,16 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
         client = await store.find_client(token.client_id)
         if client is None or client.organization_id != token.organization_id:
             return None
-        live = LiveAccess(token.client_id, None, token.organization_id, token.scope)
+        live = LiveAccess(token.client_id, None, token.organization_id, token.scope, token.resource)
         revoked_until = client.access_revoked_until
     else:
         grant = await store.find_grant(token.grant_id)
         if grant is None or grant.status != "active":
             return None
         scope = render_scope(grant.scope) if token.scope is None else token.scope
-        live = LiveAccess(grant.client_id, grant.user_id, grant.organization_id, scope)
+        live = LiveAccess(
+            grant.client_id, grant.user_id, grant.organization_id, scope, token.resource or grant.resource
+        )
         revoked_until = grant.access_revoked_until
     if now < revoked_until and await store.is_access_token_revoked(token.token_id):
         return None

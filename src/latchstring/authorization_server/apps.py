@@ -24,6 +24,7 @@ from latchstring.protocol.client_metadata import (
     NONE,
 )
 from latchstring.protocol.redirect_uri import MAX_REDIRECT_URI_LENGTH, RedirectUriRefused, verify_registrable
+from latchstring.protocol.resource_metadata import verify_resource_identifier
 from latchstring.protocol.scope import OFFLINE_ACCESS
 
 MAX_NAME_LENGTH: Final = 80
@@ -64,11 +65,13 @@ def clean_name(text: str) -> str:
 
 
 def _is_link(uri: str) -> bool:
+    if len(uri) > 2000 or not uri.isprintable() or " " in uri:
+        return False
     try:
         parts = urlsplit(uri)
     except ValueError:
         return False
-    return parts.scheme in {"https", "http"} and bool(parts.netloc) and "@" not in parts.netloc and len(uri) <= 2000
+    return parts.scheme in {"https", "http"} and bool(parts.netloc) and "@" not in parts.netloc
 
 
 def _find_redirect_uri_problem(redirect_uris: Sequence[str]) -> Problem | None:
@@ -201,10 +204,11 @@ class Apps:
 
     async def create_resource_server(self, name: str, resource: str) -> tuple[ResourceServerRecord, str]:
         """The new resource server and its secret; `AppRefused` names what must change."""
-        parts = urlsplit(resource)
-        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.fragment:
-            why = "Give the API's absolute URI, without fragment (RFC 8707 section 2)."
-            raise AppRefused(Problem("resource", "resource_unusable", why))
+        try:
+            verify_resource_identifier(resource)
+        except ValueError as error:
+            why = f"Give the API's absolute URI, without query or fragment (RFC 8707 section 2): {error}."
+            raise AppRefused(Problem("resource", "resource_unusable", why)) from None
         if not clean_name(name):
             raise AppRefused(Problem("name", "name_missing", "Give the resource server a name."))
         now = self._clock()

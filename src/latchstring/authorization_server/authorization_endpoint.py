@@ -47,6 +47,7 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     code_challenge: str | None
     organization_id: str | None
     pushed_request_id: bytes | None = None
+    resource: tuple[str, ...] = ()
 
     @property
     def target(self) -> RedirectTarget:
@@ -118,6 +119,7 @@ def decide(
         code_challenge=request.code_challenge,
         organization_id=request.organization_id,
         pushed_request_id=pushed_request_id,
+        resource=request.resource,
     )
 
 

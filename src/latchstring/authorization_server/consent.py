@@ -30,6 +30,7 @@ class Consent:
             user_id=user_id,
             organization_id=organization_id,
             scope=prompt.scope,
+            resource=prompt.resource,
             status="pending",
             redirect_uri=prompt.sent_redirect_uri,
             code_challenge=prompt.code_challenge,

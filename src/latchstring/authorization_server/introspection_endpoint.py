@@ -25,10 +25,11 @@ class IntrospectionEndpoint:
     async def answer(self, token: str | None, credentials: ClientCredentials) -> IntrospectionResponse:
         """The token's facts, or inactive (RFC 7662 §2.2).
 
-        A resource server learns of every access token of the deployment; a confidential client only of its own.
+        A resource server learns of every access token that is meant for it (RFC 7662 §4), which one without a
+        resource is; a confidential client only of its own.
         Refresh tokens and codes are inactive here: a guard must never take one for an access token.
         """
-        own_client_id = await self._authenticate(credentials)
+        own_client_id, own_resource = await self._authenticate(credentials)
         if token is None:
             raise OAuthError("invalid_request", "token is missing.")
         access = self._codec.parse_access_token(token)
@@ -36,6 +37,8 @@ class IntrospectionEndpoint:
             return _INACTIVE
         live = await find_live_access(access, self._store, self._clock())
         if live is None or (own_client_id is not None and live.client_id != own_client_id):
+            return _INACTIVE
+        if own_resource is not None and live.resource and own_resource not in live.resource:
             return _INACTIVE
         return IntrospectionResponse(
             active=True,
@@ -46,16 +49,19 @@ class IntrospectionEndpoint:
             iat=access.issued_at,
             sub=live.user_id or live.client_id,
             iss=self._settings.issuer,
+            aud=list(live.resource) or None,
             jti=access.token_id.hex(),
             organization_id=live.organization_id,
             user_id=live.user_id,
         )
 
-    async def _authenticate(self, credentials: ClientCredentials) -> str | None:
+    async def _authenticate(self, credentials: ClientCredentials) -> tuple[str | None, str | None]:
+        """The client whose own tokens alone it may ask about, or the resource for which tokens must be meant."""
         if credentials.client_id.startswith(RESOURCE_SERVER + "_"):
-            await authenticate_resource_server(credentials, self._store.find_resource_server, self._codec)
-            return None
+            find = self._store.find_resource_server
+            resource_server = await authenticate_resource_server(credentials, find, self._codec)
+            return None, resource_server.resource
         client = await authenticate_client(credentials, self._store.find_client, self._codec)
         if client.is_public:
             raise OAuthError("invalid_client", "Introspection needs a caller that can prove who it is.")
-        return client.client_id
+        return client.client_id, None

@@ -102,6 +102,9 @@ class ClientStore(Protocol):
     async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
         """The resource server, as last committed."""
 
+    async def has_resource(self, resource: str) -> bool:
+        """Whether a resource server is registered under that identifier."""
+
     async def create_client(self, client: ClientRecord) -> None:
         """Insert a client with a new id."""
 

@@ -9,11 +9,12 @@ from latchstring.authorization_server.client_authentication import authenticate_
 from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.records import PushedRequestRecord
+from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.authorization_request import PUSHED_PARAMETERS, parse_request_uri, render_request_uri
 from latchstring.protocol.errors import OAuthError
-from latchstring.protocol.parameters import Parameters
+from latchstring.protocol.parameters import Parameters, parse_parameters, render_parameters
 from latchstring.protocol.token_request import ClientCredentials
 
 _WHY: Final = {
@@ -46,12 +47,13 @@ class PushedRequestEndpoint:
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
         request = Parameters({**parameters, "client_id": client.client_id})
-        request.repeated |= parameters.repeated
+        request.lists = parameters.lists
         try:
             authorization_request, found, target = await find_target(request, self._store)
         except UnsafeRequest as unsafe:
             raise OAuthError("invalid_request", _WHY.get(unsafe.key, "The request is not valid."), unsafe.key) from None
         decide(request, authorization_request, found, target, self._settings)
+        await verify_resources(authorization_request.resource, self._store)
         request_id = self._entropy(ID_ENTROPY_SIZE)
         lifetime = self._settings.pushed_request_lifetime
         now = self._clock()
@@ -59,7 +61,7 @@ class PushedRequestEndpoint:
             PushedRequestRecord(
                 id=request_id,
                 client_id=client.client_id,
-                parameters={name: value for name, value in request.items() if name in PUSHED_PARAMETERS},
+                parameters=render_parameters(request, PUSHED_PARAMETERS),
                 expires_at=now + lifetime,
             ),
             now=now,
@@ -72,8 +74,10 @@ async def find_pushed_parameters(parameters: Parameters, store: Store, now: int)
 
     Unknown, expired, used or another client's is an `UnsafeRequest`: no redirect URI is proven.
     """
+    if parameters.repeated & {"client_id", "request_uri"}:
+        raise UnsafeRequest("repeated_parameter")
     request_id = parse_request_uri(parameters["request_uri"])
     pushed = None if request_id is None else await store.find_pushed_request(request_id)
     if pushed is None or pushed.expires_at <= now or pushed.client_id != parameters.get("client_id"):
         raise UnsafeRequest("request_uri_unknown")
-    return Parameters(pushed.parameters), pushed.id
+    return parse_parameters(pushed.parameters.encode()), pushed.id

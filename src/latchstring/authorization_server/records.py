@@ -61,6 +61,8 @@ class ResourceServerRecord(msgspec.Struct, frozen=True, kw_only=True):
 class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One authorization: client × user × organization, one refresh chain, one row for its whole life.
 
+    `resource` names the APIs that it is for (RFC 8707); empty means every API of the deployment.
+
     `generation` counts refresh tokens: 0 before the code is redeemed and where `offline_access` is not
     granted. `expires_at` is the code's expiry while pending, the refresh token's idle expiry or the only
     access token's expiry afterwards. `access_revoked_until` is the latest expiry of a singly revoked access
@@ -87,6 +89,7 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None
     ended_by: str | None
     ended_reason: str | None
+    resource: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"
@@ -134,11 +137,11 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushedRequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An authorization request that its client has pushed (RFC 9126); gone once a person has answered it."""
+    """An authorization request that its client has pushed (RFC 9126), as a query; gone once a person has answered."""
 
     id: bytes
     client_id: str
-    parameters: dict[str, str]
+    parameters: str
     expires_at: int
 
 

@@ -7,6 +7,7 @@ from latchstring.authorization_server.grants import authorization_code, client_c
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.refusals import CODE_REPLAYED, REFRESH_TOKEN_REUSE, refuse_grant
+from latchstring.authorization_server.resources import narrow_resources, verify_resources
 from latchstring.authorization_server.rotation import RotationVerdict
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TOKEN_ID_SIZE, TokenCodec
@@ -47,7 +48,8 @@ class TokenEndpoint:
         if request.grant_type == REFRESH_TOKEN:
             return await self._refresh(request, client)
         assert request.grant_type == CLIENT_CREDENTIALS
-        return self._issue_to_client(client, client_credentials.decide(request, client))
+        scope = client_credentials.decide(request, client)
+        return self._issue_to_client(client, scope, await self._narrow(request, ()))
 
     async def _redeem_code(self, request: TokenRequest, client: ClientRecord) -> TokenResponse:
         if request.code is None:
@@ -70,6 +72,7 @@ class TokenEndpoint:
                     "Send the member to connect again.",
                     "code replayed",
                 )
+            resource = await self._narrow(request, grant.resource)
             absolute = _after(now, settings.refresh_token_absolute_lifetime) if decision.generation else None
             commit = await self._store.commit_redemption(
                 grant.id,
@@ -81,7 +84,7 @@ class TokenEndpoint:
                 absolute_expires_at=absolute,
             )
             if commit is Commit.APPLIED:
-                return self._issue(grant, decision.generation, None, now)
+                return self._issue(grant, decision.generation, None, resource, now)
         raise StoreUnavailable("the grant kept changing under a redemption")
 
     async def _refresh(self, request: TokenRequest, client: ClientRecord) -> TokenResponse:
@@ -105,6 +108,7 @@ class TokenEndpoint:
                     "the grant was ended. Send the member to connect again.",
                     "refresh token reuse",
                 )
+            resource = await self._narrow(request, grant.resource)
             if decision.verdict is RotationVerdict.ROTATE:
                 commit = await self._store.commit_rotation(
                     grant.id,
@@ -117,8 +121,13 @@ class TokenEndpoint:
                 commit = await self._store.commit_retry(grant.id, generation=grant.generation)
                 generation = grant.generation
             if commit is Commit.APPLIED:
-                return self._issue(grant, generation, decision.narrowed_scope, now)
+                return self._issue(grant, generation, decision.narrowed_scope, resource, now)
         raise StoreUnavailable("the grant kept changing under a refresh")
+
+    async def _narrow(self, request: TokenRequest, granted: tuple[str, ...]) -> tuple[str, ...]:
+        if not request.resource:
+            return ()
+        return narrow_resources(await verify_resources(request.resource, self._store), granted)
 
     def _next_expiry(self, now: int, absolute_expires_at: int | None) -> int | None:
         idle = _after(now, self._settings.refresh_token_idle_lifetime)
@@ -127,7 +136,12 @@ class TokenEndpoint:
         return min(idle, absolute_expires_at)
 
     def _issue(
-        self, grant: GrantRecord, generation: int, narrowed_scope: tuple[str, ...] | None, now: int
+        self,
+        grant: GrantRecord,
+        generation: int,
+        narrowed_scope: tuple[str, ...] | None,
+        resource: tuple[str, ...],
+        now: int,
     ) -> TokenResponse:
         codec = self._codec
         lifetime = self._settings.access_token_lifetime
@@ -140,6 +154,7 @@ class TokenEndpoint:
                 issued_at=now,
                 lifetime=lifetime,
                 scope=None if narrowed_scope is None else scope,
+                resource=resource,
             ),
             expires_in=lifetime,
             refresh_token=codec.render_refresh_token(grant.id, generation, grant.row_secret) if generation else None,
@@ -148,7 +163,9 @@ class TokenEndpoint:
             user_id=grant.user_id,
         )
 
-    def _issue_to_client(self, client: ClientRecord, scope: tuple[str, ...]) -> TokenResponse:
+    def _issue_to_client(
+        self, client: ClientRecord, scope: tuple[str, ...], resource: tuple[str, ...]
+    ) -> TokenResponse:
         lifetime = self._settings.access_token_lifetime
         granted = render_scope(scope)
         return TokenResponse(
@@ -160,6 +177,7 @@ class TokenEndpoint:
                 issued_at=self._clock(),
                 lifetime=lifetime,
                 scope=granted,
+                resource=resource,
             ),
             expires_in=lifetime,
             scope=granted,

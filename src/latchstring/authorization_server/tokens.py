@@ -104,13 +104,17 @@ class RefreshToken(msgspec.Struct, frozen=True):
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """An access token that this deployment made, standing on a grant; `scope` is None where it is the grant's own."""
+    """An access token that this deployment made, standing on a grant.
+
+    `scope` is None and `resource` empty where they are the grant's own.
+    """
 
     token_id: bytes
     grant_id: bytes
     issued_at: int
     expires_at: int
     scope: str | None
+    resource: tuple[str, ...] = ()
 
 
 class ClientAccessToken(msgspec.Struct, frozen=True):
@@ -122,6 +126,7 @@ class ClientAccessToken(msgspec.Struct, frozen=True):
     issued_at: int
     expires_at: int
     scope: str
+    resource: tuple[str, ...] = ()
 
 
 class TokenCodec:
@@ -208,26 +213,51 @@ class TokenCodec:
     # -- access tokens
 
     def render_access_token(
-        self, grant_id: bytes, *, token_id: bytes, issued_at: int, lifetime: int, scope: str | None
+        self,
+        grant_id: bytes,
+        *,
+        token_id: bytes,
+        issued_at: int,
+        lifetime: int,
+        scope: str | None,
+        resource: tuple[str, ...] = (),
     ) -> str:
-        """An opaque access token: sealed grant id and times, and the scope where narrower than the grant's.
+        """An opaque access token: sealed grant id and times, and scope and resource where narrower than the grant's.
 
         `token_id` is 12 fresh random bytes; AES-GCM-SIV keeps its promises should two ever be equal.
         """
-        return self._seal(_ON_GRANT, grant_id, token_id, issued_at, lifetime, scope or "")
+        return self._seal(_ON_GRANT, grant_id, token_id, issued_at, lifetime, scope or "", resource)
 
     def render_client_access_token(
-        self, client_id: str, organization_id: str, *, token_id: bytes, issued_at: int, lifetime: int, scope: str
+        self,
+        client_id: str,
+        organization_id: str,
+        *,
+        token_id: bytes,
+        issued_at: int,
+        lifetime: int,
+        scope: str,
+        resource: tuple[str, ...] = (),
     ) -> str:
-        """An opaque access token without a grant: sealed client, organization, times and scope."""
+        """An opaque access token without a grant: sealed client, organization, times, scope and resource."""
         client, organization = parse_identifier(CLIENT, client_id), parse_identifier(ORGANIZATION, organization_id)
         assert client is not None
         assert organization is not None
-        return self._seal(_ON_CLIENT, client + organization, token_id, issued_at, lifetime, scope)
+        return self._seal(_ON_CLIENT, client + organization, token_id, issued_at, lifetime, scope, resource)
 
-    def _seal(self, kind: int, subject: bytes, token_id: bytes, issued_at: int, lifetime: int, scope: str) -> str:
+    def _seal(
+        self,
+        kind: int,
+        subject: bytes,
+        token_id: bytes,
+        issued_at: int,
+        lifetime: int,
+        scope: str,
+        resource: tuple[str, ...],
+    ) -> str:
+        words = f"{scope}\n{' '.join(resource)}" if resource else scope
         plain = b"".join(
-            (bytes((kind,)), subject, issued_at.to_bytes(4, "big"), lifetime.to_bytes(3, "big"), scope.encode("ascii"))
+            (bytes((kind,)), subject, issued_at.to_bytes(4, "big"), lifetime.to_bytes(3, "big"), words.encode("ascii"))
         )
         plain += b" " * (-(2 + TOKEN_ID_SIZE + len(plain) + _TAG_SIZE) % 3)
         sealed = self._seals[self._key_id].encrypt(token_id, plain, b"at")
@@ -251,12 +281,13 @@ class TokenCodec:
         times = 1 + _SUBJECT_SIZES[kind]
         issued_at = int.from_bytes(plain[times : times + 4], "big")
         expires_at = issued_at + int.from_bytes(plain[times + 4 : times + 7], "big")
-        scope = plain[times + _TIMES_SIZE :].decode("ascii").rstrip(" ")
+        scope, _, resources = plain[times + _TIMES_SIZE :].decode("ascii").rstrip(" ").partition("\n")
+        resource = tuple(resources.split(" ")) if resources else ()
         if kind == _ON_GRANT:
-            return AccessToken(token_id, plain[1:17], issued_at, expires_at, scope or None)
+            return AccessToken(token_id, plain[1:17], issued_at, expires_at, scope or None, resource)
         client_id = render_identifier(CLIENT, plain[1:17])
         organization_id = render_identifier(ORGANIZATION, plain[17:33])
-        return ClientAccessToken(token_id, client_id, organization_id, issued_at, expires_at, scope)
+        return ClientAccessToken(token_id, client_id, organization_id, issued_at, expires_at, scope, resource)
 
     # -- client secrets
 

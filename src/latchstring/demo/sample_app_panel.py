@@ -50,7 +50,7 @@ class Step:
     body: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Action:
     """One press of a button, the steps that it took, and how it ended.
 

@@ -19,6 +19,7 @@ PUSHED_PARAMETERS: Final = frozenset(
         "code_challenge_method",
         "response_mode",
         "organization_id",
+        "resource",
     }
 )
 
@@ -48,6 +49,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     code_challenge_method: str | None = None
     response_mode: str | None = None
     organization_id: str | None = None
+    resource: tuple[str, ...] = ()
 
 
 def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
@@ -63,4 +65,5 @@ def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
         code_challenge_method=get("code_challenge_method"),
         response_mode=get("response_mode"),
         organization_id=get("organization_id"),
+        resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
     )

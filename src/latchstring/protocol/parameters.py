@@ -1,9 +1,9 @@
 """Parameters of an `application/x-www-form-urlencoded` body or query (RFC 6749 §3.1, §3.2, Appendix B)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from latchstring.protocol.errors import OAuthError
 
@@ -36,6 +36,13 @@ class Parameters(dict[str, str]):
 
 def _refuse_malformed() -> OAuthError:
     return OAuthError("invalid_request", "The parameters are not valid application/x-www-form-urlencoded UTF-8.")
+
+
+def render_parameters(parameters: Parameters, names: Collection[str]) -> str:
+    """Those of the parameters as a query string, repeated ones too."""
+    pairs = [(name, value) for name, value in parameters.items() if name in names]
+    pairs += [(name, value) for name, values in parameters.lists.items() if name in names for value in values]
+    return urlencode(pairs)
 
 
 def _decode(raw: str) -> str:

@@ -31,6 +31,7 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     code_verifier: str | None = None
     refresh_token: str | None = None
     scope: str | None = None
+    resource: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"TokenRequest(grant_type={self.grant_type!r})"
@@ -92,4 +93,5 @@ def parse_token_request(parameters: Parameters) -> TokenRequest:
         code_verifier=get("code_verifier"),
         refresh_token=get("refresh_token"),
         scope=get("scope"),
+        resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
     )

@@ -79,7 +79,7 @@ resource_server = Table(
     metadata,
     Column("client_id", String(64), primary_key=True),
     Column("name", Text, nullable=False),
-    Column("resource", Text, nullable=False),
+    Column("resource", Text, nullable=False, index=True),
     Column("secrets", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -108,6 +108,7 @@ grant = Table(
     Column("ended_at", BigInteger),
     Column("ended_by", String(64)),
     Column("ended_reason", String(64)),
+    Column("resource", Text, nullable=False),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
     sqlite_with_rowid=False,
 )

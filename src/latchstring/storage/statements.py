@@ -354,6 +354,9 @@ FIND_RESOURCE_SERVER = _define_hot(
     {"client_id": _TEXT},
     lambda parameter: select(resource_server).where(resource_server.c.client_id == parameter("client_id")),
 )
+FIND_RESOURCE = _define(
+    "find_resource", select(resource_server.c.client_id).where(resource_server.c.resource == bindparam("resource"))
+)
 INSERT_RESOURCE_SERVER = _define("insert_resource_server", insert(resource_server))
 
 # -- people

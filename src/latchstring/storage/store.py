@@ -31,7 +31,6 @@ Remembered = TypeVar("Remembered", ClientRecord, ResourceServerRecord)
 
 _encode = msgspec.json.Encoder().encode
 _decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
-_decode_mapping = msgspec.json.Decoder(dict[str, str]).decode
 _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -80,20 +79,17 @@ class SqlStore:
     async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
         row = msgspec.structs.asdict(grant)
         row["scope"] = " ".join(grant.scope)
+        row["resource"] = " ".join(grant.resource)
         return await self._engine.commit(partial(operations.consent, row, pushed_request_id))
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
-        row = msgspec.structs.asdict(pushed)
-        row["parameters"] = _encode(pushed.parameters).decode()
-        await self._engine.commit(partial(operations.create_pushed_request, row, now))
+        await self._engine.commit(partial(operations.create_pushed_request, msgspec.structs.asdict(pushed), now))
 
     async def find_pushed_request(self, request_id: bytes) -> PushedRequestRecord | None:
         row = await self._engine.read(statements.FIND_PUSHED_REQUEST, {"request_id": request_id})
         if row is None:
             return None
-        return PushedRequestRecord(
-            id=bytes(row[0]), client_id=row[1], parameters=_decode_mapping(row[2]), expires_at=row[3]
-        )
+        return PushedRequestRecord(id=bytes(row[0]), client_id=row[1], parameters=row[2], expires_at=row[3])
 
     async def end_pushed_request(self, request_id: bytes) -> None:
         await self._engine.write(statements.USE_PUSHED_REQUEST, {"request_id": request_id})
@@ -164,6 +160,9 @@ class SqlStore:
             return remembered
         row = await self._engine.read(statements.FIND_RESOURCE_SERVER, {"client_id": client_id})
         return None if row is None else self._remember(client_id, _read_resource_server(row))
+
+    async def has_resource(self, resource: str) -> bool:
+        return await self._engine.read(statements.FIND_RESOURCE, {"resource": resource}) is not None
 
     async def create_client(self, client: ClientRecord) -> None:
         await self._engine.write(statements.INSERT_CLIENT, _write_client(client))
@@ -262,6 +261,7 @@ def _read_grant(row: Row) -> GrantRecord:
         ended_at=row[17],
         ended_by=row[18],
         ended_reason=row[19],
+        resource=tuple(row[20].split(" ")) if row[20] else (),
     )
 
 

@@ -18,4 +18,5 @@ async def answer_metadata(services: Services, scope: Scope, receive: Receive, se
         (b"access-control-allow-origin", b"*"),
         (b"x-request-id", request_id),
     ]
-    await send_answer(send, 200, headers, b"" if scope["method"] == "HEAD" else body)
+    # On HEAD the server in front drops the body; the length must be that of a GET (RFC 9110 §8.6).
+    await send_answer(send, 200, headers, body)

@@ -20,6 +20,7 @@ from latchstring.authorization_server.consent import is_stranger
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, UserRecord
+from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import render_request_uri
 from latchstring.protocol.errors import OAuthError
@@ -69,6 +70,7 @@ async def authorize(page: Page) -> Response:
     settings = page.services.settings
     try:
         prompt = decide(parameters, request, client, target, settings, pushed_request_id)
+        await verify_resources(prompt.resource, page.services.store)
         location = _render_location(prompt)
         _refuse_long(prompt, location)
     except OAuthError as error:
@@ -148,7 +150,8 @@ def _render_location(prompt: AuthorizationPrompt) -> str:
         "code_challenge_method": None if prompt.code_challenge is None else S256,
         "organization_id": prompt.organization_id,
     }
-    return f"{AUTHORIZE}?" + urlencode({name: value for name, value in parameters.items() if value is not None})
+    pairs = [(name, value) for name, value in parameters.items() if value is not None]
+    return f"{AUTHORIZE}?" + urlencode([*pairs, *(("resource", resource) for resource in prompt.resource)])
 
 
 def _refuse_long(prompt: AuthorizationPrompt, location: str) -> None:
@@ -267,7 +270,7 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
     if unsafe.client is not None:
         placeholders["app"] = unsafe.client.name
     if unsafe.key == "repeated_parameter":
-        placeholders["parameter"] = ", ".join(sorted(parameters.repeated & {"client_id", "redirect_uri"}))
+        placeholders["parameter"] = ", ".join(sorted(parameters.repeated & {"client_id", "redirect_uri", "request_uri"}))
     difference = None
     if unsafe.client is not None and unsafe.received is not None and page.user is not None:
         memberships = await page.services.store.find_memberships(page.user.user_id)

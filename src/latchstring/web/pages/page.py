@@ -92,6 +92,7 @@ class Page:
         """The posted form; a message page if it is malformed or was not made by a page of this browser's."""
         try:
             form = parse_parameters(await read_form_body(self.request.scope, self.request.receive))
+            form.refuse_repeats()
         except OAuthError as error:
             key: MessageKey = "too_large" if error.status == 413 else "unreadable_request"
             raise PageRefused(key) from None

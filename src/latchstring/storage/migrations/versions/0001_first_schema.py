@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("client_id", name="pk_resource_server"),
     )
+    op.create_index("ix_resource_server_resource", "resource_server", ["resource"])
     op.create_table(
         "oauth_grant",
         sa.Column("id", sa.LargeBinary(16), nullable=False),
@@ -94,6 +95,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger()),
         sa.Column("ended_by", sa.String(64)),
         sa.Column("ended_reason", sa.String(64)),
+        sa.Column("resource", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_oauth_grant"),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,253 @@
+"""Reads the tables: one TOML file for each area, one `[[case]]` for each case. What they do not know is an error.
+
+How to write one: docs/conformance.md says what the ids are, `given.py` which states there are.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+FOLDER: Final = Path(__file__).parent
+ROOT: Final = FOLDER.parents[1]
+IDS: Final = "ids.toml"
+ATTACKS: Final = "attacks.toml"
+
+Level = Literal["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "ours"]
+Fields = str | dict[str, str] | list[tuple[str, str]]
+_CASE_ID: Final = re.compile(r"([A-Z][0-9]{1,2})([a-z]?)")
+
+
+class Send(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One request; every text may hold placeholders. `query`, `form` and `body` that are plain text are sent as is."""
+
+    request: str  # method and path: "POST /oauth2/token"
+    client: str | None = None  # who proves itself in the body: "app", "second app", "guard"
+    basic: str | tuple[str, str] | None = None  # the same by HTTP Basic, or a client_id and secret of one's own
+    query: Fields = ""
+    form: Fields = ""
+    body: str | None = None  # instead of a form; its type is a header
+    headers: dict[str, str] | list[tuple[str, str]] = {}
+    to: Literal["server", "api"] = "server"
+    browser: Literal["ann's", "another"] = "ann's"
+    times: int = 1  # so many at once
+
+
+class Expect(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What must hold afterwards; every text may hold placeholders, and "*" stands for anything but nothing.
+
+    Beside what is written here, `expect.py` holds every answer to the rules of its kind.
+    """
+
+    status: int | None = None
+    error: str | None = None  # of an OAuth refusal in JSON (RFC 6749 §5.2)
+    json: dict[str, Any] = {}  # members; false for one that must be absent
+    only: bool = False  # and no other members
+    body: str | None = None
+    redirect_to: str | None = None  # what the answer's parameters were added to
+    query: dict[str, str] = {}  # those parameters, all of them (error_description may come along)
+    leads_to: str | None = None  # the path of a redirect within the server
+    page: bool = False  # a page from which nothing leads off the server
+    form: str | None = None  # a page with a form that posts to that path
+    says: tuple[str, ...] = ()  # in the body
+    never: tuple[str, ...] = ()  # in neither body nor headers
+    headers: dict[str, str | bool] = {}  # exact, or whether it is there at all
+    challenge: dict[str, str | bool] = {}  # WWW-Authenticate: `scheme` and parameters
+    answers: dict[str, int] = {}  # of a request sent several times at once: "400 invalid_grant" and how many
+    distinct: dict[str, int] = {}  # and how many different values a JSON member has in the answers
+    grant: str | None = None  # the status of the case's grant
+    ended_reason: str | None = None
+    grants: int | None = None  # how many grants Ann has
+    alive: tuple[str, ...] = ()  # access tokens, by placeholder, that introspection calls active
+    dead: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()  # placeholders whose values are equal
+    differ: tuple[str, ...] = ()  # placeholders whose values differ
+    keep: dict[str, str] = {}  # placeholder = "json.member" or "query.parameter" of this answer
+
+
+class Step(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A further request of a case, after `given` has happened."""
+
+    send: Send
+    expect: Expect
+    given: tuple[str | dict[str, Any], ...] = ()
+
+
+class Case(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One case. It is sent (`send` and `expect`), or held elsewhere (`held_by`: "path::test").
+
+    `covers` names further rules that the case shows; `each` runs it once for every value of `${each}`, or for
+    every table of placeholders.
+    """
+
+    id: str
+    cites: str
+    level: Level
+    title: str
+    covers: tuple[str, ...] = ()
+    given: tuple[str | dict[str, Any], ...] = ()
+    send: Send | None = None
+    expect: Expect | None = None
+    then: tuple[Step, ...] = ()
+    each: dict[str, str | dict[str, str]] = {}
+    held_by: tuple[str, ...] = ()
+    supported: bool = True
+    reason: str = ""
+    differs: str = ""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The ids of SECURITY-CASES that the case is for."""
+        match = _CASE_ID.fullmatch(self.id)
+        assert match is not None, f"{self.id} is not an id with at most one letter behind it"
+        return (match[1], *self.covers)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All requests in order."""
+        if self.send is None or self.expect is None:
+            return ()
+        return (Step(self.send, self.expect, self.given), *self.then)
+
+
+class Attack(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """An attack that worked elsewhere: tried here (`send` and `expect`), or what a case (`held_by`: its id) tries."""
+
+    ref: str
+    product: str
+    title: str
+    rules: tuple[str, ...]
+    section: str
+    given: tuple[str | dict[str, Any], ...] = ()
+    send: Send | None = None
+    expect: Expect | None = None
+    then: tuple[Step, ...] = ()
+    each: dict[str, str | dict[str, str]] = {}
+    held_by: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The reference, as pytest shows it."""
+        return self.ref
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All requests in order."""
+        if self.send is None or self.expect is None:
+            return ()
+        return (Step(self.send, self.expect, self.given), *self.then)
+
+
+class Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One area's cases."""
+
+    about: str
+    case: tuple[Case, ...] = ()
+    attack: tuple[Attack, ...] = ()
+
+
+class Rule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One rule of SECURITY-CASES in a sentence."""
+
+    level: Level
+    source: str
+    rule: str
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The rules of one letter, in the order of SECURITY-CASES."""
+
+    part: str
+    letter: str
+    title: str
+    rules: dict[str, Rule]
+
+
+class NotYet(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Attacks on what the server does not have."""
+
+    refs: str
+    why: str
+
+
+class Ids(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Every rule there is, and the attacks that have nothing here to aim at."""
+
+    section: tuple[Section, ...]
+    not_yet: tuple[NotYet, ...]
+
+
+class Malformed(AssertionError):
+    """A table says something that it may not say."""
+
+
+Content = TypeVar("Content", Table, Ids)
+
+
+def _read(path: Path, kind: type[Content]) -> Content:
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), kind)
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
+        raise Malformed(f"{path.name}: {error}") from None
+
+
+def read_ids() -> Ids:
+    """The rules."""
+    return _read(FOLDER / IDS, Ids)
+
+
+def read_tables() -> dict[str, Table]:
+    """Every table by its file's name, checked."""
+    tables = {
+        path.name: _read(path, Table) for path in sorted(FOLDER.glob("*.toml")) if path.name not in {IDS, ATTACKS}
+    }
+    tables[ATTACKS] = _read(FOLDER / ATTACKS, Table)
+    for name, table in tables.items():
+        for case in (*table.case, *table.attack):
+            verify_case(case, name)
+    return tables
+
+
+def verify_case(case: Case | Attack, table: str) -> None:
+    """Refuse a case that proves nothing, or that does not say what it must."""
+
+    def require(condition: object, why: str) -> None:
+        if not condition:
+            raise Malformed(f"{table}: {case.id}: {why}")
+
+    require((case.send is None) == (case.expect is None), "send and expect belong together")
+    require(case.send is not None or case.held_by, "it sends nothing and names nothing that holds it")
+    require(case.send is not None or not (case.given or case.then or case.each), "it has given, then or each for nothing")
+    require(case.title[:1].isupper() and case.title.endswith("."), "the title is a sentence")
+    for step in case.steps:
+        _verify_step(step, require)
+    if isinstance(case, Case):
+        require(_CASE_ID.fullmatch(case.id), "the id is one of SECURITY-CASES with at most one letter behind it")
+        require(case.supported or case.reason, "what is not supported needs a reason")
+        require(case.supported or not case.differs, "what is not supported does not differ")
+        require(not case.supported or not case.reason, "a reason is for what is not supported; say `differs`")
+
+
+def _verify_step(step: Step, require: Any) -> None:
+    send, expect = step.send, step.expect
+    method, _, path = send.request.partition(" ")
+    require(method.isupper() and path.startswith("/"), f"{send.request!r} is not a method and a path")
+    require(not (send.form and send.body is not None), "it sends both a form and a body")
+    if send.times > 1:
+        require(expect.answers and expect.status is None, "several requests at once need `answers`, not `status`")
+        require(sum(expect.answers.values()) == send.times, "the answers are not as many as the requests")
+    else:
+        require(expect.status is not None, "one request needs a status")
+        require(not expect.answers and not expect.distinct, "`answers` and `distinct` are for several requests at once")
+    require(not expect.query or expect.redirect_to, "`query` belongs to `redirect_to`")
+    require(not expect.only or expect.json, "`only` belongs to `json`")
+    require(len(expect.same) != 1 and len(expect.differ) != 1, "`same` and `differ` compare at least two")
+
+
+def all_cases(tables: dict[str, Table]) -> Iterator[Case]:
+    """Every case of every table."""
+    for table in tables.values():
+        yield from table.case

@@ -1,0 +1,88 @@
+"""Resource indicators (RFC 8707): A27, C12, R2, N3 — a token for one API is nothing at another."""
+
+import pytest
+
+from tests.support.journey import (
+    answer_of,
+    decide,
+    exchange,
+    follow,
+    grant_code,
+    introspect,
+    obtain_code,
+    open_consent,
+    refresh,
+)
+from tests.web.conftest import World
+
+API = "https://api.example/"
+FILES = "https://files.example/"
+
+
+@pytest.fixture
+async def files(world: World) -> tuple[str, str]:
+    """The guard of a second API."""
+    record, secret = await world.deployment.services.apps.create_resource_server("Files", FILES)
+    return record.client_id, secret
+
+
+async def test_resource_unknown_at_authorization_is_invalid_target(world):
+    """A27, RFC 8707 §2."""
+    query = {"client_id": world.app.client_id, "response_type": "code", "resource": "https://other.example/"}
+    response = await world.http.get("/oauth2/authorize/", params=query)
+    assert answer_of(response)["error"] == "invalid_target"
+
+
+async def test_resource_chosen_at_authorization_binds_every_token(world, files):
+    """C12, N3: introspection by the other API's guard says inactive."""
+    code = await obtain_code(world.http, world.app, world.acorn, resource=API)
+    tokens = (await exchange(world.http, world.app, code)).json()
+    newer = (await refresh(world.http, world.app, tokens["refresh_token"])).json()
+    for token in (tokens["access_token"], newer["access_token"]):
+        told = await introspect(world.http, world.guard, token)
+        assert (told["active"], told["aud"]) == (True, [API])
+        assert await introspect(world.http, files, token) == {"active": False}
+
+
+async def test_resource_outside_the_grant_is_invalid_target_and_consumes_nothing(world, files):
+    """C12, R2."""
+    code = await obtain_code(world.http, world.app, world.acorn, resource=API)
+    refused = await exchange(world.http, world.app, code, resource=FILES)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
+    tokens = (await exchange(world.http, world.app, code)).json()
+    refused = await refresh(world.http, world.app, tokens["refresh_token"], resource=FILES)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
+    assert (await refresh(world.http, world.app, tokens["refresh_token"])).status_code == 200
+
+
+async def test_resource_narrows_one_access_token_and_leaves_the_grant_wide(world, files):
+    """RFC 8707 §2.2."""
+    code = await grant_code(world.deployment, world.app, world.ann, world.acorn, resource=(API, FILES))
+    wide = (await exchange(world.http, world.app, code)).json()
+    narrow = (await refresh(world.http, world.app, wide["refresh_token"], resource=FILES)).json()
+    assert (await introspect(world.http, world.guard, wide["access_token"]))["aud"] == [API, FILES]
+    assert (await introspect(world.http, files, narrow["access_token"]))["aud"] == [FILES]
+    assert await introspect(world.http, world.guard, narrow["access_token"]) == {"active": False}
+    again = (await refresh(world.http, world.app, narrow["refresh_token"])).json()
+    assert (await introspect(world.http, world.guard, again["access_token"]))["active"] is True
+
+
+async def test_resource_of_a_pushed_request_is_kept(world, files):
+    pushed = await world.http.post("/oauth2/par", data=world.app.body(response_type="code", resource=FILES))
+    page = await open_consent(world.http, world.app, request_uri=pushed.json()["request_uri"])
+    page = await follow(world.http, page)
+    code = answer_of(await decide(world.http, page, "allow", world.acorn))["code"]
+    tokens = (await exchange(world.http, world.app, code)).json()
+    assert (await introspect(world.http, files, tokens["access_token"]))["aud"] == [FILES]
+
+
+async def test_resource_with_client_credentials_is_for_that_api_alone(world, files):
+    app = await world.deployment.app(world.acorn, grant_types=("client_credentials",))
+    body = app.body(grant_type="client_credentials", resource=FILES)
+    answer = (await world.http.post("/oauth2/token/", data=body)).json()
+    assert (answer["organization_id"], "user_id" in answer, "refresh_token" in answer) == (world.acorn, False, False)
+    told = await introspect(world.http, files, answer["access_token"])
+    assert (told["active"], told["sub"], told["aud"]) == (True, app.client_id, [FILES])
+    assert await introspect(world.http, world.guard, answer["access_token"]) == {"active": False}
+    await world.http.post("/oauth2/revoke/", data=app.body(token=answer["access_token"]))
+    assert await introspect(world.http, files, answer["access_token"]) == {"active": False}
