@@ -3,16 +3,21 @@
 Ways: in the event loop, once per turn (what the server does); the same batches applied by a writer thread; the
 statements in the loop and only COMMIT in a thread. Each caller burns some processor time in Python, as parsing
 and rendering a request do, then rotates a grant of its own and waits until that is durable.
+
+`--fsync MS` adds folders in memory whose every fsync lasts that long (slow_fsync.c, built with `cc`).
+`docs/decisions/0004-sqlite-commit-lane.md` is what came of it.
 """
 
 import argparse
 import asyncio
 import contextlib
+import os
 import queue
 import random
 import re
 import sqlite3
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -333,22 +338,41 @@ def compare_drivers(directory: Path) -> None:
             print(f"{name:26}  {batch:5}  {statistics.median(costs):27.1f}  {min(costs):6.1f}")
 
 
+def _compare(parent: Path, count: int, burn: float) -> None:
+    with tempfile.TemporaryDirectory(prefix="latchstring-lane-", dir=parent) as directory:
+        disk = measure_disk(Path(directory))
+        print(
+            f"\n{parent} on {disk.device} ({disk.file_system}): fdatasync of 4 KiB {disk.fsync:.3f} ms; "
+            f"{sys.version.split()[0]}; {burn:.0f} µs of Python before each write, {REPEATS} repeats"
+        )
+        for name in ("ways", "drivers"):
+            (Path(directory) / name).mkdir()
+        compare_ways(Path(directory) / "ways", count, burn)
+        print()
+        compare_drivers(Path(directory) / "drivers")
+
+
+def _compare_slowly(milliseconds: float, count: int, burn: float) -> None:
+    """The same in memory, in a process whose every fsync lasts that long."""
+    with tempfile.TemporaryDirectory() as directory:
+        library = Path(directory) / "slow_fsync.so"
+        source = Path(__file__).with_name("slow_fsync.c")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        slow = {"LD_PRELOAD": str(library), "SLOW_FSYNC_US": str(round(milliseconds * 1000))}
+        command = [sys.executable, "-m", "bench", "lane", "--directory", "/dev/shm", "--count", str(count)]
+        subprocess.run([*command, "--burn", str(burn)], env={**os.environ, **slow}, check=True)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run both comparisons in each of the folders."""
     parser = argparse.ArgumentParser(prog="python -m bench lane")
     parser.add_argument("--directory", type=Path, nargs="+", default=[Path(tempfile.gettempdir())])
     parser.add_argument("--count", type=int, default=4000, help="writes in each repeat")
     parser.add_argument("--burn", type=float, default=60.0, help="µs of Python before each write")
+    parser.add_argument("--fsync", type=float, nargs="+", default=[], metavar="MS", help="imitate such disks")
     given = parser.parse_args(arguments)
     for parent in given.directory:
-        with tempfile.TemporaryDirectory(prefix="latchstring-lane-", dir=parent) as directory:
-            disk = measure_disk(Path(directory))
-            print(
-                f"\n{parent} on {disk.device} ({disk.file_system}): fdatasync of 4 KiB {disk.fsync:.3f} ms; "
-                f"{sys.version.split()[0]}; {given.burn:.0f} µs of Python before each write, {REPEATS} repeats"
-            )
-            for name in ("ways", "drivers"):
-                (Path(directory) / name).mkdir()
-            compare_ways(Path(directory) / "ways", given.count, given.burn)
-            print()
-            compare_drivers(Path(directory) / "drivers")
+        _compare(parent, given.count, given.burn)
+    sys.stdout.flush()
+    for milliseconds in given.fsync:
+        _compare_slowly(milliseconds, given.count, given.burn)

@@ -96,12 +96,11 @@ def render_machine(results: Results) -> str:
     """Where and with what it was measured."""
     machine = results.machine
     rounds = max((figures.rounds for figures in results.figures), default=0)
-    build = "built with optimizations" if machine.is_optimized_python else "built without --enable-optimizations"
     packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     return (
         f"{results.measured_at}, commit {machine.commit}: {machine.processor}, {machine.cores} cores, "
         f"{machine.system}, load {machine.load:.1f} before the run\n"
-        f"{machine.python} ({build}), SQLite {machine.sqlite}, {packages}\n"
+        f"{machine.python} (a million additions in {machine.python_loop:.0f} ms), SQLite {machine.sqlite}, {packages}\n"
         f"store on {machine.disk.device} ({machine.disk.file_system}), fdatasync of 4 KiB {machine.disk.fsync:.2f} ms; "
         f"medians over {rounds} rounds of {results.plan.requests:,} requests of each operation"
     )

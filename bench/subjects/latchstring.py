@@ -135,7 +135,9 @@ class Deployment:
 
 
 def _as_row(grant: GrantRecord) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(grant), "scope": " ".join(grant.scope)}
+    # Lists of words are kept with spaces between them, as the store writes them.
+    row = msgspec.structs.asdict(grant)
+    return {name: " ".join(value) if isinstance(value, tuple) else value for name, value in row.items()}
 
 
 class Requests:

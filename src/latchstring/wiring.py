@@ -148,6 +148,7 @@ def build_services(
 ) -> Services:
     """The server's parts, put together."""
     from latchstring.web.services import Services
+    from latchstring.web.throttle import Throttle
 
     entropy = entropy or PooledEntropy()
     return Services(
@@ -167,6 +168,7 @@ def build_services(
         apps=build_apps(store, codec, settings, clock, entropy),
         authenticate=build_directory(store, clock, entropy).authenticate,
         renderer=build_renderer(settings),
+        throttle=Throttle(),
         close=store.close,
     )
 

@@ -52,7 +52,9 @@ def test_clean_name_is_one_line_without_hidden_characters(typed, name):
 
 def test_verify_app_details_cleans_what_people_type():
     details = AppDetails(
-        name=" Mail  loop ", description="  Letters.\n", redirect_uris=(REDIRECT_URI, "com.example.app:/cb", REDIRECT_URI)
+        name=" Mail  loop ",
+        description="  Letters.\n",
+        redirect_uris=(REDIRECT_URI, "com.example.app:/cb", REDIRECT_URI),
     )
     cleaned = verify_app_details(details)
     assert (cleaned.name, cleaned.description) == ("Mail loop", "Letters.")
@@ -138,9 +140,7 @@ def test_default_scope_is_full_access_where_there_is_one(scopes, scope):
         pytest.param(
             ANN, [build_membership(organization_id="orga_other", role="admin")], False, id="creator-admin-elsewhere"
         ),
-        pytest.param(
-            None, [build_membership(organization_id="orga_other", role="admin")], False, id="admin-elsewhere"
-        ),
+        pytest.param(None, [build_membership(organization_id="orga_other", role="admin")], False, id="admin-elsewhere"),
     ],
 )
 def test_find_editable_is_for_admins_of_the_owner_and_the_creator_there(created_by, memberships, is_editable):

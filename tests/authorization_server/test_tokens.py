@@ -137,9 +137,7 @@ def test_access_token_of_the_longest_scope_fits_every_reader():
     """The guard and this codec read at most 4,096 characters."""
     longest = max(
         len(
-            CODEC.render_access_token(
-                GRANT_ID, token_id=os.urandom(12), issued_at=NOW, lifetime=3600, scope="s" * 2048
-            )
+            CODEC.render_access_token(GRANT_ID, token_id=os.urandom(12), issued_at=NOW, lifetime=3600, scope="s" * 2048)
         )
         for _ in range(100)
     )
@@ -247,8 +245,9 @@ def test_credential_of_one_kind_is_never_one_of_another():
     codec = CODEC
     parsers = {
         "ls_ac_": lambda text: (code := codec.parse_code(text)) and codec.verify_code(code, ROW_SECRET),
-        "ls_rt_": lambda text: (token := codec.parse_refresh_token(text))
-        and codec.verify_refresh_token(token, ROW_SECRET),
+        "ls_rt_": lambda text: (
+            (token := codec.parse_refresh_token(text)) and codec.verify_refresh_token(token, ROW_SECRET)
+        ),
         "ls_at_": codec.parse_access_token,
     }
     secret = codec.render_client_secret(bytes(CLIENT_SECRET_SIZE))
@@ -472,7 +471,9 @@ def test_base62_parse_refuses_what_render_does_not_make(text):
     assert raw is None or render_base62(raw) == text
 
 
-@pytest.mark.parametrize("text", ["A", "AA", "AAA", "Z", "ZdAA", "+AAA", "/AAA", "AAA+", "AA\n=", "AAAA\n", " AAAA", "é"])
+@pytest.mark.parametrize(
+    "text", ["A", "AA", "AAA", "Z", "ZdAA", "+AAA", "/AAA", "AAA+", "AA\n=", "AAAA\n", " AAAA", "é"]
+)
 def test_base62_parse_other_spelling_is_none(text):
     assert parse_base62(text) is None
 

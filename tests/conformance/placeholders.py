@@ -50,7 +50,8 @@ class Values:
 
     def _fill_one(self, match: re.Match[str]) -> str:
         name, *filters = match[1].split("|")
-        value = name[1:-1] if name.startswith("'") else self[name]
+        # A value may hold placeholders itself: those of `each` are written before there is anything to fill them with.
+        value = name[1:-1] if name.startswith("'") else self.fill(self[name])
         for filter in filters:
             value = _apply(filter, value)
         return value

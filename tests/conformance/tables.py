@@ -42,7 +42,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Beside what is written here, `expect.py` holds every answer to the rules of its kind.
     """
 
-    status: int | None = None
+    status: int | str | None = None
     error: str | None = None  # of an OAuth refusal in JSON (RFC 6749 §5.2)
     json: dict[str, Any] = {}  # members; false for one that must be absent
     only: bool = False  # and no other members
@@ -220,7 +220,9 @@ def verify_case(case: Case | Attack, table: str) -> None:
 
     require((case.send is None) == (case.expect is None), "send and expect belong together")
     require(case.send is not None or case.held_by, "it sends nothing and names nothing that holds it")
-    require(case.send is not None or not (case.given or case.then or case.each), "it has given, then or each for nothing")
+    require(
+        case.send is not None or not (case.given or case.then or case.each), "it has given, then or each for nothing"
+    )
     require(case.title[:1].isupper() and case.title.endswith("."), "the title is a sentence")
     for step in case.steps:
         _verify_step(step, require)

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from latchstring import client
-from latchstring.authorization_server import refusals
+from latchstring.authorization_server import refusals, resources, token_endpoint
 from latchstring.authorization_server.grants import authorization_code, client_credentials, refresh_token
 from latchstring.authorization_server.keyring import new_keyring
 from latchstring.authorization_server.metadata_endpoint import build_metadata
@@ -31,7 +31,7 @@ from latchstring.resource_server import Access, Guard
 from latchstring.web import app as web_app
 from latchstring.web import asgi
 from latchstring.wiring import load_settings
-from tests.docs.markdown import DOCS, ROOT, Page, find_code, find_table, read_page, read_pages, read_tables
+from tests.docs.markdown import DOCS, Page, find_code, find_table, read_page, read_pages, read_tables
 
 PAGES = read_pages()
 HTTP = read_page(DOCS / "reference/http.md")
@@ -89,13 +89,18 @@ def test_setting_bounds_are_those_of_the_code(row: list[str]) -> None:
     if row[1] != "seconds" or not bounds:
         return
     lowest, highest = int(bounds[0]), int(bounds[1]) if len(bounds) > 1 else None
-    load_settings(None, issuer="https://a.example", **{name: lowest})
+
+    def load(value: int) -> None:
+        given: dict[str, Any] = {"issuer": "https://a.example", name: value}
+        load_settings(None, **given)
+
+    load(lowest)
     with pytest.raises(errors.ConfigurationError, match=name):
-        load_settings(None, issuer="https://a.example", **{name: lowest - 1})
+        load(lowest - 1)
     if highest is not None:
-        load_settings(None, issuer="https://a.example", **{name: highest})
+        load(highest)
         with pytest.raises(errors.ConfigurationError, match=name):
-            load_settings(None, issuer="https://a.example", **{name: highest + 1})
+            load(highest + 1)
 
 
 def test_configuration_example_is_accepted(tmp_path: Path) -> None:
@@ -118,8 +123,8 @@ def test_client_settings_are_explained_with_their_defaults() -> None:
     for kind in (client.OAuthClient, client.AsyncOAuthClient):
         taken = inspect.signature(kind).parameters
         assert {name: str(taken[name].default) for name in told} == told
-    times = {field for field, given in inspect.signature(ClientSettings).parameters.items() if given.annotation is float}
-    assert times <= set(told)
+    kept = inspect.signature(ClientSettings).parameters
+    assert {name for name, given in kept.items() if given.annotation is float} <= set(told)
 
 
 def test_guard_settings_are_explained() -> None:
@@ -240,17 +245,15 @@ def test_every_error_code_is_explained_with_its_status() -> None:
 
 def test_every_first_word_of_a_refusal_is_explained() -> None:
     told = {find_code(row[0])[0] for row in find_table(HTTP.section("Why a grant got nothing"), "first word")}
-    sources = [inspect.getsource(module) for module in (refusals, authorization_code, refresh_token, client_credentials)]
-    sources.append((ROOT / "src/latchstring/authorization_server/token_endpoint.py").read_text())
+    modules = (refusals, authorization_code, refresh_token, client_credentials, token_endpoint)
+    sources = [inspect.getsource(module) for module in modules]
     used = {word for source in sources for word in re.findall(r'"([a-z_]+:) [a-z]', source)}
     assert used == told
 
 
 def test_every_reason_that_a_grant_ended_is_explained() -> None:
     told = {find_code(row[0])[0] for row in find_table(CLI.section("latchstring grant list"), "`ended_reason`")}
-    assert told == {
-        value for name, value in vars(refusals).items() if name.isupper() and not name.startswith("_")
-    }
+    assert told == {value for name, value in vars(refusals).items() if name.isupper() and not name.startswith("_")}
 
 
 def test_every_error_of_the_client_is_explained() -> None:
@@ -283,6 +286,8 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"At most {asgi.MAX_BODY_SIZE // 1024} KiB" in held
     assert f"At most {parameters.MAX_PARAMETERS}, names of at most {parameters.MAX_NAME_LENGTH}" in held
     assert f"values of at most {parameters.MAX_VALUE_LENGTH}" in held
+    limits = f"at most {resources.MAX_RESOURCES}, together at most {resources.MAX_LENGTH} characters"
+    assert limits in " ".join(HTTP.section("Resources").split())
 
 
 def find_json(page: Page, what: str) -> Any:
@@ -307,9 +312,7 @@ def test_token_formats_are_those_of_the_codec() -> None:
     codec = TokenCodec(new_keyring(bytes(range(32)), 0))
     made = {
         "ls_ac_…": codec.render_code(bytes(16), bytes(16)),
-        "ls_at_…": codec.render_access_token(
-            bytes(16), token_id=bytes(12), issued_at=1, lifetime=3600, scope=None
-        ),
+        "ls_at_…": codec.render_access_token(bytes(16), token_id=bytes(12), issued_at=1, lifetime=3600, scope=None),
         "ls_rt_…": codec.render_refresh_token(bytes(16), 1, bytes(16)),
         "ls_cs_…": codec.render_client_secret(bytes(33)),
     }

@@ -14,10 +14,17 @@ FIGURES = Path(__file__).parents[2] / ".artifacts" / "drills"
 
 
 @pytest.fixture
-def company(tmp_path: Path) -> Company:
+def engine(request: pytest.FixtureRequest) -> str:
+    """The database that the drill runs on; `parametrize("engine", …, indirect=True)` chooses others than SQLite."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def company(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Company:
     """An organization, a member and an app in a fresh database; the retry window outlasts a slow machine."""
     (tmp_path / "latchstring.toml").write_text("retry_window = 3600\n")
-    return found_company(QuickOperator(tmp_path))
+    database = request.getfixturevalue("postgres").create_database() if engine == "postgresql" else None
+    return found_company(QuickOperator(tmp_path, database))
 
 
 @pytest.fixture
@@ -50,7 +57,9 @@ def publish(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def publish(**figures: object) -> None:
         FIGURES.mkdir(parents=True, exist_ok=True)
-        (FIGURES / f"{request.node.name}.json").write_text(json.dumps(figures, indent=2) + "\n")
+        (FIGURES / f"{request.node.name.replace('[', '-').rstrip(']')}.json").write_text(
+            json.dumps(figures, indent=2) + "\n"
+        )
         print(f"\n{request.node.name}: " + ", ".join(f"{name} {figure}" for name, figure in figures.items()))
 
     return publish

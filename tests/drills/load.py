@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -20,6 +21,7 @@ PATHS: dict[Kind, str] = {
     "introspect": "/oauth2/introspect/",
 }
 MINTED_AT_ONCE = 16
+MAX_TRIES = 5
 
 
 @dataclass
@@ -54,15 +56,20 @@ class Actor:
         return await self._ask(wire, "introspect", self.access_token, token=self.access_token)
 
     async def retry(self, wire: Wire) -> None:
-        """Ask once more whatever was not answered."""
-        unanswered, self.open = self.open, []
-        for event in unanswered:
-            if event.kind == "redeem":
-                await self.redeem(wire)
-            elif event.kind == "refresh":
-                await self.refresh(wire, event.presented)
-            elif event.kind == "revoke":
-                await self.revoke(wire)
+        """Ask again whatever was not answered, until it is."""
+        for _ in range(MAX_TRIES):
+            unanswered, self.open = self.open, []
+            for event in unanswered:
+                with suppress(Unanswered):
+                    if event.kind == "redeem":
+                        await self.redeem(wire)
+                    elif event.kind == "refresh":
+                        await self.refresh(wire, event.presented)
+                    elif event.kind == "revoke":
+                        await self.revoke(wire)
+            if not self.open:
+                return
+        raise AssertionError(f"{self.name}: no answer after {MAX_TRIES} tries")
 
     async def _ask(self, wire: Wire, kind: Kind, presented: str, **fields: str) -> Event:
         event = Event(actor=self.name, kind=kind, presented=presented, started=time.monotonic())

@@ -162,6 +162,24 @@ def ann(invite) -> Visitor:
     return invite()
 
 
+# -- first, while the sample app's panel is short: its pictures
+
+
+def test_pictures_of_the_sample_app(ann, demo):
+    ann.page.goto(demo.app)
+    ann.take_pictures("sample-app-start")
+    ann.connect("Birch & Co")
+    birch = ann.connection("Birch & Co")
+    birch.get_by_role("button", name="Call the API").click()
+    birch.get_by_role("button", name="Refresh").first.click()
+    ann.expect_outcome("Mailloop has a new pair of tokens")
+    ann.take_pictures("sample-app-loop")
+    birch.get_by_role("button", name="Disconnect").click()
+    ann.expect_outcome("Mailloop is disconnected from Birch & Co")
+    ann.take_pictures("sample-app-disconnected")
+    birch.get_by_role("button", name="Remove from the list").click()
+
+
 # -- the loop
 
 
@@ -271,6 +289,17 @@ def test_not_you_signs_out_and_asks_who_it_is(ann):
     expect(ann.page.get_by_role("main")).to_contain_text("Birch & Co")
 
 
+def test_script_put_into_a_page_is_blocked_and_heard_of(ann):
+    ann.open("/connections")
+    ann.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = true'}))"
+    )
+    assert ann.page.evaluate("window.ran") is None
+    [complaint] = ann.complaints
+    assert "Content Security Policy" in complaint
+    ann.complaints.clear()
+
+
 # -- the console
 
 
@@ -325,7 +354,6 @@ def test_pictures_of_the_flow_pages(ann, invite, demo):
     authorize = f"{demo.server}/oauth2/authorize/?response_type=code&client_id={sample_app}"
 
     ann.page.goto(demo.app)
-    ann.take_pictures("sample-app-start")
     ann.press(re.compile("^Connect"))
     ann.take_pictures("sign-in")
     ann.page.get_by_label("Email address").fill("ann@example.com")
@@ -362,10 +390,8 @@ def test_pictures_of_the_workspace_pages(ann, invite, demo):
     ann.take_pictures("connections-empty")
     for organization in ("Acorn Partners", "Birch & Co"):
         ann.connect(organization)
-    ann.connection("Acorn Partners").get_by_role("button", name="Call the API").first.click()
     ann.connection("Birch & Co").get_by_role("button", name="Refresh").first.click()
     ann.expect_outcome("Mailloop has a new pair of tokens")
-    ann.take_pictures("sample-app-loop")
     ann.open("/connections")
     expect(ann.button(re.compile("^Disconnect"))).to_have_count(2)
     ann.take_pictures("connections")

@@ -3,7 +3,9 @@ many refusals through the same entry point in this one."""
 
 import os
 import re
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -149,7 +151,7 @@ def test_secrets_are_in_the_answer_that_made_them_and_nowhere_else(company):
 def test_keyring_is_readable_by_its_owner_alone(company):
     operator = company.operator
     [keyring] = operator.directory.glob("*.keyring")
-    assert keyring == operator.database_path.with_name("latchstring.db.keyring")
+    assert keyring.name == "latchstring.db.keyring"
     assert stat.S_IMODE(keyring.stat().st_mode) == 0o600
 
 
@@ -268,10 +270,10 @@ def test_database_that_cannot_be_opened_is_named(tmp_path, database, why):
 
 
 def test_database_that_is_none_is_left_alone(tmp_path):
-    operator = QuickOperator(tmp_path)
-    operator.database_path.write_bytes(b"something else entirely\n" * 400)
+    operator, path = QuickOperator(tmp_path), tmp_path / "latchstring.db"
+    path.write_bytes(b"something else entirely\n" * 400)
     assert "latchstring.db" in operator.refuse("grant", "list", "--database", operator.database)
-    assert operator.database_path.read_bytes() == b"something else entirely\n" * 400
+    assert path.read_bytes() == b"something else entirely\n" * 400
     assert [path.name for path in tmp_path.iterdir()] == ["latchstring.db"]
 
 
@@ -281,13 +283,10 @@ def test_database_path_that_is_a_folder_is_named(tmp_path):
 
 
 def test_database_of_a_newer_version_is_left_alone(tmp_path):
-    import sqlite3
-
     operator = QuickOperator(tmp_path)
     create_organization(operator)
-    with sqlite3.connect(operator.database_path) as database:
+    with closing(sqlite3.connect(tmp_path / "latchstring.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    database.close()
     why = operator.refuse("grant", "list", "--database", operator.database)
     assert "newer version" in why
 

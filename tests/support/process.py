@@ -65,9 +65,16 @@ class Operator:
         self.database = f"sqlite:///{directory / 'latchstring.db'}" if database is None else database
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.database.removeprefix("sqlite:///"))
+    def database_path(self) -> Path | None:
+        """The SQLite file, where it is one."""
+        path = self.database.removeprefix("sqlite:///")
+        return None if path == self.database else Path(path)
+
+    @property
+    def keyring_path(self) -> Path:
+        """Where commands find the keyring when nobody names one."""
+        path = self.database_path
+        return self.directory / ("latchstring.keyring" if path is None else f"{path.name}.keyring")
 
     def run(self, *arguments: str | bytes, stdin: bytes = b"", **environment: str) -> Command:
         """Run a command exactly as given."""

@@ -34,7 +34,9 @@ class Wire:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def connect(self) -> "Wire":
-        """Open the connection, if it is not open."""
+        """Open the connection, if it is not open, or was closed by the server while nothing was asked on it."""
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()
         if self._streams is None:
             try:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)

@@ -417,11 +417,12 @@ async def test_authorize_empty_and_unknown_parameters_are_ignored(world: World) 
     assert (grant.scope, grant.redirect_uri) == (("all.full_access", "offline_access"), None)
 
 
-@pytest.mark.parametrize("resource", ["/relative", "https://api.example/#x", "https://unknown.example/"])
-async def test_authorize_resource_is_not_supported_yet_and_binds_nothing(world: World, resource: str) -> None:
-    """A27 as it stands: the parameter is ignored, as an unknown one; the guard then sees no `aud`."""
+@pytest.mark.parametrize("resource", ["/relative", "https://api.example/#x", "https://unknown.example/", "x" * 8000])
+async def test_authorize_resource_that_is_not_known_goes_back_as_invalid_target(world: World, resource: str) -> None:
+    """A27; what a known one does is in test_resources."""
     await world.arrive(world.ann)
-    assert_page(await authorize(world, resource=resource), 200)
+    assert_sent_back(await authorize(world, resource=resource), REDIRECT_URI, "invalid_target")
+    assert_page(await authorize(world, resource="https://api.example/"), 200)
 
 
 STATES = {

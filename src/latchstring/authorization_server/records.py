@@ -18,6 +18,9 @@ class SecretHash(msgspec.Struct, frozen=True):
     hint: str
     created_at: int
 
+    def __repr__(self) -> str:
+        return f"SecretHash(hint={self.hint!r}, key_id={self.key_id})"
+
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An OAuth app. `scope` is what it may ask for; `retry_window` (seconds) overrides the setting's.

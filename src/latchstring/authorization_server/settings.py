@@ -28,7 +28,10 @@ def _built_in_scopes() -> dict[str, ScopeDefinition]:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting of the server. Lifetimes are in seconds; None means forever."""
+    """Every setting of the server. Lifetimes are in seconds; None means forever.
+
+    `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
+    """
 
     issuer: str
     deployment_name: str = "Latchstring"
@@ -44,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_lifetime: int = 7 * 24 * 3600
     consent_page_lifetime: int = 3600
     pushed_request_lifetime: int = 90
+    trusted_proxies: int = 0
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
@@ -96,6 +100,8 @@ def validate_settings(settings: Settings) -> Settings:
             raise _refuse(setting, "give at least access_token_lifetime, or leave it out for no limit")
     if not 5 <= settings.pushed_request_lifetime < 600:
         raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
+    if not 0 <= settings.trusted_proxies <= 8:
+        raise _refuse("trusted_proxies", "give how many proxies stand in front, 0 to 8")
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

@@ -26,15 +26,19 @@ class OAuthError(Exception):
     """A refusal that goes on the wire (RFC 6749 §5.2).
 
     `code` and `description` are sent; `reason` goes to the log and the developer's trace only.
-    `status` overrides the table where HTTP says more than OAuth (405, 413, 415).
+    `status` overrides the table where HTTP says more than OAuth (405, 413, 415, 429). `retry_after` (seconds) is
+    sent with 429 and 503.
     """
 
-    def __init__(self, code: str, description: str, reason: str = "", *, status: int | None = None) -> None:
+    def __init__(
+        self, code: str, description: str, reason: str = "", *, status: int | None = None, retry_after: int = 2
+    ) -> None:
         super().__init__(code, description)
         self.code = code
         self.description = description
         self.reason = reason or description
         self.status = STATUS_BY_CODE[code] if status is None else status
+        self.retry_after = retry_after
 
 
 class ConfigurationError(Exception):

@@ -31,6 +31,8 @@ MAX_BATCH: Final = 512
 _TRIES: Final = 4
 
 _UNDONE: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# One caller's value that no column holds: it fails the statement, whatever the others in it have asked.
+_OWN_FAULT: Final = asyncpg.DataError
 FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 Answer = TypeVar("Answer")
@@ -62,7 +64,12 @@ class PostgresEngine:
     async def read_all(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
         sql, names = self._sql[statement]
         arguments = [parameters[name] for name in names]
-        return await self._try(statement.name, lambda c: c.fetch(sql, *arguments), is_read=True)
+        try:
+            return await self._try(statement.name, lambda c: c.fetch(sql, *arguments), is_read=True)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, asyncpg.CharacterNotInRepertoireError):
+                return []
+            raise
 
     async def write(self, statement: Statement, parameters: Parameters) -> Row | None:
         lane = self._lanes.get(statement)
@@ -71,10 +78,15 @@ class PostgresEngine:
         return await self.run_single(statement, parameters)
 
     async def run_single(self, statement: Statement, parameters: Parameters, *, is_read: bool = False) -> Row | None:
-        """One statement for one caller; its first row."""
+        """One statement for one caller; its first row. Text with a NUL, which no row has, is read as nothing."""
         sql, names = self._sql[statement]
         arguments = [parameters[name] for name in names]
-        row: Row | None = await self._try(statement.name, lambda c: c.fetchrow(sql, *arguments), is_read=is_read)
+        row: Row | None = None
+        try:
+            row = await self._try(statement.name, lambda c: c.fetchrow(sql, *arguments), is_read=is_read)
+        except StoreUnavailable as error:
+            if not (is_read and isinstance(error.__cause__, asyncpg.CharacterNotInRepertoireError)):
+                raise
         return row
 
     async def run_batch(self, name: str, sql: str, columns: list[list[Any]], *, is_read: bool) -> list[Row]:
@@ -190,7 +202,7 @@ class _Lane:
         try:
             rows = await self._engine.run_batch(self._statement.name, self._sql, columns, is_read=self._is_read)
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, _UNDONE):
+            if isinstance(error.__cause__, (*_UNDONE, _OWN_FAULT)):
                 await self._run_singly(batch)
             else:
                 _answer_all(batch, error)

@@ -45,6 +45,8 @@ def find_schema_version(path: Path) -> str | None:
         return None if row is None else str(row[0])
     except sqlite3.OperationalError:
         return None
+    except sqlite3.DatabaseError as error:
+        raise ConfigurationError(f"database {path}: cannot be read ({error})") from None
     finally:
         connection.close()
 
@@ -207,7 +209,8 @@ class SqliteEngine:
             loop.call_soon(self._flush, loop)
 
     def _may_wait(self, loop: asyncio.AbstractEventLoop, error: sqlite3.Error) -> bool:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        # An error of the driver's own, such as a closed connection, has no code.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF != sqlite3.SQLITE_BUSY:
             return False
         if self._waiting_since is None:
             self._waiting_since = loop.time()

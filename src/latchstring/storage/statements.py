@@ -5,6 +5,7 @@ caller is told that it lost.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -449,12 +450,14 @@ END_EXPIRED_SESSIONS = _define(
 )
 
 
+@cache
 def compile_for_sqlite() -> dict[Statement, str]:
     """The statements as SQL with `:name` parameters."""
     dialect = sqlite.dialect(paramstyle="named")
     return {statement: str(_compile(statement, dialect, sqlite.insert)) for statement in ALL}
 
 
+@cache
 def compile_for_postgres() -> dict[Statement, tuple[str, tuple[str, ...]]]:
     """The statements as SQL with `$n` parameters, and the names of those in order."""
     dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it
@@ -462,6 +465,7 @@ def compile_for_postgres() -> dict[Statement, tuple[str, tuple[str, ...]]]:
     return {statement: (str(sql), tuple(sql.positiontup or ())) for statement, sql in compiled.items()}
 
 
+@cache
 def compile_batches_for_postgres() -> dict[Statement, tuple[str, tuple[str, ...]]]:
     """The hot statements for many callers at once: each parameter is an array, and the names are in order."""
     dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it

@@ -21,7 +21,7 @@ from latchstring.authorization_server.records import (
     UserRecord,
 )
 from latchstring.storage import operations, statements
-from latchstring.storage.engine import Engine, Row
+from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.statements import Parameters, Statement
 
 MAX_LISTED: Final = 1000
@@ -52,9 +52,17 @@ class SqlStore:
         return Commit.LOST if await self._engine.write(statement, parameters) is None else Commit.APPLIED
 
     async def _write_client_row(self, client_id: str, statement: Statement, parameters: Parameters) -> Commit:
-        commit = await self._write(statement, parameters)
+        def change() -> Steps[Commit]:
+            row = yield statement, parameters
+            self._forget(client_id)
+            return Commit.LOST if row is None else Commit.APPLIED
+
+        return await self._engine.commit(change)
+
+    def _forget(self, client_id: str) -> None:
+        # Within the transaction that changes it: nothing reads between here and its commit, and whoever asked for the
+        # change may have gone away before it is done.
         self._remembered.pop(client_id, None)
-        return commit
 
     def _recall(self, client_id: str) -> ClientRecord | ResourceServerRecord | None:
         version = self._engine.find_version()
@@ -77,10 +85,7 @@ class SqlStore:
         return None if row is None else _read_grant(row)
 
     async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
-        row = msgspec.structs.asdict(grant)
-        row["scope"] = " ".join(grant.scope)
-        row["resource"] = " ".join(grant.resource)
-        return await self._engine.commit(partial(operations.consent, row, pushed_request_id))
+        return await self._engine.commit(partial(operations.consent, _write_grant(grant), pushed_request_id))
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         await self._engine.commit(partial(operations.create_pushed_request, msgspec.structs.asdict(pushed), now))
@@ -97,16 +102,8 @@ class SqlStore:
     async def commit_redemption(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
     ) -> Commit:
-        return await self._write(
-            statements.REDEEM,
-            {
-                "grant_id": grant_id,
-                "now": now,
-                "new_generation": generation,
-                "new_expires_at": expires_at,
-                "new_absolute_expires_at": absolute_expires_at,
-            },
-        )
+        redemption = _write_redemption(grant_id, generation, now, expires_at, absolute_expires_at)
+        return await self._write(statements.REDEEM, redemption)
 
     async def commit_rotation(self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None) -> Commit:
         return await self._write(
@@ -124,8 +121,11 @@ class SqlStore:
         await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
 
     async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
-        await self._engine.commit(partial(operations.revoke_client_access_token, client_id, token_id, expires_at))
-        self._remembered.pop(client_id, None)
+        def revoke() -> Steps[None]:
+            yield from operations.revoke_client_access_token(client_id, token_id, expires_at)
+            self._forget(client_id)
+
+        await self._engine.commit(revoke)
 
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         return await self._engine.read(statements.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
@@ -233,6 +233,25 @@ class SqlStore:
 
     async def end_session(self, session_hash: bytes) -> None:
         await self._engine.write(statements.END_SESSION, {"session_hash": session_hash})
+
+
+def _write_grant(grant: GrantRecord) -> dict[str, Any]:
+    row = msgspec.structs.asdict(grant)
+    row["scope"] = " ".join(grant.scope)
+    row["resource"] = " ".join(grant.resource)
+    return row
+
+
+def _write_redemption(
+    grant_id: bytes, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
+) -> dict[str, Any]:
+    return {
+        "grant_id": grant_id,
+        "now": now,
+        "new_generation": generation,
+        "new_expires_at": expires_at,
+        "new_absolute_expires_at": absolute_expires_at,
+    }
 
 
 def _email_key(email: str) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import Match, Route
 
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from latchstring.web.asgi import ClientGone, Receive, Scope, Send
-from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, send_refusal
+from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, log_defect, send_refusal
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import apps, connections, consent, sign_in
@@ -122,8 +122,8 @@ class Application:
             response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
         except ClientGone:
             return
-        except Exception as error:
-            log.error("server_error", request_id=request_id, exc_info=error)
+        except Exception as error:  # noqa: BLE001 -- logged whole and answered by a 500
+            log_defect(error, request_id)
             response = page.message("server_error")
         response.headers["x-request-id"] = request_id
         await response(scope, receive, send)

@@ -1,5 +1,6 @@
 """The only renderer of refusals at the machine endpoints (RFC 6749 §5.2)."""
 
+from traceback import format_exception
 from typing import Final
 
 import msgspec
@@ -30,8 +31,8 @@ async def send_refusal(scope: Scope, send: Send, request_id: bytes, error: OAuth
     if error.code == "invalid_client" and find_headers(scope, b"authorization"):
         challenge = render_challenge("Basic", {"realm": "latchstring", "charset": "UTF-8"})
         headers.append((b"www-authenticate", challenge.encode()))
-    if error.status == 503:
-        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    if error.status in {429, 503}:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
     log.info(
         "refused",
         request_id=request_id.decode(),
@@ -50,7 +51,12 @@ def as_unavailable(error: StoreUnavailable, request_id: bytes) -> OAuthError:
     return OAuthError("temporarily_unavailable", "The server cannot answer now. Nothing was consumed; try again.")
 
 
+def log_defect(error: Exception, request_id: str) -> None:
+    """Where our code broke: the traceback as text, since a log that renders it would print the variables, too."""
+    log.error("server_error", request_id=request_id, exception="".join(format_exception(error)))
+
+
 def as_server_error(error: Exception, request_id: bytes) -> OAuthError:
     """A defect of ours: logged whole, told in one sentence."""
-    log.error("server_error", request_id=request_id.decode(), exc_info=error)
+    log_defect(error, request_id.decode())
     return OAuthError("server_error", "Something broke on our side. Quote the request id when you report it.")

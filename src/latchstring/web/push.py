@@ -4,7 +4,7 @@ import msgspec
 
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
-from latchstring.web.credentials import find_credentials
+from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
 from latchstring.web.services import Services
 
@@ -17,5 +17,7 @@ async def answer_pushed_request(
     """201 with the `request_uri` and how long it lasts (RFC 9126 §2.2)."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
-    pushed = await services.pushed_request_endpoint.answer(parameters, find_credentials(scope, parameters))
+    credentials = find_credentials(scope, parameters)
+    answer = services.pushed_request_endpoint.answer(parameters, credentials)
+    pushed = await count_failures(services, scope, credentials, answer)
     await send_answer(send, 201, [*NO_STORE, (b"x-request-id", request_id)], _encode(pushed))

@@ -2,7 +2,7 @@
 
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
-from latchstring.web.credentials import find_credentials
+from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
 from latchstring.web.services import Services
 
@@ -11,5 +11,7 @@ async def answer_revocation(services: Services, scope: Scope, receive: Receive, 
     """200 with an empty body once the token is dead, or was never alive (RFC 7009 §2.2)."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
-    await services.revocation_endpoint.answer(parameters.get("token"), find_credentials(scope, parameters))
+    credentials = find_credentials(scope, parameters)
+    answer = services.revocation_endpoint.answer(parameters.get("token"), credentials)
+    await count_failures(services, scope, credentials, answer)
     await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], b"")

@@ -16,6 +16,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.web.rendering.renderer import PageRenderer
+from latchstring.web.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +37,5 @@ class Services:
     apps: Apps
     authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
     renderer: PageRenderer
+    throttle: Throttle
     close: Callable[[], Awaitable[None]]

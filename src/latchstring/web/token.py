@@ -4,7 +4,7 @@ from latchstring.protocol.parameters import parse_parameters
 from latchstring.protocol.token_request import parse_token_request
 from latchstring.protocol.token_response import render_token_response
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
-from latchstring.web.credentials import find_credentials
+from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
 from latchstring.web.services import Services
 
@@ -13,5 +13,7 @@ async def answer_token(services: Services, scope: Scope, receive: Receive, send:
     """One token request; a refusal is raised as `OAuthError`."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     request = parse_token_request(parameters)
-    response = await services.token_endpoint.answer(request, find_credentials(scope, parameters))
+    credentials = find_credentials(scope, parameters)
+    answer = services.token_endpoint.answer(request, credentials)
+    response = await count_failures(services, scope, credentials, answer)
     await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], render_token_response(response))

@@ -6,8 +6,9 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import create_engine, event, make_url
+from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from latchstring.protocol.errors import ConfigurationError
@@ -17,7 +18,9 @@ _LOCK: Final = 0x6C617463680001  # any number that no other program takes for it
 
 def migrate_sqlite(path: Path) -> None:
     """Bring the file's schema to `HEAD` in one transaction; two processes at once take turns."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "isolation_level": None})
+    # Not from a string: a path may have a `?` or `%` in it.
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
 
     @event.listens_for(engine, "begin")
     def take_the_write_lock(connection: Connection) -> None:
@@ -27,6 +30,8 @@ def migrate_sqlite(path: Path) -> None:
     try:
         with engine.begin() as connection:
             _upgrade(connection)
+    except SQLAlchemyError as error:
+        raise _refuse(f"database {path}", error) from None
     finally:
         engine.dispose()
 
@@ -38,13 +43,20 @@ async def migrate_postgres(url: str) -> None:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             await connection.run_sync(_upgrade)
+    except (SQLAlchemyError, OSError) as error:
+        raise _refuse("--database", error) from None
     finally:
         await engine.dispose()
 
 
+def _refuse(database: str, error: Exception) -> ConfigurationError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return ConfigurationError(f"{database}: its schema cannot be brought up to date ({type(cause).__name__}: {cause})")
+
+
 def _upgrade(connection: Connection) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

@@ -270,7 +270,9 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
     if unsafe.client is not None:
         placeholders["app"] = unsafe.client.name
     if unsafe.key == "repeated_parameter":
-        placeholders["parameter"] = ", ".join(sorted(parameters.repeated & {"client_id", "redirect_uri", "request_uri"}))
+        placeholders["parameter"] = ", ".join(
+            sorted(parameters.repeated & {"client_id", "redirect_uri", "request_uri"})
+        )
     difference = None
     if unsafe.client is not None and unsafe.received is not None and page.user is not None:
         memberships = await page.services.store.find_memberships(page.user.user_id)

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.pages.consent import AUTHORIZE
 from latchstring.web.pages.page import Page
+from latchstring.web.throttle import find_source
 
 HOME = "/connections"
 
@@ -22,6 +23,9 @@ async def sign_in(page: Page) -> Response:
     form = await page.read_form()
     continue_to = page.open_continue(form.get("continue", ""))
     email = form.get("email", "")
+    source = find_source(page.request.scope, page.services.settings)
+    if not await page.services.throttle.may_sign_in(email, source):
+        return await _render(page, continue_to, email=email, error="throttled", status=429)
     user = await page.services.authenticate(email, form.get("password", ""))
     if user is None:
         return await _render(page, continue_to, email=email, error="credentials", status=422)

@@ -1,0 +1,70 @@
+"""Limits on failed attempts, by whom and from where. Each process counts for itself, in bounded memory.
+
+With N worker processes an attacker gets at most N times as many attempts; a restart forgives.
+"""
+
+import ipaddress
+from typing import Final
+from zlib import crc32
+
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.errors import OAuthError
+from latchstring.web.asgi import Scope, find_headers
+
+WRONG_SECRETS: Final = RateLimitItemPerMinute(20)
+SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
+SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
+_RETRY_AFTER: Final = 60
+# Names that callers make up must not fill the memory: they share this many counters for each source.
+_BUCKETS: Final = 1024
+
+
+def find_source(scope: Scope, settings: Settings) -> str:
+    """Where the request comes from: the peer, or what the last trusted proxy says of its own peer.
+
+    An IPv6 source is its /64: whoever has one address there has all of them.
+    """
+    client = scope.get("client")
+    source: str = client[0] if client else ""
+    if settings.trusted_proxies:
+        forwarded = b",".join(find_headers(scope, b"x-forwarded-for")).decode("latin-1").split(",")
+        if len(forwarded) >= settings.trusted_proxies:
+            source = forwarded[-settings.trusted_proxies].strip()
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return source[:64]
+    if address.version == 6:
+        return str(ipaddress.ip_network(f"{address}/64", strict=False))
+    return str(address)
+
+
+class Throttle:
+    """Counts attempts. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def _hit(self, item: RateLimitItem, kind: str, name: str, source: str) -> bool:
+        bucket = str(crc32(name.encode()) % _BUCKETS) if name else ""
+        return await self._limiter.hit(item, kind, bucket, source)
+
+    async def count_wrong_secret(self, client_id: str, source: str) -> None:
+        """Count a failed client authentication; 429 beyond the limit. A right secret never comes here, so nobody
+        can lock an honest caller out."""
+        if not await self._hit(WRONG_SECRETS, "secret", client_id, source):
+            raise OAuthError(
+                "temporarily_unavailable",
+                "Too many failed client authentications. Wait a minute.",
+                status=429,
+                retry_after=_RETRY_AFTER,
+            )
+
+    async def may_sign_in(self, email: str, source: str) -> bool:
+        """Whether one more password may be tried for this account from there, and from there at all."""
+        account = await self._hit(SIGN_INS_TO_ACCOUNT, "account", email.strip().casefold(), source)
+        return await self._hit(SIGN_INS_FROM_SOURCE, "source", "", source) and account

@@ -1,0 +1,117 @@
+"""Who calls (RFC 6749 §2.3, §3.2.1; T5, V6, G3)."""
+
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
+
+from latchstring.authorization_server.client_authentication import authenticate_client, authenticate_resource_server
+from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.token_request import ClientCredentials
+from tests.authorization_server.builders import MAILLOOP, NOW, build_client, build_codec, build_resource_server
+
+CODEC = build_codec()
+SECRET, OTHER = (CODEC.render_client_secret(bytes([n]) * 33) for n in (1, 2))
+CONFIDENTIAL = build_client(secrets=(CODEC.hash_client_secret(SECRET, NOW),))
+PUBLIC = build_client(token_endpoint_auth_method="none")
+GUARD = build_resource_server(secrets=(CODEC.hash_client_secret(SECRET, NOW),))
+POST, BASIC, NONE = "client_secret_post", "client_secret_basic", "none"
+
+
+async def authenticate(client: ClientRecord | None, credentials: ClientCredentials) -> ClientRecord:
+    async def find(client_id: str) -> ClientRecord | None:
+        return client if client is not None and client_id == client.client_id else None
+
+    return await authenticate_client(credentials, find, CODEC)
+
+
+async def refuse(client: ClientRecord | None, credentials: ClientCredentials) -> OAuthError:
+    with pytest.raises(OAuthError) as refused:
+        await authenticate(client, credentials)
+    assert (refused.value.code, refused.value.status) == ("invalid_client", 401)
+    return refused.value
+
+
+@pytest.mark.parametrize("method", [POST, BASIC])
+async def test_authenticate_confidential_client_proves_itself_by_either_method(method):
+    assert await authenticate(CONFIDENTIAL, ClientCredentials(MAILLOOP, SECRET, method)) == CONFIDENTIAL
+
+
+async def test_v6_authenticate_public_client_only_names_itself():
+    """CVE-2018-1000211."""
+    assert await authenticate(PUBLIC, ClientCredentials(MAILLOOP, None, NONE)) == PUBLIC
+
+
+@pytest.mark.parametrize(
+    "client, credentials",
+    [
+        pytest.param(CONFIDENTIAL, ClientCredentials(MAILLOOP, OTHER, POST), id="T5-wrong-secret"),
+        pytest.param(CONFIDENTIAL, ClientCredentials(MAILLOOP, SECRET[:-1], BASIC), id="T4-cut-secret"),
+        pytest.param(CONFIDENTIAL, ClientCredentials(MAILLOOP, "", BASIC), id="T4-empty-secret"),
+        pytest.param(None, ClientCredentials(MAILLOOP, SECRET, POST), id="T5-unknown-client"),
+        pytest.param(None, ClientCredentials(MAILLOOP, None, NONE), id="T5-unknown-public-client"),
+        pytest.param(CONFIDENTIAL, ClientCredentials(MAILLOOP.lower(), SECRET, POST), id="other-case"),
+        pytest.param(PUBLIC, ClientCredentials(MAILLOOP, SECRET, POST), id="public-with-a-secret"),
+        pytest.param(PUBLIC, ClientCredentials(MAILLOOP, "", BASIC), id="public-by-basic"),
+        pytest.param(build_client(secrets=()), ClientCredentials(MAILLOOP, SECRET, POST), id="client-without-secrets"),
+    ],
+)
+async def test_t5_authenticate_failures_read_alike(client, credentials):
+    refused = await refuse(client, credentials)
+    assert refused.description == "Client authentication failed: unknown client or wrong secret."
+    assert SECRET not in refused.reason
+    assert OTHER not in refused.reason
+
+
+@pytest.mark.parametrize("client", [CONFIDENTIAL, build_client(secrets=())], ids=["with-secret", "without"])
+async def test_g3_authenticate_confidential_client_without_its_secret_is_refused(client):
+    """CVE-2026-53512, CVE-2026-44476."""
+    await refuse(client, ClientCredentials(MAILLOOP, None, NONE))
+
+
+async def test_authenticate_any_of_two_secrets_is_good():
+    """Replacing a secret without a gap keeps two for a while."""
+    both = build_client(secrets=tuple(CODEC.hash_client_secret(secret, NOW) for secret in (OTHER, SECRET)))
+    for secret in (SECRET, OTHER):
+        assert await authenticate(both, ClientCredentials(MAILLOOP, secret, POST)) == both
+
+
+@pytest.fixture
+def hashes() -> Iterator[list[str]]:
+    """Every secret that the codec hashes."""
+    hashed: list[str] = []
+    original = type(CODEC)._hash_secret
+
+    def count(self: object, key_id: int, client_secret: str) -> bytes:
+        hashed.append(client_secret)
+        return original(CODEC, key_id, client_secret)
+
+    with mock.patch.object(type(CODEC), "_hash_secret", count):
+        yield hashed
+
+
+@pytest.mark.parametrize("client", [CONFIDENTIAL, None, build_client(secrets=())], ids=["known", "unknown", "bare"])
+async def test_t5_authenticate_unknown_client_costs_as_many_hashes_as_a_wrong_secret(client, hashes):
+    await refuse(client, ClientCredentials(MAILLOOP, OTHER, POST))
+    assert hashes == [OTHER]
+
+
+async def authenticate_guard(found: ResourceServerRecord | None, secret: str | None) -> ResourceServerRecord:
+    async def find(client_id: str) -> ResourceServerRecord | None:
+        return found
+
+    method = NONE if secret is None else BASIC
+    return await authenticate_resource_server(ClientCredentials(GUARD.client_id, secret, method), find, CODEC)
+
+
+async def test_authenticate_resource_server_by_its_secret():
+    assert await authenticate_guard(GUARD, SECRET) == GUARD
+
+
+@pytest.mark.parametrize("found", [GUARD, None, build_resource_server()], ids=["known", "unknown", "bare"])
+@pytest.mark.parametrize("secret", [None, "", OTHER])
+async def test_n1_authenticate_resource_server_otherwise_is_invalid_client(found, secret):
+    with pytest.raises(OAuthError) as refused:
+        await authenticate_guard(found, secret)
+    assert (refused.value.code, refused.value.status) == ("invalid_client", 401)

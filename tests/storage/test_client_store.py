@@ -1,0 +1,186 @@
+"""The contract of `ClientStore`, for every engine."""
+
+import asyncio
+import contextlib
+
+import msgspec
+import pytest
+
+from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.records import SecretHash
+from latchstring.protocol.errors import StoreUnavailable
+from latchstring.storage.store import SqlStore
+from tests.authorization_server.builders import (
+    ACORN,
+    ANN,
+    MAILLOOP,
+    NOW,
+    build_client,
+    build_organization,
+    build_resource_server,
+)
+from tests.storage.conftest import OpenStore
+
+SECRETS = (
+    SecretHash(secret_hash=bytes(range(32)), key_id=1, hint="ls_cs_abcd", created_at=NOW),
+    SecretHash(secret_hash=b"\xff" * 32, key_id=65535, hint="", created_at=0),
+)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"secrets": SECRETS},
+        {"token_endpoint_auth_method": "none", "is_published": False, "created_by": ANN},
+        {"name": "Größe 郵便 🎈 \"'<&", "description": "Zwei\nZeilen\t%s :name ?"},
+        {"redirect_uris": ("https://a.example/?x=1&y=%22", "com.example.app:/cb"), "scope": ("a", "b", "c")},
+        {"redirect_uris": (), "grant_types": ("client_credentials",)},
+        {"terms_uri": "https://a.example/t", "policy_uri": "https://a.example/p", "retry_window": 2592000},
+        {"retry_window": 0, "access_revoked_until": 2**40, "created_at": 0},
+    ],
+    ids=str,
+)
+async def test_create_client_keeps_every_field(peopled: SqlStore, given):
+    client = build_client(client_id="oa2client_new", **given)
+    await peopled.create_client(client)
+    assert await peopled.find_client("oa2client_new") == client
+
+
+@pytest.mark.parametrize(
+    "client_id", ["", "nobody", MAILLOOP.lower(), MAILLOOP + " ", "%", "' OR 1=1 --", "a\0b", "é" * 500]
+)
+async def test_find_client_unknown_is_none(peopled: SqlStore, client_id):
+    """Whatever was sent: never an error, and byte for byte."""
+    assert await peopled.find_client(client_id) is None
+    assert await peopled.find_resource_server(client_id) is None
+
+
+async def test_find_client_that_nobody_can_have_does_not_fail_its_neighbours(peopled: SqlStore):
+    found = await asyncio.gather(
+        *(peopled.find_client(client_id) for client_id in (MAILLOOP, "a\0b", "nobody", MAILLOOP))
+    )
+    assert found == [build_client(), None, None, build_client()]
+
+
+async def test_create_client_of_an_unknown_organization_is_refused(peopled: SqlStore):
+    with pytest.raises(StoreUnavailable):
+        await peopled.create_client(build_client(client_id="oa2client_new", organization_id="orga_unknown"))
+    assert await peopled.find_client("oa2client_new") is None
+
+
+async def test_create_client_with_a_taken_id_is_refused_and_the_first_is_kept(peopled: SqlStore):
+    """CVE-2026-55670: an id is never reused."""
+    with pytest.raises(StoreUnavailable):
+        await peopled.create_client(build_client(name="Impostor"))
+    assert await peopled.find_client(MAILLOOP) == build_client()
+
+
+async def test_update_client_replaces_what_people_edit_and_nothing_else(peopled: SqlStore):
+    client = build_client(client_id="oa2client_new", secrets=SECRETS, created_by=ANN, retry_window=5)
+    await peopled.create_client(client)
+    edited = {
+        "name": "New",
+        "description": "New.",
+        "redirect_uris": ("https://new.example/",),
+        "terms_uri": "https://new.example/t",
+        "policy_uri": None,
+        "is_published": False,
+    }
+    not_edited = {"secrets": (), "scope": ("z",), "grant_types": ("z",), "created_by": None, "retry_window": None}
+    changed = msgspec.structs.replace(client, **edited, **not_edited)
+    assert await peopled.update_client(changed) is Commit.APPLIED
+    assert await peopled.find_client("oa2client_new") == msgspec.structs.replace(client, **edited)
+    assert await peopled.find_client(MAILLOOP) == build_client()
+
+
+async def test_update_client_unknown_is_lost(peopled: SqlStore):
+    assert await peopled.update_client(build_client(client_id="nobody")) is Commit.LOST
+    assert await peopled.find_client("nobody") is None
+
+
+async def test_replace_client_secrets_replaces_them_all(peopled: SqlStore):
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS) is Commit.APPLIED
+    assert await peopled.find_client(MAILLOOP) == build_client(secrets=SECRETS)
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS[:1]) is Commit.APPLIED
+    assert await peopled.find_client(MAILLOOP) == build_client(secrets=SECRETS[:1])
+    assert await peopled.replace_client_secrets("nobody", SECRETS) is Commit.LOST
+
+
+async def test_find_clients_for_user_are_those_of_her_organizations_newest_first(peopled: SqlStore):
+    await peopled.create_organization(build_organization("orga_other"))
+    for client_id, organization_id, created_at in (
+        ("oa2client_b", ACORN, NOW + 1),
+        ("oa2client_a", ACORN, NOW + 1),
+        ("oa2client_new", ACORN, NOW + 2),
+        ("oa2client_other", "orga_other", NOW + 3),
+    ):
+        await peopled.create_client(
+            build_client(client_id=client_id, organization_id=organization_id, created_at=created_at)
+        )
+    ids = [client.client_id for client in await peopled.find_clients_for_user(ANN)]
+    assert ids == ["oa2client_new", "oa2client_a", "oa2client_b", MAILLOOP]
+    assert await peopled.find_clients_for_user("user_nobody") == []
+    await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW)
+    assert await peopled.find_clients_for_user(ANN) == []
+
+
+async def test_resource_server_is_kept_with_every_field(store: SqlStore):
+    api = build_resource_server(secrets=SECRETS, name='Größe "API"')
+    await store.create_resource_server(api)
+    assert await store.find_resource_server(api.client_id) == api
+    assert await store.find_client(api.client_id) is None
+    assert await store.has_resource("https://api.example/") is True
+    for resource in ("https://api.example", "https://API.example/", "", "%", "a\0b"):
+        assert await store.has_resource(resource) is False
+
+
+async def test_create_resource_server_with_a_taken_id_is_refused(store: SqlStore):
+    await store.create_resource_server(build_resource_server())
+    with pytest.raises(StoreUnavailable):
+        await store.create_resource_server(build_resource_server(name="Impostor"))
+    assert await store.find_resource_server(build_resource_server().client_id) == build_resource_server()
+
+
+# -- nothing remembered is older than what was acknowledged
+
+
+async def test_change_by_another_server_is_seen_by_the_next_read(peopled: SqlStore, open_another: OpenStore):
+    """V8: a replaced secret and a withdrawn app are dead at once, on every node."""
+    other = open_another()
+    for number in range(1, 20):
+        writer, reader = (peopled, other) if number % 2 else (other, peopled)
+        assert await reader.find_client(MAILLOOP) is not None
+        secrets = (SecretHash(secret_hash=bytes([number]) * 32, key_id=1, hint="", created_at=NOW),)
+        await writer.replace_client_secrets(MAILLOOP, secrets)
+        for store in (reader, writer):
+            found = await store.find_client(MAILLOOP)
+            assert found is not None
+            assert found.secrets == secrets
+
+
+async def test_change_of_ones_own_is_seen_by_the_next_read(peopled: SqlStore):
+    for number in range(20):
+        assert await peopled.find_client(MAILLOOP) is not None
+        await peopled.update_client(build_client(name=f"Name {number}"))
+        found = await peopled.find_client(MAILLOOP)
+        assert found is not None
+        assert found.name == f"Name {number}"
+        await peopled.revoke_client_access_token(MAILLOOP, bytes([number]) * 12, expires_at=NOW + number)
+        found = await peopled.find_client(MAILLOOP)
+        assert found is not None
+        assert found.access_revoked_until == NOW + number
+
+
+async def test_change_whose_caller_went_away_is_seen_by_the_next_read(peopled: SqlStore):
+    """A request that is cancelled while its write is under way: what was written counts all the same."""
+    assert await peopled.find_client(MAILLOOP) == build_client()
+    caller = asyncio.create_task(peopled.replace_client_secrets(MAILLOOP, SECRETS))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await caller
+    await peopled.find_client(MAILLOOP)
+    await peopled.create_organization(build_organization("orga_later"))  # whatever was under way is done by now
+    fresh = await peopled.find_clients_for_user(ANN)
+    assert [await peopled.find_client(MAILLOOP)] == list(fresh)
