@@ -100,7 +100,8 @@ def test_t11_written_errors_reflect_no_input():
         for where, _, description in _find_written_errors()
         if not isinstance(description, ast.Constant | ast.Name | ast.BinOp)
     }
-    assert variable <= {"refusals.py"}
+    # Both choose among sentences of their own.
+    assert variable <= {"refusals.py", "pushed_request_endpoint.py"}
 
 
 def test_t11_endings_of_grants_have_allowed_characters():

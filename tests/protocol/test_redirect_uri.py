@@ -1,5 +1,6 @@
 """Which redirect URIs may be registered and which request matches (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §2.1)."""
 
+import contextlib
 import time
 
 import pytest
@@ -292,10 +293,8 @@ def test_redirect_uri_hostile_length_is_judged_at_once(piece):
         for size in (MAX_REDIRECT_URI_LENGTH, 100_000):
             uri = (start + piece * size)[:size]
             find_registered(uri, LOOPBACK)
-            try:
+            with contextlib.suppress(RedirectUriRefused):
                 verify_registrable(uri)
-            except RedirectUriRefused:
-                pass
     assert time.process_time() - started < 1
 
 

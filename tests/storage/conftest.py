@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,8 +124,8 @@ async def people(store: SqlStore) -> None:
 
 
 @pytest.fixture
-def sqlite_path(tmp_path: Path, migrated_file: Path) -> Iterator[Path]:
+def sqlite_path(tmp_path: Path, migrated_file: Path) -> Path:
     """A migrated SQLite file, for what only SQLite can suffer."""
     path = tmp_path / "latchstring.db"
     shutil.copyfile(migrated_file, path)
-    yield path
+    return path

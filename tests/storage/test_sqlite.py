@@ -348,8 +348,8 @@ async def test_work_that_raises_is_told_to_its_caller_alone(store: SqlStore):
     grant, engine = await active(store), engine_of(store)
 
     def broken() -> Any:
+        yield from ()
         raise RuntimeError("a defect")
-        yield
 
     outcomes = await asyncio.wait_for(
         asyncio.gather(

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from latchstring.directory.built_in import BuiltInDirectory
-from latchstring.storage import sqlite
 from latchstring.storage.url import migrate
 from latchstring.web.cookies import session_cookie_name
 from latchstring.web.rendering import renderer as rendering
@@ -44,9 +43,8 @@ class World:
 
 MakeWorld = Callable[..., Awaitable[World]]
 
-# Reading six catalogs and compiling every statement takes longer than most tests; both are only read once made.
+# Reading six catalogs takes longer than most tests; a renderer is only read once made.
 _shared_renderer = cache(rendering.PageRenderer)
-_shared_statements = cache(sqlite.compile_for_sqlite)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +81,7 @@ async def make_world(
 ) -> AsyncIterator[MakeWorld]:
     """Makes a world with settings of one's own."""
     monkeypatch.setattr(rendering, "PageRenderer", _shared_renderer)
-    monkeypatch.setattr(sqlite, "compile_for_sqlite", _shared_statements)
+    monkeypatch.setattr("tests.support.deployment.migrate", lambda database: None)
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> World:

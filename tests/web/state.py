@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from latchstring.authorization_server.records import GrantRecord
+from latchstring.authorization_server.tokens import ClientAccessToken
 from tests.support.deployment import App
 from tests.support.journey import exchange, grant_code, introspect
 from tests.web.conftest import World
@@ -22,6 +23,7 @@ async def find_grant(world: World, credential: str) -> GrantRecord:
         codec.parse_code(credential) or codec.parse_refresh_token(credential) or codec.parse_access_token(credential)
     )
     assert parsed is not None, credential
+    assert not isinstance(parsed, ClientAccessToken), "it stands on no grant"
     grant = await world.deployment.store.find_grant(parsed.grant_id)
     assert grant is not None
     return grant

@@ -59,7 +59,7 @@ async def test_authorization_path_with_or_without_slash_asks_the_member(world: W
     await world.arrive(world.ann)
     parameters = {"client_id": world.app.client_id, "response_type": "code", "state": "s"}
     options = {"params": parameters} if method == "GET" else {"data": parameters}
-    response = await world.http.request(method, f"/oauth2/authorize{slash}", **options)  # type: ignore[arg-type]
+    response = await world.http.request(method, f"/oauth2/authorize{slash}", **options)
     assert_page(response, 200)
     assert find_form(response, "/consent").choices["organization_id"] == [world.acorn, world.birch]
 
@@ -194,7 +194,9 @@ async def test_page_with_a_form_that_leads_to_an_app_opens_form_action_only_that
     """ADR 0005: https anywhere, else only the app's own scheme or loopback; workspace pages lead nowhere else."""
 
     def form_action(response) -> str:
-        return re.search(r"form-action ([^;]*)", response.headers["content-security-policy"])[1]
+        found = re.search(r"form-action ([^;]*)", response.headers["content-security-policy"])
+        assert found is not None
+        return found[1]
 
     native = await world.deployment.app(world.acorn, redirect_uris=("com.example.app:/cb",))
     local = await world.deployment.app(world.acorn, redirect_uris=("http://127.0.0.1/cb",))

@@ -259,7 +259,7 @@ WRITING: list[Walk] = [_allow, _sign_in, _sign_out, _disconnect, _register, _sav
 
 
 def name_of(value: object) -> str | None:
-    return value.__name__.strip("_") if callable(value) else None
+    return str(getattr(value, "__name__", "")).strip("_") if callable(value) else None
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,10 @@ def find_source(scope: Scope, settings: Settings) -> str:
     client = scope.get("client")
     source: str = client[0] if client else ""
     if settings.trusted_proxies:
-        forwarded = b",".join(find_headers(scope, b"x-forwarded-for")).decode("latin-1").split(",")
+        header = b",".join(find_headers(scope, b"x-forwarded-for")).decode("latin-1")
+        forwarded = [hop.strip() for hop in header.split(",") if hop.strip()]
         if len(forwarded) >= settings.trusted_proxies:
-            source = forwarded[-settings.trusted_proxies].strip()
+            source = forwarded[-settings.trusted_proxies]
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
