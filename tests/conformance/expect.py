@@ -105,9 +105,9 @@ async def verify_step(world: World, send: Send, expect: Expect, responses: list[
     _verify_redirect(world, expect, response)
     _verify_texts(world, expect, response)
     _verify_headers(world, expect, response)
-    await _verify_state(world, expect)
     for name, source in expect.keep.items():
         world.values.define(name, _find(source, response))
+    await _verify_state(world, expect)
     if expect.same:
         assert len({world.values[name] for name in expect.same}) == 1, f"not the same: {expect.same}"
     if expect.differ:

@@ -172,7 +172,8 @@ async def bring_about(world: World, step: str | dict[str, Any]) -> None:
         if later is not None:
             world.deployment.clock.advance(int(later[1]) * _SECONDS[later[2]])
             return
-        name, parameters = step, {}
+        name = step
+        parameters: Any = {}
     else:
         assert len(step) == 1, f"a state with parameters is one table: {step}"
         step = {world.values.fill(name): parameters for name, parameters in step.items()}

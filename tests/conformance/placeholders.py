@@ -52,8 +52,8 @@ class Values:
         name, *filters = match[1].split("|")
         # A value may hold placeholders itself: those of `each` are written before there is anything to fill them with.
         value = name[1:-1] if name.startswith("'") else self.fill(self[name])
-        for filter in filters:
-            value = _apply(filter, value)
+        for name_of_filter in filters:
+            value = _apply(name_of_filter, value)
         return value
 
 

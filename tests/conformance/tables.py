@@ -14,10 +14,10 @@ import msgspec
 FOLDER: Final = Path(__file__).parent
 ROOT: Final = FOLDER.parents[1]
 IDS: Final = "ids.toml"
-ATTACKS: Final = "attacks.toml"
 
 Level = Literal["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "ours"]
 Fields = str | dict[str, str] | list[tuple[str, str]]
+_REQUEST: Final = re.compile(r"([A-Z]+|\$\{each\}) /.*|\$\{[a-z]+\}")
 _CASE_ID: Final = re.compile(r"([A-Z][0-9]{1,2})([a-z]?)")
 
 
@@ -113,40 +113,11 @@ class Case(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True
         return (Step(self.send, self.expect, self.given), *self.then)
 
 
-class Attack(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """An attack that worked elsewhere: tried here (`send` and `expect`), or what a case (`held_by`: its id) tries."""
-
-    ref: str
-    product: str
-    title: str
-    rules: tuple[str, ...]
-    section: str
-    given: tuple[str | dict[str, Any], ...] = ()
-    send: Send | None = None
-    expect: Expect | None = None
-    then: tuple[Step, ...] = ()
-    each: dict[str, str | dict[str, str]] = {}
-    held_by: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The reference, as pytest shows it."""
-        return self.ref
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All requests in order."""
-        if self.send is None or self.expect is None:
-            return ()
-        return (Step(self.send, self.expect, self.given), *self.then)
-
-
 class Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One area's cases."""
 
     about: str
     case: tuple[Case, ...] = ()
-    attack: tuple[Attack, ...] = ()
 
 
 class Rule(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -166,18 +137,10 @@ class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     rules: dict[str, Rule]
 
 
-class NotYet(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Attacks on what the server does not have."""
-
-    refs: str
-    why: str
-
-
 class Ids(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Every rule there is, and the attacks that have nothing here to aim at."""
+    """Every rule there is."""
 
     section: tuple[Section, ...]
-    not_yet: tuple[NotYet, ...]
 
 
 class Malformed(AssertionError):
@@ -201,17 +164,14 @@ def read_ids() -> Ids:
 
 def read_tables() -> dict[str, Table]:
     """Every table by its file's name, checked."""
-    tables = {
-        path.name: _read(path, Table) for path in sorted(FOLDER.glob("*.toml")) if path.name not in {IDS, ATTACKS}
-    }
-    tables[ATTACKS] = _read(FOLDER / ATTACKS, Table)
+    tables = {path.name: _read(path, Table) for path in sorted(FOLDER.glob("*.toml")) if path.name != IDS}
     for name, table in tables.items():
-        for case in (*table.case, *table.attack):
+        for case in table.case:
             verify_case(case, name)
     return tables
 
 
-def verify_case(case: Case | Attack, table: str) -> None:
+def verify_case(case: Case, table: str) -> None:
     """Refuse a case that proves nothing, or that does not say what it must."""
 
     def require(condition: object, why: str) -> None:
@@ -226,17 +186,15 @@ def verify_case(case: Case | Attack, table: str) -> None:
     require(case.title[:1].isupper() and case.title.endswith("."), "the title is a sentence")
     for step in case.steps:
         _verify_step(step, require)
-    if isinstance(case, Case):
-        require(_CASE_ID.fullmatch(case.id), "the id is one of SECURITY-CASES with at most one letter behind it")
-        require(case.supported or case.reason, "what is not supported needs a reason")
-        require(case.supported or not case.differs, "what is not supported does not differ")
-        require(not case.supported or not case.reason, "a reason is for what is not supported; say `differs`")
+    require(_CASE_ID.fullmatch(case.id), "the id is one of SECURITY-CASES with at most one letter behind it")
+    require(case.supported or case.reason, "what is not supported needs a reason")
+    require(case.supported or not case.differs, "what is not supported does not differ")
+    require(not case.supported or not case.reason, "a reason is for what is not supported; say `differs`")
 
 
 def _verify_step(step: Step, require: Any) -> None:
     send, expect = step.send, step.expect
-    method, _, path = send.request.partition(" ")
-    require(method.isupper() and path.startswith("/"), f"{send.request!r} is not a method and a path")
+    require(_REQUEST.fullmatch(send.request), f"{send.request!r} is not a method and a path")
     require(not (send.form and send.body is not None), "it sends both a form and a body")
     if send.times > 1:
         require(expect.answers and expect.status is None, "several requests at once need `answers`, not `status`")

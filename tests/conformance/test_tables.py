@@ -6,16 +6,16 @@ from tests.conformance.conftest import ENGINES
 from tests.conformance.expect import verify_step
 from tests.conformance.given import Shared, World, bring_about
 from tests.conformance.send import send_step
-from tests.conformance.tables import Attack, Case, read_tables
+from tests.conformance.tables import Case, read_tables
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def _variants() -> list[tuple[str, Case | Attack, dict[str, str]]]:
+def _variants() -> list[tuple[str, Case, dict[str, str]]]:
     """Every case once, or once for each of its values."""
-    found: list[tuple[str, Case | Attack, dict[str, str]]] = []
+    found: list[tuple[str, Case, dict[str, str]]] = []
     for table in read_tables().values():
-        for case in (*table.case, *table.attack):
+        for case in table.case:
             if case.send is None:
                 continue
             if not case.each:
@@ -39,7 +39,7 @@ EVERY_CASE = pytest.mark.parametrize(
 @ON_EVERY_ENGINE
 @EVERY_CASE
 async def test_case_sent_to_the_server_is_answered_as_the_table_says(
-    shared: Shared, case: Case | Attack, values: dict[str, str]
+    shared: Shared, case: Case, values: dict[str, str]
 ) -> None:
     world = World(shared)
     try:

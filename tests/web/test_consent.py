@@ -7,6 +7,8 @@ from base64 import urlsafe_b64encode
 import httpx
 import pytest
 
+from latchstring.authorization_server.login import hash_session
+from latchstring.authorization_server.records import SessionRecord
 from tests.support.deployment import REDIRECT_URI
 from tests.support.forms import Form, find_form, submit
 from tests.support.journey import answer_of, decide, follow, open_consent, sign_in
@@ -417,5 +419,19 @@ async def test_consent_clicked_fifty_times_at_once_yields_as_many_separate_grant
 async def test_consent_expired_session_is_refused(world: World) -> None:
     page, _ = await ask_ann(world)
     world.deployment.clock.advance(7 * 24 * 3600)
+    before = dump(world)
+    await assert_refused_click(world, await decide(world.http, page, "allow", world.acorn), before)
+
+
+async def test_consent_of_another_user_under_the_very_same_cookie_is_refused(world: World) -> None:
+    """A22: were a session ever to change hands, the page would still be for whom it was made."""
+    page, _ = await ask_ann(world)
+    cookie = next(iter(world.http.cookies.values()))
+    bob = await world.deployment.user("bob@example.com", "Bob")
+    await world.deployment.member(bob, world.acorn)
+    store, now = world.deployment.store, world.deployment.clock.now
+    await store.end_session(hash_session(cookie))
+    session = SessionRecord(session_hash=hash_session(cookie), user_id=bob, created_at=now, expires_at=now + 3600)
+    await store.create_session(session)
     before = dump(world)
     await assert_refused_click(world, await decide(world.http, page, "allow", world.acorn), before)

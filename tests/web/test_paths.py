@@ -12,7 +12,7 @@ from tests.web.state import connect, dump, is_active
 from tests.web.wire import FORM, ask
 
 SLASHES = pytest.mark.parametrize("slash", ["", "/"], ids=["bare", "slash"])
-MACHINES = ["/oauth2/token", "/oauth2/revoke", "/oauth2/introspect"]
+MACHINES = ["/oauth2/token", "/oauth2/revoke", "/oauth2/introspect", "/oauth2/par"]
 PAGES = ["/", "/sign-in", "/connections", "/apps", "/apps/new", "/oauth2/authorize"]
 POSTS = ["/sign-in", "/sign-out", "/consent", "/connections/x/disconnect", "/apps/new", "/apps/x", "/apps/x/secret"]
 

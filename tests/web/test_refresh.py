@@ -49,7 +49,7 @@ async def test_refresh_rotates_and_keeps_the_older_access_token_until_its_own_en
     assert await is_active(world, second["access_token"])
 
 
-async def test_refresh_a_thousand_times_leaves_one_row(world: World) -> None:
+async def test_refresh_two_hundred_times_leaves_one_row(world: World) -> None:
     token = (await connect(world))["refresh_token"]
     rows = len(dump(world))
     seen = {token}

@@ -126,8 +126,10 @@ class SqliteEngine:
     def _end_reading(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            with contextlib.suppress(sqlite3.Error):
+            try:
                 self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._roll_back()  # nothing was written; the next one must be able to begin
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         """Apply what is queued in one transaction, and answer each operation after the commit."""

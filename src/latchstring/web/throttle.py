@@ -18,6 +18,7 @@ from latchstring.web.asgi import Scope, find_headers
 WRONG_SECRETS: Final = RateLimitItemPerMinute(20)
 SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
 SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
+RETRY_SIGN_IN_SECONDS: Final = 300
 _RETRY_AFTER: Final = 60
 # Names that callers make up must not fill the memory: they share this many counters for each source.
 _BUCKETS: Final = 1024

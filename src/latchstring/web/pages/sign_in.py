@@ -5,7 +5,7 @@ from starlette.responses import Response
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.pages.consent import AUTHORIZE
 from latchstring.web.pages.page import Page
-from latchstring.web.throttle import find_source
+from latchstring.web.throttle import RETRY_SIGN_IN_SECONDS, find_source
 
 HOME = "/connections"
 
@@ -25,7 +25,9 @@ async def sign_in(page: Page) -> Response:
     email = form.get("email", "")
     source = find_source(page.request.scope, page.services.settings)
     if not await page.services.throttle.may_sign_in(email, source):
-        return await _render(page, continue_to, email=email, error="throttled", status=429)
+        response = await _render(page, continue_to, email=email, error="throttled", status=429)
+        response.headers["retry-after"] = str(RETRY_SIGN_IN_SECONDS)
+        return response
     user = await page.services.authenticate(email, form.get("password", ""))
     if user is None:
         return await _render(page, continue_to, email=email, error="credentials", status=422)
