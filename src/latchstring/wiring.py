@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
@@ -151,16 +153,29 @@ def build_services(
     from latchstring.web.throttle import Throttle
 
     entropy = entropy or PooledEntropy()
+    clients = Clients(store=store)
+    authenticator = ClientAuthenticator(clients=clients, store=store, codec=codec)
     return Services(
         settings=settings,
         store=store,
         codec=codec,
         clock=clock,
-        token_endpoint=TokenEndpoint(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
-        revocation_endpoint=RevocationEndpoint(store=store, codec=codec, clock=clock),
-        introspection_endpoint=IntrospectionEndpoint(store=store, codec=codec, settings=settings, clock=clock),
+        clients=clients,
+        token_endpoint=TokenEndpoint(
+            authenticator=authenticator, store=store, codec=codec, settings=settings, clock=clock, entropy=entropy
+        ),
+        revocation_endpoint=RevocationEndpoint(authenticator=authenticator, store=store, codec=codec, clock=clock),
+        introspection_endpoint=IntrospectionEndpoint(
+            authenticator=authenticator, store=store, codec=codec, settings=settings, clock=clock
+        ),
         pushed_request_endpoint=PushedRequestEndpoint(
-            store=store, codec=codec, settings=settings, clock=clock, entropy=entropy
+            authenticator=authenticator,
+            clients=clients,
+            store=store,
+            codec=codec,
+            settings=settings,
+            clock=clock,
+            entropy=entropy,
         ),
         consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),

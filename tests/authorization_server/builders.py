@@ -3,6 +3,7 @@
 from typing import Any
 
 from latchstring.authorization_server.keyring import Keyring, KeyringKey
+from latchstring.authorization_server.policy import LEGACY
 from latchstring.authorization_server.records import (
     ClientRecord,
     GrantRecord,
@@ -84,6 +85,7 @@ def build_client(**given: Any) -> ClientRecord:
         "retry_window": None,
         "access_revoked_until": 0,
         "created_at": NOW,
+        "security": LEGACY,
     }
     return ClientRecord(**{**values, **given})
 

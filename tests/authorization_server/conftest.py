@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
@@ -54,7 +56,10 @@ class House:
         return self.now
 
     def _parts(self, *names: str) -> dict[str, Any]:
+        clients = Clients(store=self.store)
         parts = {
+            "clients": clients,
+            "authenticator": ClientAuthenticator(clients=clients, store=self.store, codec=self.codec),
             "store": self.store,
             "codec": self.codec,
             "settings": self.settings,
@@ -96,7 +101,7 @@ class House:
     async def token(self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET) -> Any:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
-        endpoint = TokenEndpoint(**self._parts("store", "codec", "settings", "clock", "entropy"))
+        endpoint = TokenEndpoint(**self._parts("authenticator", "store", "codec", "settings", "clock", "entropy"))
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method))
 
     async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:
@@ -115,14 +120,14 @@ class House:
 
     async def revoke(self, token: str | None, client_id: str = MAILLOOP, secret: str | None = SECRET) -> None:
         method = "none" if secret is None else "client_secret_post"
-        endpoint = RevocationEndpoint(**self._parts("store", "codec", "clock"))
+        endpoint = RevocationEndpoint(**self._parts("authenticator", "store", "codec", "clock"))
         await endpoint.answer(token, ClientCredentials(client_id, secret, method))
 
     async def introspect(
         self, token: str | None, client_id: str | None = None, secret: str | None = GUARD_SECRET
     ) -> dict[str, Any]:
         """What a guard is told of the token (or a client, if named)."""
-        endpoint = IntrospectionEndpoint(**self._parts("store", "codec", "settings", "clock"))
+        endpoint = IntrospectionEndpoint(**self._parts("authenticator", "store", "codec", "settings", "clock"))
         method = "none" if secret is None else "client_secret_basic"
         caller = client_id or build_resource_server().client_id
         response = await endpoint.answer(token, ClientCredentials(caller, secret, method))

@@ -30,12 +30,12 @@ PUBLIC = {"token_endpoint_auth_method": "none"}
 
 
 class Clients:
-    """A store that knows one client."""
+    """Knows one client."""
 
     def __init__(self, client: ClientRecord) -> None:
         self.client = client
 
-    async def find_client(self, client_id: str) -> ClientRecord | None:
+    async def find(self, client_id: str) -> ClientRecord | None:
         return self.client if client_id == self.client.client_id else None
 
 

@@ -1,11 +1,13 @@
 """Who calls (RFC 6749 §2.3, §3.2.1; T5, V6, G3)."""
 
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
 
-from latchstring.authorization_server.client_authentication import authenticate_client, authenticate_resource_server
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
@@ -19,11 +21,30 @@ GUARD = build_resource_server(secrets=(CODEC.hash_client_secret(SECRET, NOW),))
 POST, BASIC, NONE = "client_secret_post", "client_secret_basic", "none"
 
 
-async def authenticate(client: ClientRecord | None, credentials: ClientCredentials) -> ClientRecord:
-    async def find(client_id: str) -> ClientRecord | None:
+class _Store:
+    """Knows one client and one resource server, or none."""
+
+    def __init__(self, client: ClientRecord | None, resource_server: ResourceServerRecord | None) -> None:
+        self._client = client
+        self._resource_server = resource_server
+
+    async def find_client(self, client_id: str) -> ClientRecord | None:
+        client = self._client
         return client if client is not None and client_id == client.client_id else None
 
-    return await authenticate_client(credentials, find, CODEC)
+    async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
+        return self._resource_server
+
+
+def _authenticator(
+    client: ClientRecord | None = None, resource_server: ResourceServerRecord | None = None
+) -> ClientAuthenticator:
+    store: Any = _Store(client, resource_server)
+    return ClientAuthenticator(clients=Clients(store=store), store=store, codec=CODEC)
+
+
+async def authenticate(client: ClientRecord | None, credentials: ClientCredentials) -> ClientRecord:
+    return await _authenticator(client=client).authenticate(credentials)
 
 
 async def refuse(client: ClientRecord | None, credentials: ClientCredentials) -> OAuthError:
@@ -98,11 +119,9 @@ async def test_t5_authenticate_unknown_client_costs_as_many_hashes_as_a_wrong_se
 
 
 async def authenticate_guard(found: ResourceServerRecord | None, secret: str | None) -> ResourceServerRecord:
-    async def find(client_id: str) -> ResourceServerRecord | None:
-        return found
-
     method = NONE if secret is None else BASIC
-    return await authenticate_resource_server(ClientCredentials(GUARD.client_id, secret, method), find, CODEC)
+    credentials = ClientCredentials(GUARD.client_id, secret, method)
+    return await _authenticator(resource_server=found).authenticate_resource_server(credentials)
 
 
 async def test_authenticate_resource_server_by_its_secret():

@@ -15,12 +15,15 @@ from latchstring.authorization_server.tokens import (
     CLIENT_SECRET_SIZE,
     MAX_TOKEN_LENGTH,
     AccessToken,
+    Actor,
     ClientAccessToken,
     TokenCodec,
+    TokenFacts,
     parse_base62,
     render_base62,
     render_checksum,
 )
+from latchstring.protocol.confirmation import Confirmation
 from tests.authorization_server.builders import (
     ACORN,
     GRANT_ID,
@@ -131,6 +134,26 @@ def test_client_access_token_round_trips():
     assert CODEC.parse_access_token(render_client_access()) == ClientAccessToken(
         TOKEN_ID, MAILLOOP, ACORN, NOW, NOW + 3600, "all.full_access"
     )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        TokenFacts(confirmation=Confirmation(jkt="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")),
+        TokenFacts(confirmation=Confirmation(x5t_s256="bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2")),
+        TokenFacts(actor=Actor("oa2client_1", Actor("oa2client_2"))),
+        TokenFacts(authorization_details='[{"type":"zahlung","währung":"€ "}]'),
+    ],
+)
+@pytest.mark.parametrize("scope", [None, "contacts.read"])
+@pytest.mark.parametrize("resource", [(), ("https://api.example/",)])
+def test_access_token_round_trips_with_its_facts(facts, scope, resource):
+    text = CODEC.render_access_token(
+        GRANT_ID, token_id=TOKEN_ID, issued_at=NOW, lifetime=60, scope=scope, resource=resource, facts=facts
+    )
+    token = CODEC.parse_access_token(text)
+    assert isinstance(token, AccessToken)
+    assert (token.scope, token.resource, token.facts) == (scope, resource, facts)
 
 
 def test_access_token_of_the_longest_scope_fits_every_reader():

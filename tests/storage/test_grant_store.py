@@ -372,6 +372,21 @@ async def test_revoke_client_access_token_names_it_and_marks_the_client(peopled:
 # -- lists
 
 
+async def test_use_once_is_applied_once_and_remembered_past_its_end(peopled: SqlStore):
+    digest, other = os.urandom(32), os.urandom(32)
+    assert await peopled.use_once(digest, expires_at=NOW + 60, now=NOW) is APPLIED
+    assert await peopled.use_once(digest, expires_at=NOW + 60, now=NOW) is LOST
+    assert await peopled.use_once(other, expires_at=NOW + 600, now=NOW + 600) is APPLIED
+    assert await peopled.use_once(digest, expires_at=NOW + 60, now=NOW + 600) is LOST
+
+
+async def test_use_once_clears_away_what_has_long_expired(peopled: SqlStore):
+    digest = os.urandom(32)
+    assert await peopled.use_once(digest, expires_at=NOW, now=NOW) is APPLIED
+    assert await peopled.use_once(os.urandom(32), expires_at=NOW + 9000, now=NOW + 9000) is APPLIED
+    assert await peopled.use_once(digest, expires_at=NOW + 9000, now=NOW + 9000) is APPLIED
+
+
 async def test_find_connections_are_the_users_active_and_suspended_ones_newest_first(peopled: SqlStore):
     await peopled.create_organization(build_organization("orga_other", "Other & Sons"))
     await peopled.create_client(build_client(client_id="oa2client_its", organization_id="orga_other", name="Its"))

@@ -52,6 +52,17 @@ async def test_hundred_at_once_over_four_connections_have_one_winner(
         assert Counter(outcomes) == {APPLIED: 1, LOST: 99}
 
 
+async def test_use_once_by_a_hundred_over_four_connections_has_one_winner(peopled: SqlStore, open_another: OpenStore):
+    """J4, S15: the `jti` of an assertion or a proof counts once, on whichever server it comes in."""
+    stores = [peopled, *(open_another() for _ in range(3))]
+    for number in range(5):
+        digest = bytes([number]) * 32
+        outcomes = await asyncio.gather(
+            *(stores[n % 4].use_once(digest, expires_at=NOW + 60, now=NOW) for n in range(100))
+        )
+        assert Counter(outcomes) == {APPLIED: 1, LOST: 99}
+
+
 @pytest.mark.parametrize("action", ["redeem", "rotate"])
 async def test_two_processes_at_once_have_one_winner_in_total(peopled: SqlStore, database: str, action):
     grants = [await prepare(peopled, action) for _ in range(40)]

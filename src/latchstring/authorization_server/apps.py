@@ -12,8 +12,14 @@ from latchstring.authorization_server.identifiers import (
     RESOURCE_SERVER,
     render_identifier,
 )
+from latchstring.authorization_server.policy import LEGACY
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
-from latchstring.authorization_server.records import ClientRecord, MembershipRecord, ResourceServerRecord
+from latchstring.authorization_server.records import (
+    ClientRecord,
+    ClientSecurity,
+    MembershipRecord,
+    ResourceServerRecord,
+)
 from latchstring.authorization_server.settings import FULL_ACCESS, Settings
 from latchstring.authorization_server.tokens import CLIENT_SECRET_SIZE, TokenCodec
 from latchstring.protocol.client_metadata import (
@@ -149,6 +155,7 @@ class Apps:
         created_by: str | None,
         is_public: bool = False,
         is_published: bool = False,
+        security: ClientSecurity | None = None,
         scope: tuple[str, ...] | None = None,
         grant_types: tuple[str, ...] = DEFAULT_GRANT_TYPES,
     ) -> tuple[ClientRecord, str | None]:
@@ -182,6 +189,7 @@ class Apps:
             retry_window=None,
             access_revoked_until=0,
             created_at=now,
+            security=security or (ClientSecurity() if is_public else LEGACY),
         )
         await self._store.create_client(client)
         return client, secret

@@ -6,7 +6,8 @@ page; only after client and redirect URI are proven may an `OAuthError` be redir
 
 import msgspec
 
-from latchstring.authorization_server.ports import ClientStore
+from latchstring.authorization_server.clients import Clients
+from latchstring.authorization_server.policy import find_policy
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import AuthorizationRequest, parse_authorization_request
@@ -69,13 +70,13 @@ def render_code_redirect(target: RedirectTarget, code: str, issuer: str) -> str:
 
 
 async def find_target(
-    parameters: Parameters, store: ClientStore
+    parameters: Parameters, clients: Clients
 ) -> tuple[AuthorizationRequest, ClientRecord, RedirectTarget]:
     """Prove client and redirect URI, or raise `UnsafeRequest` (RFC 6749 §3.1.2.4, §4.1.2.1)."""
     request = parse_authorization_request(parameters)
     if parameters.repeated & {"client_id", "redirect_uri"}:
         raise UnsafeRequest("repeated_parameter")
-    client = await store.find_client(request.client_id) if request.client_id else None
+    client = await clients.find(request.client_id) if request.client_id else None
     if client is None:
         raise UnsafeRequest("unknown_client")
     if request.redirect_uri is None:
@@ -127,8 +128,8 @@ def _verify_code_challenge(request: AuthorizationRequest, client: ClientRecord) 
     if request.code_challenge is None:
         if request.code_challenge_method is not None:
             raise OAuthError("invalid_request", "code_challenge_method was sent without a code_challenge.")
-        if client.is_public:
-            raise OAuthError("invalid_request", "code_challenge is missing: a public client uses PKCE.")
+        if find_policy(client).requires_pkce:
+            raise OAuthError("invalid_request", "code_challenge is missing: this client has to use PKCE.")
         return
     if request.code_challenge_method != S256:
         raise OAuthError("invalid_request", "The only code_challenge_method is S256, and it must be named.")

@@ -1,7 +1,7 @@
 """The introspection endpoint (RFC 7662)."""
 
 from latchstring.authorization_server.access import find_live_access
-from latchstring.authorization_server.client_authentication import authenticate_client, authenticate_resource_server
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.settings import Settings
@@ -16,7 +16,16 @@ _INACTIVE = IntrospectionResponse(active=False)
 class IntrospectionEndpoint:
     """Tells a guard what an access token stands for, now."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        authenticator: ClientAuthenticator,
+        store: Store,
+        codec: TokenCodec,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._authenticator = authenticator
         self._store = store
         self._codec = codec
         self._settings = settings
@@ -58,10 +67,9 @@ class IntrospectionEndpoint:
     async def _authenticate(self, credentials: ClientCredentials) -> tuple[str | None, str | None]:
         """The client whose own tokens alone it may ask about, or the resource for which tokens must be meant."""
         if credentials.client_id.startswith(RESOURCE_SERVER + "_"):
-            find = self._store.find_resource_server
-            resource_server = await authenticate_resource_server(credentials, find, self._codec)
+            resource_server = await self._authenticator.authenticate_resource_server(credentials)
             return None, resource_server.resource
-        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        client = await self._authenticator.authenticate(credentials)
         if client.is_public:
             raise OAuthError("invalid_client", "Introspection needs a caller that can prove who it is.")
         return client.client_id, None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from latchstring.authorization_server.records import (
     ClientRecord,
     ConnectionRecord,
@@ -25,6 +27,26 @@ Clock = Callable[[], int]
 
 Entropy = Callable[[int], bytes]
 """That many bytes from the system's cryptographic source."""
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """A document of another host: 200 and whole. `max_age` (seconds) is how long it says that it may be kept."""
+
+    body: bytes
+    content_type: str
+    max_age: int | None
+
+
+class FetchRefused(Exception):
+    """The document could not be had: the host, the answer or the address is not one that counts."""
+
+
+class Fetch(Protocol):
+    """Reads a public https document: no redirect is followed, no special-use address connected to, size and time are
+    bounded, and nothing is remembered."""
+
+    async def __call__(self, url: str, *, max_size: int) -> Fetched:
+        """The document, or `FetchRefused`."""
 
 
 class Commit(Enum):
@@ -82,6 +104,10 @@ class GrantStore(Protocol):
 
     async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
         """The same for a token that stands on a client."""
+
+    async def use_once(self, digest: bytes, *, expires_at: int, now: int) -> Commit:
+        """Note that the thing of that SHA-256 digest was used; `LOST` if it was before, on any server. It is
+        remembered past `expires_at`, after which the caller must refuse it by itself."""
 
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         """Whether that token was revoked singly."""

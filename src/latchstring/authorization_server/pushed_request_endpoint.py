@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 
 from latchstring.authorization_server.authorization_endpoint import UnsafeRequest, decide, find_target
-from latchstring.authorization_server.client_authentication import authenticate_client
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.records import PushedRequestRecord
@@ -34,7 +35,19 @@ class PushedRequest(msgspec.Struct, frozen=True):
 class PushedRequestEndpoint:
     """Keeps a valid request for the browser that follows."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        *,
+        authenticator: ClientAuthenticator,
+        clients: Clients,
+        store: Store,
+        codec: TokenCodec,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._authenticator = authenticator
+        self._clients = clients
         self._store = store
         self._codec = codec
         self._settings = settings
@@ -43,13 +56,13 @@ class PushedRequestEndpoint:
 
     async def answer(self, parameters: Parameters, credentials: ClientCredentials) -> PushedRequest:
         """The request's URI; every refusal of the authorization endpoint comes here already (RFC 9126 §2.3)."""
-        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        client = await self._authenticator.authenticate(credentials)
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
         request = Parameters({**parameters, "client_id": client.client_id})
         request.lists = parameters.lists
         try:
-            authorization_request, found, target = await find_target(request, self._store)
+            authorization_request, found, target = await find_target(request, self._clients)
         except UnsafeRequest as unsafe:
             raise OAuthError("invalid_request", _WHY.get(unsafe.key, "The request is not valid."), unsafe.key) from None
         decide(request, authorization_request, found, target, self._settings)

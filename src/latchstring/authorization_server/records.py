@@ -5,9 +5,13 @@ from typing import Literal
 import msgspec
 
 from latchstring.protocol.client_metadata import NONE
+from latchstring.protocol.confirmation import Confirmation
 
 GrantStatus = Literal["pending", "active", "suspended", "ended"]
 Role = Literal["admin", "member"]
+
+
+Profile = Literal["oauth2.1", "legacy", "fapi2"]
 
 
 class SecretHash(msgspec.Struct, frozen=True):
@@ -22,14 +26,25 @@ class SecretHash(msgspec.Struct, frozen=True):
         return f"SecretHash(hint={self.hint!r}, key_id={self.key_id})"
 
 
+class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is asked of a client beyond its secret: the profile that it keeps, and what it is let off by name.
+
+    What the two come to is decided by `policy`.
+    """
+
+    profile: Profile = "oauth2.1"
+    allowances: tuple[str, ...] = ()
+
+
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An OAuth app. `scope` is what it may ask for; `retry_window` (seconds) overrides the setting's.
 
-    `access_revoked_until` is as on a grant, for tokens that the client got for itself.
+    `organization_id` is the owner; None for an app that registered itself. `access_revoked_until` is as on a grant,
+    for tokens that the client got for itself.
     """
 
     client_id: str
-    organization_id: str
+    organization_id: str | None
     created_by: str | None
     name: str
     description: str
@@ -44,6 +59,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     retry_window: int | None
     access_revoked_until: int
     created_at: int
+    security: ClientSecurity = ClientSecurity()
 
     @property
     def is_public(self) -> bool:
@@ -65,6 +81,9 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One authorization: client × user × organization, one refresh chain, one row for its whole life.
 
     `resource` names the APIs that it is for (RFC 8707); empty means every API of the deployment.
+
+    `confirmation` is the key that its code and refresh tokens are bound to. `authorization_details` (RFC 9396) are a
+    JSON array. `authenticated_at` is when the member had signed in.
 
     `generation` counts refresh tokens: 0 before the code is redeemed and where `offline_access` is not
     granted. `expires_at` is the code's expiry while pending, the refresh token's idle expiry or the only
@@ -93,6 +112,9 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str | None
     ended_reason: str | None
     resource: tuple[str, ...] = ()
+    confirmation: Confirmation | None = None
+    authorization_details: str | None = None
+    authenticated_at: int | None = None
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"

@@ -1,6 +1,6 @@
 """The revocation endpoint (RFC 7009)."""
 
-from latchstring.authorization_server.client_authentication import authenticate_client
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.refusals import REVOKED_BY_CLIENT
 from latchstring.authorization_server.tokens import ClientAccessToken, TokenCodec
@@ -11,7 +11,8 @@ from latchstring.protocol.token_request import ClientCredentials
 class RevocationEndpoint:
     """Ends what a token stands for: a refresh token its whole grant, an access token itself alone."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, clock: Clock) -> None:
+    def __init__(self, *, authenticator: ClientAuthenticator, store: Store, codec: TokenCodec, clock: Clock) -> None:
+        self._authenticator = authenticator
         self._store = store
         self._codec = codec
         self._clock = clock
@@ -22,7 +23,7 @@ class RevocationEndpoint:
         Unknown, expired and another client's tokens are answered like revoked ones, and left alone. The
         token's own form tells its kind, so `token_type_hint` is not needed.
         """
-        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        client = await self._authenticator.authenticate(credentials)
         if token is None:
             raise OAuthError("invalid_request", "token is missing.")
         refresh = self._codec.parse_refresh_token(token)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from latchstring.authorization_server.client_authentication import authenticate_client
+from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.grants import authorization_code, client_credentials, refresh_token
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
@@ -29,7 +29,17 @@ _MAX_ROUNDS: Final = 5
 class TokenEndpoint:
     """Answers token requests through a store; holds no state of its own."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        *,
+        authenticator: ClientAuthenticator,
+        store: Store,
+        codec: TokenCodec,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._authenticator = authenticator
         self._store = store
         self._codec = codec
         self._settings = settings
@@ -38,7 +48,7 @@ class TokenEndpoint:
 
     async def answer(self, request: TokenRequest, credentials: ClientCredentials) -> TokenResponse:
         """The answer, or `OAuthError`. A refusal consumes nothing; reuse and replay end the grant."""
-        client = await authenticate_client(credentials, self._store.find_client, self._codec)
+        client = await self._authenticator.authenticate(credentials)
         if request.grant_type not in GRANT_TYPES:
             raise OAuthError("unsupported_grant_type", "This grant_type is not supported.")
         if request.grant_type not in client.grant_types:
@@ -48,8 +58,8 @@ class TokenEndpoint:
         if request.grant_type == REFRESH_TOKEN:
             return await self._refresh(request, client)
         assert request.grant_type == CLIENT_CREDENTIALS
-        scope = client_credentials.decide(request, client)
-        return self._issue_to_client(client, scope, await self._narrow(request, ()))
+        access = client_credentials.decide(request, client)
+        return self._issue_to_client(client, access, await self._narrow(request, ()))
 
     async def _redeem_code(self, request: TokenRequest, client: ClientRecord) -> TokenResponse:
         if request.code is None:
@@ -164,15 +174,15 @@ class TokenEndpoint:
         )
 
     def _issue_to_client(
-        self, client: ClientRecord, scope: tuple[str, ...], resource: tuple[str, ...]
+        self, client: ClientRecord, access: client_credentials.ClientAccess, resource: tuple[str, ...]
     ) -> TokenResponse:
         lifetime = self._settings.access_token_lifetime
-        granted = render_scope(scope)
+        granted = render_scope(access.scope)
         return TokenResponse(
             token_type="Bearer",
             access_token=self._codec.render_client_access_token(
                 client.client_id,
-                client.organization_id,
+                access.organization_id,
                 token_id=self._entropy(TOKEN_ID_SIZE),
                 issued_at=self._clock(),
                 lifetime=lifetime,
@@ -181,7 +191,7 @@ class TokenEndpoint:
             ),
             expires_in=lifetime,
             scope=granted,
-            organization_id=client.organization_id,
+            organization_id=access.organization_id,
         )
 
 

@@ -6,6 +6,8 @@ it is no proof. The proof is a MAC that also covers a secret of the grant's row 
 authenticated encryption (access tokens).
 """
 
+from __future__ import annotations
+
 import hashlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
@@ -26,6 +28,7 @@ from latchstring.authorization_server.identifiers import (
 )
 from latchstring.authorization_server.keyring import Keyring
 from latchstring.authorization_server.records import SecretHash
+from latchstring.protocol.confirmation import Confirmation
 
 GRANT_ID_SIZE: Final = 16
 TOKEN_ID_SIZE: Final = 12
@@ -103,10 +106,26 @@ class RefreshToken(msgspec.Struct, frozen=True):
         return f"RefreshToken(grant_id={self.grant_id.hex()}, generation={self.generation})"
 
 
+class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who acts for the token's subject, and for whom that one acted in turn (RFC 8693 §4.1)."""
+
+    sub: str
+    act: Actor | None = None
+
+
+class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What only some access tokens carry: the key they are bound to, who acts, `authorization_details` (a JSON array)
+    where they are not the grant's own."""
+
+    confirmation: Confirmation | None = None
+    actor: Actor | None = None
+    authorization_details: str | None = None
+
+
 class AccessToken(msgspec.Struct, frozen=True):
     """An access token that this deployment made, standing on a grant.
 
-    `scope` is None and `resource` empty where they are the grant's own.
+    `scope` is None and `resource` empty where they are the grant's own; `facts` is None where there are none.
     """
 
     token_id: bytes
@@ -115,6 +134,7 @@ class AccessToken(msgspec.Struct, frozen=True):
     expires_at: int
     scope: str | None
     resource: tuple[str, ...] = ()
+    facts: TokenFacts | None = None
 
 
 class ClientAccessToken(msgspec.Struct, frozen=True):
@@ -127,6 +147,11 @@ class ClientAccessToken(msgspec.Struct, frozen=True):
     expires_at: int
     scope: str
     resource: tuple[str, ...] = ()
+    facts: TokenFacts | None = None
+
+
+_encode_facts = msgspec.json.Encoder().encode
+_decode_facts = msgspec.json.Decoder(TokenFacts).decode
 
 
 class TokenCodec:
@@ -221,12 +246,13 @@ class TokenCodec:
         lifetime: int,
         scope: str | None,
         resource: tuple[str, ...] = (),
+        facts: TokenFacts | None = None,
     ) -> str:
         """An opaque access token: sealed grant id and times, and scope and resource where narrower than the grant's.
 
         `token_id` is 12 fresh random bytes; AES-GCM-SIV keeps its promises should two ever be equal.
         """
-        return self._seal(_ON_GRANT, grant_id, token_id, issued_at, lifetime, scope or "", resource)
+        return self._seal(_ON_GRANT, grant_id, token_id, issued_at, lifetime, scope or "", resource, facts)
 
     def render_client_access_token(
         self,
@@ -238,12 +264,13 @@ class TokenCodec:
         lifetime: int,
         scope: str,
         resource: tuple[str, ...] = (),
+        facts: TokenFacts | None = None,
     ) -> str:
         """An opaque access token without a grant: sealed client, organization, times, scope and resource."""
         client, organization = parse_identifier(CLIENT, client_id), parse_identifier(ORGANIZATION, organization_id)
         assert client is not None
         assert organization is not None
-        return self._seal(_ON_CLIENT, client + organization, token_id, issued_at, lifetime, scope, resource)
+        return self._seal(_ON_CLIENT, client + organization, token_id, issued_at, lifetime, scope, resource, facts)
 
     def _seal(
         self,
@@ -254,10 +281,13 @@ class TokenCodec:
         lifetime: int,
         scope: str,
         resource: tuple[str, ...],
+        facts: TokenFacts | None,
     ) -> str:
-        words = f"{scope}\n{' '.join(resource)}" if resource else scope
+        words = f"{scope}\n{' '.join(resource)}" if resource or facts else scope
+        if facts is not None:
+            words = f"{words}\n{_encode_facts(facts).decode()}"
         plain = b"".join(
-            (bytes((kind,)), subject, issued_at.to_bytes(4, "big"), lifetime.to_bytes(3, "big"), words.encode("ascii"))
+            (bytes((kind,)), subject, issued_at.to_bytes(4, "big"), lifetime.to_bytes(3, "big"), words.encode())
         )
         plain += b" " * (-(2 + TOKEN_ID_SIZE + len(plain) + _TAG_SIZE) % 3)
         sealed = self._seals[self._key_id].encrypt(token_id, plain, b"at")
@@ -281,13 +311,15 @@ class TokenCodec:
         times = 1 + _SUBJECT_SIZES[kind]
         issued_at = int.from_bytes(plain[times : times + 4], "big")
         expires_at = issued_at + int.from_bytes(plain[times + 4 : times + 7], "big")
-        scope, _, resources = plain[times + _TIMES_SIZE :].decode("ascii").rstrip(" ").partition("\n")
+        scope, _, rest = plain[times + _TIMES_SIZE :].decode().rstrip(" ").partition("\n")
+        resources, _, words = rest.partition("\n")
         resource = tuple(resources.split(" ")) if resources else ()
+        facts = _decode_facts(words) if words else None
         if kind == _ON_GRANT:
-            return AccessToken(token_id, plain[1:17], issued_at, expires_at, scope or None, resource)
+            return AccessToken(token_id, plain[1:17], issued_at, expires_at, scope or None, resource, facts)
         client_id = render_identifier(CLIENT, plain[1:17])
         organization_id = render_identifier(ORGANIZATION, plain[17:33])
-        return ClientAccessToken(token_id, client_id, organization_id, issued_at, expires_at, scope, resource)
+        return ClientAccessToken(token_id, client_id, organization_id, issued_at, expires_at, scope, resource, facts)
 
     # -- client secrets
 

@@ -9,6 +9,7 @@ from latchstring.storage.engine import Steps
 
 # A page may be open for an hour after its request has expired; later nobody can be answering it.
 _STALE_AFTER: Final = 24 * 3600
+_CLOCK_SKEW: Final = 600
 
 
 def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps[ConsentCommit]:
@@ -44,6 +45,16 @@ def revoke_client_access_token(client_id: str, token_id: bytes, expires_at: int)
     """The same for a token that stands on a client."""
     yield statements.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
     yield statements.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
+
+
+def use_once(digest: bytes, expires_at: int, now: int) -> Steps[Commit]:
+    """Note that the thing of that digest was used, unless it was before; clear away what can no longer be used."""
+    row = yield statements.USE_ONCE, {"digest": digest, "until": expires_at}
+    if row is None:
+        return Commit.LOST
+    # Beyond the clocks' differences: what is forgotten must have expired on every server.
+    yield statements.FORGET_USED, {"stale_at": now - _CLOCK_SKEW}
+    return Commit.APPLIED
 
 
 def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:

@@ -24,6 +24,9 @@ metadata = MetaData(
     }
 )
 
+# What a client of an older server is held to: until 0002 every confidential client could leave out PKCE.
+LEGACY_SECURITY = '{"profile":"legacy","allowances":["code_without_pkce"]}'
+
 user = Table(
     "user_account",
     metadata,
@@ -57,7 +60,7 @@ client = Table(
     "client",
     metadata,
     Column("client_id", String(64), primary_key=True),
-    Column("organization_id", ForeignKey("organization.organization_id"), nullable=False, index=True),
+    Column("organization_id", ForeignKey("organization.organization_id"), index=True),
     Column("created_by", String(64)),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
@@ -72,6 +75,7 @@ client = Table(
     Column("retry_window", Integer),
     Column("access_revoked_until", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("security", Text, nullable=False, server_default=LEGACY_SECURITY),
 )
 
 resource_server = Table(
@@ -109,6 +113,9 @@ grant = Table(
     Column("ended_by", String(64)),
     Column("ended_reason", String(64)),
     Column("resource", Text, nullable=False),
+    Column("confirmation", Text),
+    Column("authorization_details", Text),
+    Column("authenticated_at", BigInteger),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
     sqlite_with_rowid=False,
 )
@@ -118,6 +125,15 @@ revoked_access_token = Table(
     metadata,
     Column("token_id", LargeBinary(12), primary_key=True),
     Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What counts once, by hash: the `jti` of assertions and proofs. A row matters until its original would have expired.
+used_once = Table(
+    "used_once",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
 

@@ -42,6 +42,7 @@ from latchstring.storage.schema import (
     resource_server,
     revoked_access_token,
     session,
+    used_once,
     user,
 )
 
@@ -276,7 +277,7 @@ FIND_CONNECTIONS = _define(
         organization.c.name.label("organization_name"),
     )
     .join(client, client.c.client_id == grant.c.client_id)
-    .join(_publisher, _publisher.c.organization_id == client.c.organization_id)
+    .outerjoin(_publisher, _publisher.c.organization_id == client.c.organization_id)
     .join(organization, organization.c.organization_id == grant.c.organization_id)
     .where(grant.c.user_id == bindparam("user_id"), or_(grant.c.status == _ACTIVE, grant.c.status == _SUSPENDED))
     .order_by(grant.c.id.desc()),
@@ -312,6 +313,19 @@ END_STALE_PUSHED_REQUESTS = _define(
     "end_stale_pushed_requests", delete(pushed_request).where(pushed_request.c.expires_at < bindparam("stale_at"))
 )
 
+# -- what counts once
+
+USE_ONCE = _define_insert(
+    "use_once",
+    lambda insert: (
+        insert(used_once)
+        .values(digest=bindparam("digest"), expires_at=bindparam("until"))
+        .on_conflict_do_nothing(index_elements=["digest"])
+        .returning(used_once.c.digest)
+    ),
+)
+FORGET_USED = _define("forget_used", delete(used_once).where(used_once.c.expires_at < bindparam("stale_at")))
+
 # -- clients and resource servers
 
 FIND_CLIENT = _define_hot(
@@ -332,6 +346,7 @@ UPDATE_CLIENT = _define(
         terms_uri=bindparam("terms_uri"),
         policy_uri=bindparam("policy_uri"),
         is_published=bindparam("is_published"),
+        security=bindparam("security"),
     )
     .returning(client.c.client_id),
 )

@@ -9,6 +9,7 @@ import msgspec
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.records import (
     ClientRecord,
+    ClientSecurity,
     ConnectionRecord,
     GrantRecord,
     MembershipRecord,
@@ -20,6 +21,7 @@ from latchstring.authorization_server.records import (
     SessionRecord,
     UserRecord,
 )
+from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
 from latchstring.storage import operations, statements
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.statements import Parameters, Statement
@@ -32,6 +34,7 @@ Remembered = TypeVar("Remembered", ClientRecord, ResourceServerRecord)
 _encode = msgspec.json.Encoder().encode
 _decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
 _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
 class SqlStore:
@@ -127,6 +130,9 @@ class SqlStore:
 
         await self._engine.commit(revoke)
 
+    async def use_once(self, digest: bytes, *, expires_at: int, now: int) -> Commit:
+        return await self._engine.commit(partial(operations.use_once, digest, expires_at, now))
+
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         return await self._engine.read(statements.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
 
@@ -174,7 +180,7 @@ class SqlStore:
 
     async def update_client(self, client: ClientRecord) -> Commit:
         row = _write_client(client)
-        changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published")
+        changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published", "security")
         parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
         return await self._write_client_row(client.client_id, statements.UPDATE_CLIENT, parameters)
 
@@ -239,6 +245,7 @@ def _write_grant(grant: GrantRecord) -> dict[str, Any]:
     row = msgspec.structs.asdict(grant)
     row["scope"] = " ".join(grant.scope)
     row["resource"] = " ".join(grant.resource)
+    row["confirmation"] = render_confirmation(grant.confirmation)
     return row
 
 
@@ -281,6 +288,9 @@ def _read_grant(row: Row) -> GrantRecord:
         ended_by=row[18],
         ended_reason=row[19],
         resource=tuple(row[20].split(" ")) if row[20] else (),
+        confirmation=parse_confirmation(row[21]),
+        authorization_details=row[22],
+        authenticated_at=row[23],
     )
 
 
@@ -302,6 +312,7 @@ def _read_client(row: Row) -> ClientRecord:
         retry_window=row[13],
         access_revoked_until=row[14],
         created_at=row[15],
+        security=_decode_security(row[16]),
     )
 
 
@@ -317,6 +328,7 @@ def _write_client(client: ClientRecord) -> dict[str, Any]:
     row["scope"] = " ".join(client.scope)
     row["grant_types"] = " ".join(client.grant_types)
     row["secrets"] = _encode(client.secrets).decode()
+    row["security"] = _encode(client.security).decode()
     return row
 
 

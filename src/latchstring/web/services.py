@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
@@ -27,6 +28,7 @@ class Services:
     store: Store
     codec: TokenCodec
     clock: Clock
+    clients: Clients
     token_endpoint: TokenEndpoint
     revocation_endpoint: RevocationEndpoint
     introspection_endpoint: IntrospectionEndpoint

@@ -33,7 +33,7 @@ async def show_apps(page: Page) -> Response:
         {
             "client_id": client.client_id,
             "name": client.name,
-            "organization_name": names.get(client.organization_id, ""),
+            "organization_name": names.get(client.organization_id or "", ""),
             "state": "published" if client.is_published else "private",
             "redirect_count": len(client.redirect_uris),
             "tint": tint_for(client.client_id),
@@ -136,7 +136,7 @@ async def _render_app(
     notice: tuple[str, str] | None = None,
 ) -> Response:
     store, settings = page.services.store, page.services.settings
-    owner = await store.find_organization(client.organization_id)
+    owner = await store.find_organization(client.organization_id or "")
     memberships = await store.find_memberships(user.user_id)
     authorize_url = f"{settings.issuer}/oauth2/authorize/?client_id={client.client_id}&response_type=code"
     if len(client.redirect_uris) > 1:

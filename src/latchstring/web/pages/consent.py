@@ -19,7 +19,7 @@ from latchstring.authorization_server.authorization_endpoint import (
 from latchstring.authorization_server.consent import is_stranger
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
-from latchstring.authorization_server.records import ClientRecord, MembershipRecord, UserRecord
+from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import render_request_uri
@@ -63,7 +63,7 @@ async def authorize(page: Page) -> Response:
             parameters, pushed_request_id = await find_pushed_parameters(
                 parameters, page.services.store, page.services.clock()
             )
-        request, client, target = await find_target(parameters, page.services.store)
+        request, client, target = await find_target(parameters, page.services.clients)
     except UnsafeRequest as unsafe:
         await page.find_user()
         return await _refuse_unsafe(page, unsafe, parameters)
@@ -90,7 +90,7 @@ async def answer_consent(page: Page) -> Response:
     if question is None or user is None or user.user_id != question.user_id:
         raise PageRefused("wrong_session")
     prompt = question.prompt
-    client = await services.store.find_client(prompt.client_id)
+    client = await services.clients.find(prompt.client_id)
     if client is None or not find_registered(prompt.redirect_uri, client.redirect_uris):
         raise PageRefused("page_expired")
     if services.clock() - question.asked_at > services.settings.consent_page_lifetime:
@@ -181,7 +181,7 @@ async def _ask(
         return await _refuse_private(page, client)
     if not memberships:
         return page.message("no_organization")
-    publisher = await services.store.find_organization(client.organization_id)
+    publisher = await _find_owner(page, client)
     question = _Question(prompt, user.user_id, services.clock())
     offered = {membership.organization_id for membership in memberships}
     context = {
@@ -236,8 +236,14 @@ def render_scopes(scope: Sequence[str], settings: Settings) -> list[dict[str, st
     ]
 
 
+async def _find_owner(page: Page, client: ClientRecord) -> OrganizationRecord | None:
+    if client.organization_id is None:
+        return None
+    return await page.services.store.find_organization(client.organization_id)
+
+
 async def _refuse_private(page: Page, client: ClientRecord) -> Response:
-    owner = await page.services.store.find_organization(client.organization_id)
+    owner = await _find_owner(page, client)
     organization = "" if owner is None else owner.name
     details = [detail("client_id", client.client_id), detail("request_id", page.request_id)]
     return page.message("private_app", {"app": client.name, "organization": organization}, details=details)

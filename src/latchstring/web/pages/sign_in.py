@@ -66,5 +66,5 @@ async def _find_app_name(page: Page, continue_to: str | None) -> str | None:
     if continue_to is None or not continue_to.startswith(AUTHORIZE):
         return None
     client_id = parse_parameters(continue_to.partition("?")[2].encode()).get("client_id", "")
-    client = await page.services.store.find_client(client_id)
+    client = await page.services.clients.find(client_id)
     return None if client is None else client.name

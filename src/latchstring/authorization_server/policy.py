@@ -1,0 +1,71 @@
+"""What a client is held to: its profile, and what it is let off by name. Every rule that differs between clients is
+asked here; none weakens RFC 9700.
+
+`oauth2.1` is the default. `legacy` is the same with named allowances, each for something that an older client cannot
+do. `fapi2` is the FAPI 2.0 security profile.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from latchstring.authorization_server.records import ClientRecord, ClientSecurity, Profile
+from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE
+from latchstring.protocol.jose.algorithms import ALGORITHMS, STRICT_ALGORITHMS
+
+CODE_WITHOUT_PKCE: Final = "code_without_pkce"
+ALLOWANCES: Final[Mapping[str, str]] = MappingProxyType(
+    {CODE_WITHOUT_PKCE: "a confidential client may ask for a code without PKCE (RFC 9700 §2.1.1 recommends it)"}
+)
+"""What a `legacy` client can be let off, each with what that means."""
+
+LEGACY: Final = ClientSecurity(profile="legacy", allowances=(CODE_WITHOUT_PKCE,))
+"""What a confidential app is held to unless its owner asks for more (`docs/decisions/0007`)."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a profile asks. `signing_algorithms` are for assertions, request objects and proofs."""
+
+    requires_pkce: bool
+    requires_pushed_request: bool
+    requires_bound_tokens: bool
+    rotates_refresh_tokens: bool
+    authentication_methods: frozenset[str]
+    signing_algorithms: tuple[str, ...]
+
+
+_SECRETS: Final = frozenset({CLIENT_SECRET_BASIC, CLIENT_SECRET_POST})
+_KEYS: Final[frozenset[str]] = frozenset()
+_OAUTH_2_1: Final = Policy(
+    requires_pkce=True,
+    requires_pushed_request=False,
+    requires_bound_tokens=False,
+    rotates_refresh_tokens=True,
+    authentication_methods=_SECRETS | _KEYS | {NONE},
+    signing_algorithms=ALGORITHMS,
+)
+_PROFILES: Final[Mapping[Profile, Policy]] = MappingProxyType(
+    {
+        "oauth2.1": _OAUTH_2_1,
+        "legacy": _OAUTH_2_1,
+        "fapi2": Policy(
+            requires_pkce=True,
+            requires_pushed_request=True,
+            requires_bound_tokens=True,
+            rotates_refresh_tokens=False,
+            authentication_methods=_KEYS,
+            signing_algorithms=STRICT_ALGORITHMS,
+        ),
+    }
+)
+_WITHOUT_PKCE: Final = msgspec.structs.replace(_OAUTH_2_1, requires_pkce=False)
+
+
+def find_policy(client: ClientRecord) -> Policy:
+    """What the client is held to."""
+    security = client.security
+    if CODE_WITHOUT_PKCE in security.allowances and security.profile == "legacy" and not client.is_public:
+        return _WITHOUT_PKCE
+    return _PROFILES[security.profile]

@@ -1,0 +1,30 @@
+"""The whole protocol: what clients are held to, what tokens are bound to, what counts once."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+# Until now every confidential client could leave out PKCE: those that exist, and those that a server of the old version
+# makes while both run, go on as they are, by name.
+_LEGACY = '{"profile":"legacy","allowances":["code_without_pkce"]}'
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("client") as client:
+        # An app that registers itself belongs to no organization.
+        client.alter_column("organization_id", existing_type=sa.String(64), nullable=True)
+        client.add_column(sa.Column("security", sa.Text(), nullable=False, server_default=_LEGACY))
+    op.execute("UPDATE client SET security = '{}' WHERE token_endpoint_auth_method = 'none'")
+    op.add_column("oauth_grant", sa.Column("confirmation", sa.Text()))
+    op.add_column("oauth_grant", sa.Column("authorization_details", sa.Text()))
+    op.add_column("oauth_grant", sa.Column("authenticated_at", sa.BigInteger()))
+    op.create_table(
+        "used_once",
+        sa.Column("digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_used_once"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_used_once_expires_at", "used_once", ["expires_at"])
