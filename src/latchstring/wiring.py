@@ -19,7 +19,12 @@ from latchstring.authorization_server.client_authentication import ClientAuthent
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
+from latchstring.authorization_server.flows.authorization_code import AuthorizationCodeFlow
+from latchstring.authorization_server.flows.client_credentials import ClientCredentialsFlow
+from latchstring.authorization_server.flows.flow import Flow
+from latchstring.authorization_server.flows.refresh_token import RefreshTokenFlow
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
+from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
@@ -27,6 +32,7 @@ from latchstring.authorization_server.revocation_endpoint import RevocationEndpo
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
@@ -140,6 +146,18 @@ def build_renderer(settings: Settings) -> PageRenderer:
         raise ConfigurationError(f"settings: {error}") from None
 
 
+def build_flows(settings: Settings, store: Store, codec: TokenCodec, clock: Clock, entropy: Entropy) -> dict[str, Flow]:
+    """What the token endpoint can do, by `grant_type`."""
+    issuer = TokenIssuer(codec=codec, settings=settings, clock=clock, entropy=entropy)
+    return {
+        AUTHORIZATION_CODE: AuthorizationCodeFlow(
+            store=store, codec=codec, settings=settings, clock=clock, issuer=issuer
+        ),
+        REFRESH_TOKEN: RefreshTokenFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
+        CLIENT_CREDENTIALS: ClientCredentialsFlow(store=store, issuer=issuer),
+    }
+
+
 def build_services(
     settings: Settings,
     store: SqlStore,
@@ -162,7 +180,7 @@ def build_services(
         clock=clock,
         clients=clients,
         token_endpoint=TokenEndpoint(
-            authenticator=authenticator, store=store, codec=codec, settings=settings, clock=clock, entropy=entropy
+            authenticator=authenticator, flows=build_flows(settings, store, codec, clock, entropy)
         ),
         revocation_endpoint=RevocationEndpoint(authenticator=authenticator, store=store, codec=codec, clock=clock),
         introspection_endpoint=IntrospectionEndpoint(

@@ -26,6 +26,7 @@ from latchstring.protocol.token_request import ClientCredentials, TokenRequest
 from latchstring.protocol.token_response import TokenResponse
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import migrate, open_store
+from latchstring.wiring import build_flows
 from tests.authorization_server.builders import (
     ACORN,
     ANN,
@@ -101,7 +102,8 @@ class House:
     async def token(self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET) -> Any:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
-        endpoint = TokenEndpoint(**self._parts("authenticator", "store", "codec", "settings", "clock", "entropy"))
+        flows = build_flows(self.settings, self.store, self.codec, self.clock, os.urandom)
+        endpoint = TokenEndpoint(**self._parts("authenticator"), flows=flows)
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method))
 
     async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:

@@ -5,6 +5,7 @@ from typing import Final
 
 from latchstring.authorization_server.ports import ClientStore
 from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.token_request import TokenRequest
 
 MAX_RESOURCES: Final = 8
 MAX_LENGTH: Final = 1024  # of all together: they travel in access tokens
@@ -18,6 +19,11 @@ async def verify_resources(resources: Sequence[str], store: ClientStore) -> tupl
         if not await store.has_resource(resource):
             raise OAuthError("invalid_target", "The resource is not one that this server knows.")
     return tuple(resources)
+
+
+async def narrow_requested(request: TokenRequest, granted: tuple[str, ...], store: ClientStore) -> tuple[str, ...]:
+    """What the access token of a request with `resource` is for (RFC 8707 §2.2)."""
+    return narrow_resources(await verify_resources(request.resource, store), granted)
 
 
 def narrow_resources(requested: tuple[str, ...], granted: tuple[str, ...]) -> tuple[str, ...]:
