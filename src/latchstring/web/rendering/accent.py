@@ -36,7 +36,7 @@ class AccentPair:
 
 
 def parse_colour(value: str) -> str:
-    """The colour as `#rrggbb`; refuses all but `#rgb` and `#rrggbb`, so that nothing else reaches the CSS."""
+    """The colour as `#rrggbb`; raises `ValueError` for all but `#rgb` and `#rrggbb`: nothing else reaches the CSS."""
     text = value.strip().lower()
     if re.fullmatch(r"#[0-9a-f]{3}", text):
         return "#" + "".join(digit * 2 for digit in text[1:])
