@@ -5,7 +5,7 @@ BASE_PORT ?= 8400
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench lock clean
+.PHONY: help setup run test check format bench fuzz lock clean
 
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ format: setup ## rewrite the code as `make check` wants it
 
 bench: setup ## measure the server (ONLY='refresh introspection' picks operations)
 	@exec $(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+fuzz: setup ## let coverage lead through every parser and endpoint (SECONDS=30 each; ONLY='scope introspect')
+	@exec $(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) $(ONLY)
 
 lock: ## write requirements/lock.txt anew (ARGS=--upgrade moves the pins)
 	@scripts/lock.sh $(ARGS)

@@ -36,6 +36,15 @@ ALSO: Final = (
     "latchstring.protocol.scope.is_scope_token",
 )
 
+
+def _members(raw: bytes) -> Any:
+    """A JSON object as some other reader left it; nothing to parse where there is none."""
+    try:
+        return parse_members(raw)
+    except ValueError:
+        return {}
+
+
 # Arguments are divided in the input by a byte that none of the parsers gives a meaning to.
 BORDER: Final = b"\x1f"
 _FROM_TEXT: Final[dict[Any, Callable[[bytes], Any]]] = {
@@ -45,23 +54,15 @@ _FROM_TEXT: Final[dict[Any, Callable[[bytes], Any]]] = {
     Sequence[bytes]: lambda raw: raw.split(b"\n") if raw else [],
     Sequence[str]: lambda raw: raw.decode(errors="replace").split("\n"),
     tuple[str, ...]: lambda raw: tuple(raw.decode(errors="replace").split("\n")),
-    Mapping[str, object]: lambda raw: _members(raw),
-    dict[str, Any]: lambda raw: _members(raw),
-    dict[str, object]: lambda raw: _members(raw),
-    object: lambda raw: _members(raw),
+    Mapping[str, object]: _members,
+    dict[str, Any]: _members,
+    dict[str, object]: _members,
+    object: _members,
     bytes | None: lambda raw: raw or None,
     str | None: lambda raw: raw.decode(errors="replace") or None,
 }
 _FIXED: Final[dict[str, object]] = {"now": NOW, "purpose": b"fuzz", "source": "the keyring"}
 _MADE: Final[dict[type, Callable[[], object]]] = {TokenCodec: lambda: TokenCodec(new_keyring(bytes(32), NOW))}
-
-
-def _members(raw: bytes) -> Any:
-    """A JSON object as some other reader left it; nothing to parse where there is none."""
-    try:
-        return parse_members(raw)
-    except ValueError:
-        return {}
 
 
 class NoStrategy(AssertionError):

@@ -22,10 +22,15 @@ def _text(node: ast.AST | None) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
+def _name_of(function: ast.expr) -> str:
+    """`get` of `form.get` and of `get` alone."""
+    return function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+
+
 def _find_names() -> Iterator[str]:
     for tree in _trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _LOOKS_UP:
+            if isinstance(node, ast.Call) and _name_of(node.func) in _LOOKS_UP:
                 yield _text(node.args[0]) if node.args else ""
             elif isinstance(node, ast.Subscript):
                 yield _text(node.slice)

@@ -32,6 +32,7 @@ async def call(
     headers: Iterable[tuple[bytes, bytes]] = (),
     body: bytes | Sequence[bytes] = b"",
     ends: bool = True,
+    source: str = "203.0.113.9",
 ) -> Answer | None:
     """One request straight into ASGI; None if there was no answer. `ends` is False for a caller that hangs up."""
     chunks = [body] if isinstance(body, bytes) else list(body)
@@ -61,7 +62,7 @@ async def call(
         "query_string": query,
         "root_path": "",
         "headers": [(key.lower(), value) for key, value in headers],
-        "client": ("203.0.113.9", 40000),
+        "client": (source, 40000),
         "server": ("auth.example", 443),
     }
     await application(scope, receive, send)
