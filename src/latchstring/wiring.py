@@ -36,6 +36,7 @@ from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CRED
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
+from latchstring.storage.operations import SweepPlan
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import find_schema_version, find_sqlite_path, migrate, open_store
 
@@ -103,16 +104,21 @@ class Deployment:
     codec: TokenCodec
 
 
+def find_keyring_path(database: str, keyring: Path | None) -> Path:
+    """Where the keyring is: as given, as the environment says, or beside the database."""
+    if keyring is not None:
+        return keyring
+    if KEYRING_VARIABLE in os.environ:
+        return Path(os.environ[KEYRING_VARIABLE])
+    path = find_sqlite_path(database)
+    return Path("latchstring.keyring") if path is None else path.with_name(path.name + ".keyring")
+
+
 def prepare(database: str, keyring: Path | None, token_prefix: str = "ls") -> Deployment:
     """Make or migrate the database and its keyring; refuses a keyring that is lost."""
-    path = find_sqlite_path(database)
-    if keyring is None and KEYRING_VARIABLE in os.environ:
-        keyring = Path(os.environ[KEYRING_VARIABLE])
-    if keyring is None:
-        keyring = Path("latchstring.keyring") if path is None else path.with_name(path.name + ".keyring")
     version = find_schema_version(database)
     # The keyring first: a database that exists always has one.
-    keys = load_keyring(keyring, epoch_seconds(), may_create=version is None)
+    keys = load_keyring(find_keyring_path(database, keyring), epoch_seconds(), may_create=version is None)
     if version != HEAD:
         migrate(database)
     return Deployment(database, TokenCodec(keys, token_prefix))
@@ -202,6 +208,7 @@ def build_services(
         authenticate=build_directory(store, clock, entropy).authenticate,
         renderer=build_renderer(settings),
         throttle=Throttle(),
+        keep_house=store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
         close=store.close,
     )
 

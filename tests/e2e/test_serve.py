@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -68,6 +70,27 @@ def test_serve_on_an_empty_folder_makes_everything_and_says_ready_once(operator,
     assert not accepts(server.port)
     assert server.output == f"ready {server.url}\n"
     assert server.log == ""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_serve_sweeps_what_ended_long_ago(operator, servers, workers):
+    company = found_company(QuickOperator(operator.directory))
+    server = servers.start()
+    async with browse(server) as http:
+        await connect(http, company)
+        await connect(http, company)
+    assert server.stop() == 0
+    with closing(sqlite3.connect(operator.database_path, isolation_level=None)) as database:
+        first, last = (row[0] for row in database.execute("SELECT id FROM oauth_grant ORDER BY id"))
+        database.execute("UPDATE oauth_grant SET status = 'ended', ended_at = 1 WHERE id = ?", (first,))
+        database.execute("DELETE FROM sweep")
+        servers.start("--workers", workers)
+
+        def find_left():
+            return [row[0] for row in database.execute("SELECT id FROM oauth_grant")]
+
+        wait_until(lambda: len(find_left()) == 1, "the sweep")
+        assert find_left() == [last]
 
 
 def test_serve_again_keeps_what_was_there_and_ctrl_c_ends_it_quietly(operator, servers):

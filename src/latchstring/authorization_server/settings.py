@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_lifetime: int = 7 * 24 * 3600
     consent_page_lifetime: int = 3600
     pushed_request_lifetime: int = 90
+    ended_grant_lifetime: int = 30 * 24 * 3600
     trusted_proxies: int = 0
 
     @property
@@ -98,6 +99,8 @@ def validate_settings(settings: Settings) -> Settings:
         lifetime = getattr(settings, setting)
         if lifetime is not None and lifetime < settings.access_token_lifetime:
             raise _refuse(setting, "give at least access_token_lifetime, or leave it out for no limit")
+    if settings.ended_grant_lifetime < 24 * 3600:
+        raise _refuse("ended_grant_lifetime", "give at least 86400 seconds (a day)")
     if not 5 <= settings.pushed_request_lifetime < 600:
         raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
     if not 0 <= settings.trusted_proxies <= 8:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from latchstring.authorization_server.apps import AppRefused
-from latchstring.cli import client, grant, membership, organization, resource_server, serve, user
+from latchstring.cli import client, doctor, grant, membership, migrate, organization, resource_server, serve, user
 from latchstring.cli.output import CommandRefused, refuse_undecodable
 from latchstring.directory.built_in import DirectoryRefused
 from latchstring.protocol.errors import ConfigurationError, OAuthError, StoreUnavailable
@@ -17,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
 app.add_typer(organization.app, name="organization")
 app.add_typer(user.app, name="user")
 app.add_typer(membership.app, name="membership")

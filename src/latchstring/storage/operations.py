@@ -1,11 +1,34 @@
 """Every write of more than one statement, once for every engine: what happens in one transaction, and its outcome."""
 
+from enum import Enum
 from typing import Any, Final
+
+import msgspec
 
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.storage import statements
 from latchstring.storage.engine import Steps
+
+
+class Swept(Enum):
+    """How a step of the sweeper ended."""
+
+    GOES_ON = "goes_on"
+    ROUND_ENDED = "round_ended"
+    NOT_DUE = "not_due"
+    BY_ANOTHER = "by_another"
+
+
+class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How to sweep. In seconds: how long ended grants are kept, how long after a round the next begins, for how long a
+    step holds the sweep; `batch` is the rows that one step looks at."""
+
+    retention: int
+    interval: int = 3600
+    lease: int = 60
+    batch: int = 500
+
 
 # A page may be open for an hour after its request has expired; later nobody can be answering it.
 _STALE_AFTER: Final = 24 * 3600
@@ -55,6 +78,45 @@ def use_once(digest: bytes, expires_at: int, now: int) -> Steps[Commit]:
     # Beyond the clocks' differences: what is forgotten must have expired on every server.
     yield statements.FORGET_USED, {"stale_at": now - _CLOCK_SKEW}
     return Commit.APPLIED
+
+
+def sweep_limits(now: int, plan: SweepPlan) -> dict[str, int]:
+    """Since when ended grants and unredeemed codes are kept."""
+    return {"kept_since": now - plan.retention, "pending_since": now - _STALE_AFTER}
+
+
+def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
+    """One step of the sweeper's walk, by the one process that holds it: a stretch of the grants in the order of their
+    ids, or at the end of them some of everything else that has expired. The longest transaction is one batch."""
+    claim = {"holder": holder, "until": now + plan.lease, "start": b"", "now": now}
+    row = yield statements.CLAIM_SWEEP, claim
+    if row is None:
+        return Swept.BY_ANOTHER
+    position, next_round_at, began_at = bytes(row[0]), row[1], row[2]
+    if next_round_at > now:
+        return Swept.NOT_DUE
+    if not position:
+        began_at = now
+    if position != statements.END_OF_GRANTS:
+        row = yield statements.FIND_NEXT_GRANTS_END, {"position": position, "skipped": plan.batch - 1}
+        end = statements.END_OF_GRANTS if row is None else bytes(row[0])
+        yield (
+            statements.SWEEP_GRANTS,
+            {"position": position, "end": end, **sweep_limits(now, plan)},
+        )
+        moved = {"new_position": end, "began_at": began_at, "ended_at": None, "next_at": next_round_at}
+        yield statements.MOVE_SWEEP, moved
+        return Swept.GOES_ON
+    stale = {"stale_at": now - _STALE_AFTER, "at_most": plan.batch}
+    is_clean = True
+    for statement in statements.SWEEPS:
+        row = yield statement, stale
+        is_clean = is_clean and row is None
+    if not is_clean:
+        return Swept.GOES_ON
+    moved = {"new_position": b"", "began_at": began_at, "ended_at": now, "next_at": now + plan.interval}
+    yield statements.MOVE_SWEEP, moved
+    return Swept.ROUND_ENDED
 
 
 def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:

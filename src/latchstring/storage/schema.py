@@ -124,7 +124,7 @@ revoked_access_token = Table(
     "revoked_access_token",
     metadata,
     Column("token_id", LargeBinary(12), primary_key=True),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
 
@@ -153,6 +153,20 @@ session = Table(
     Column("session_hash", LargeBinary(32), primary_key=True),
     Column("user_id", ForeignKey("user_account.user_id"), nullable=False, index=True),
     Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# One row: which process sweeps, until when, and where its walk through the grants stands.
+sweep = Table(
+    "sweep",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("holder", LargeBinary(16), nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+    Column("position", LargeBinary(16), nullable=False),
+    Column("round_began_at", BigInteger, nullable=False),
+    Column("round_ended_at", BigInteger),
+    Column("next_round_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -13,12 +13,15 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    Table,
     and_,
     bindparam,
     case,
+    cast,
     column,
     delete,
     exists,
+    extract,
     func,
     insert,
     literal_column,
@@ -42,6 +45,7 @@ from latchstring.storage.schema import (
     resource_server,
     revoked_access_token,
     session,
+    sweep,
     used_once,
     user,
 )
@@ -463,6 +467,97 @@ END_EXPIRED_SESSIONS = _define(
     "end_expired_sessions",
     delete(session).where(session.c.user_id == bindparam("user_id"), session.c.expires_at <= bindparam("now")),
 )
+
+
+# -- sweeping
+
+_SWEEPER = literal_column("'sweeper'", String)
+CLAIM_SWEEP = _define_insert(
+    "claim_sweep",
+    lambda insert: (
+        insert(sweep)
+        .values(
+            name=_SWEEPER,
+            holder=bindparam("holder"),
+            held_until=bindparam("until"),
+            position=bindparam("start"),
+            round_began_at=bindparam("now"),
+            next_round_at=bindparam("now"),
+        )
+        .on_conflict_do_update(
+            index_elements=["name"],
+            set_={
+                "holder": bindparam("holder", type_=sweep.c.holder.type),
+                "held_until": bindparam("until", type_=_BIGINT),
+            },
+            where=or_(
+                sweep.c.held_until <= bindparam("now", type_=_BIGINT),
+                sweep.c.holder == bindparam("holder", type_=sweep.c.holder.type),
+            ),
+        )
+        .returning(sweep.c.position, sweep.c.next_round_at, sweep.c.round_began_at)
+    ),
+)
+MOVE_SWEEP = _define(
+    "move_sweep",
+    update(sweep)
+    .where(sweep.c.name == _SWEEPER)
+    .values(
+        position=bindparam("new_position"),
+        round_began_at=bindparam("began_at"),
+        round_ended_at=func.coalesce(bindparam("ended_at", type_=_BIGINT), sweep.c.round_ended_at),
+        next_round_at=bindparam("next_at"),
+    ),
+)
+FIND_SWEEP = _define("find_sweep", select(sweep).where(sweep.c.name == _SWEEPER))
+FIND_NEXT_GRANTS_END = _define(
+    "find_next_grants_end",
+    select(grant.c.id)
+    .where(grant.c.id > bindparam("position"))
+    .order_by(grant.c.id)
+    .limit(literal_column("1"))
+    .offset(bindparam("skipped")),
+)
+# A pending grant is worth nothing once its code has expired. One that has ended, or whose refresh token has expired, is
+# kept for a while, so that a token used again is told why it is refused.
+END_OF_GRANTS = b"\xff" * 16
+_kept_since, _pending_since = (bindparam(name, type_=_BIGINT) for name in ("kept_since", "pending_since"))
+_may_be_swept = or_(
+    and_(grant.c.status == _ENDED, grant.c.ended_at < _kept_since),
+    and_(grant.c.status == _PENDING, grant.c.expires_at < _pending_since),
+    and_(or_(grant.c.status == _ACTIVE, grant.c.status == _SUSPENDED), grant.c.expires_at < _kept_since),
+)
+SWEEP_GRANTS = _define(
+    "sweep_grants",
+    delete(grant).where(grant.c.id > bindparam("position"), grant.c.id <= bindparam("end"), _may_be_swept),
+)
+
+
+def _define_sweep(name: str, table: Table) -> Statement:
+    """Deletes some of the rows that mattered until a moment that has passed."""
+    (key,) = table.primary_key.columns
+    stale = (
+        select(key)
+        .where(table.c.expires_at < bindparam("stale_at"))
+        .order_by(table.c.expires_at)
+        .limit(bindparam("at_most"))
+        .offset(literal_column("0"))
+    )
+    return _define(name, delete(table).where(key.in_(stale)).returning(key))
+
+
+SWEEPS: Final = tuple(
+    _define_sweep(f"sweep_{table.name}", table) for table in (revoked_access_token, used_once, pushed_request, session)
+)
+_is_dead = or_(grant.c.status == _ENDED, grant.c.expires_at < bindparam("now", type_=_BIGINT))
+_overdue, _kept, _live = (literal_column(f"'{kind}'", String) for kind in ("overdue", "kept", "live"))
+_kind = case((_may_be_swept, _overdue), (_is_dead, _kept), else_=_live).label("kind")
+COUNT_GRANTS = _define("count_grants", select(_kind, func.count(), func.min(grant.c.created_at)).group_by(_kind))
+DATABASE_CLOCK = _define("database_clock", select(cast(extract("epoch", func.current_timestamp()), _BIGINT)))
+COUNTS: Final = {
+    table.name: _define(f"count_{table.name}", select(func.count()).select_from(table))
+    for table in (client, organization, user, session, pushed_request, revoked_access_token, used_once)
+}
 
 
 @cache

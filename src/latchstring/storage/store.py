@@ -1,6 +1,6 @@
 """The server's ports over an engine: records to rows and back; no SQL and no driver here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -24,7 +24,9 @@ from latchstring.authorization_server.records import (
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
 from latchstring.storage import operations, statements
 from latchstring.storage.engine import Engine, Row, Steps
+from latchstring.storage.operations import SweepPlan
 from latchstring.storage.statements import Parameters, Statement
+from latchstring.storage.sweeper import Sweeper
 
 MAX_LISTED: Final = 1000
 MAX_REMEMBERED: Final = 10_000
@@ -45,6 +47,10 @@ class SqlStore:
         # Clients and resource servers as read while the engine's version stood at `_version`.
         self._remembered: dict[str, ClientRecord | ResourceServerRecord] = {}
         self._version: int | None = None
+
+    def sweeper(self, clock: Callable[[], int], plan: SweepPlan) -> Sweeper:
+        """What keeps this store's size a formula."""
+        return Sweeper(self._engine, clock, plan)
 
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""

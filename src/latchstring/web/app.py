@@ -1,5 +1,6 @@
 """The ASGI application: which path is answered by what; every path with and without its trailing slash."""
 
+import asyncio
 import itertools
 import os
 from collections.abc import Awaitable, Callable
@@ -169,12 +170,23 @@ class Application:
 
     # -- lifespan
 
+    async def _keep_house(self) -> None:
+        try:
+            await self._services.keep_house()
+        except Exception as error:  # noqa: BLE001 -- logged whole; the server serves on
+            log_defect(error, "housekeeping")
+
     async def _live(self, receive: Receive, send: Send) -> None:
+        housekeeping: asyncio.Task[None] | None = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                housekeeping = asyncio.create_task(self._keep_house())
                 await send({"type": "lifespan.startup.complete"})
             else:
+                if housekeeping is not None:
+                    housekeeping.cancel()
+                    await asyncio.wait([housekeeping])
                 await self._services.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

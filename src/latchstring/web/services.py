@@ -40,4 +40,5 @@ class Services:
     authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
     renderer: PageRenderer
     throttle: Throttle
+    keep_house: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]

@@ -28,3 +28,17 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_used_once_expires_at", "used_once", ["expires_at"])
+    op.create_index("ix_revoked_access_token_expires_at", "revoked_access_token", ["expires_at"])
+    op.create_index("ix_browser_session_expires_at", "browser_session", ["expires_at"])
+    op.create_table(
+        "sweep",
+        sa.Column("name", sa.String(16), nullable=False),
+        sa.Column("holder", sa.LargeBinary(16), nullable=False),
+        sa.Column("held_until", sa.BigInteger(), nullable=False),
+        sa.Column("position", sa.LargeBinary(16), nullable=False),
+        sa.Column("round_began_at", sa.BigInteger(), nullable=False),
+        sa.Column("round_ended_at", sa.BigInteger()),
+        sa.Column("next_round_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_sweep"),
+        sqlite_with_rowid=False,
+    )

@@ -1,0 +1,107 @@
+"""`latchstring doctor`."""
+
+import asyncio
+import shutil
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from latchstring.authorization_server.settings import Settings
+from latchstring.cli.output import DATABASE, ConfigPath, Database, Json, KeyringPath, print_json
+from latchstring.storage.head import HEAD
+from latchstring.storage.keyring_file import load_keyring
+from latchstring.storage.operations import SweepPlan
+from latchstring.storage.sweeper import Census, SweepState
+from latchstring.storage.url import find_schema_version, find_sqlite_path, open_store
+from latchstring.wiring import epoch_seconds, find_keyring_path, load_settings
+
+_DAY: Final = 24 * 3600
+_MAX_SKEW: Final = 5
+_OLD_KEY: Final = 2 * 365 * _DAY
+_SCARCE: Final = 512 * 1024 * 1024  # bytes; with less, the next checkpoint or backup may not fit
+
+
+def doctor(
+    database: Database = DATABASE,
+    keyring: KeyringPath = None,
+    config: ConfigPath = None,
+    as_json: Json = False,
+) -> None:
+    """Say how a deployment is: rows against the formula, the sweeper, keys, clock, schema, disk. Changes nothing; exit
+    code 1 if something needs care."""
+    settings = load_settings(config, issuer="http://127.0.0.1")
+    now = epoch_seconds()
+    version = find_schema_version(database)
+    facts: dict[str, Any] = {"schema": version, "schema_of_this_version": HEAD}
+    care: list[str] = []
+    if version == HEAD:
+        census, sweep = asyncio.run(_count(database, settings))
+        _judge_rows(facts, care, census, sweep, now)
+    elif version is None:
+        care.append("there is no schema yet: `latchstring serve` or `latchstring migrate` makes it")
+    else:
+        care.append("the schema is not this version's: run `latchstring migrate`")
+    if version is not None:
+        _judge_keyring(facts, care, find_keyring_path(database, keyring), now)
+    _judge_disk(facts, care, find_sqlite_path(database))
+    if as_json:
+        print_json({**facts, "care": care})
+    else:
+        _print(facts, care)
+    raise typer.Exit(1 if care else 0)
+
+
+async def _count(database: str, settings: Settings) -> tuple[Census, SweepState | None]:
+    store = open_store(database)
+    try:
+        sweeper = store.sweeper(epoch_seconds, SweepPlan(retention=settings.ended_grant_lifetime))
+        return await sweeper.count(), await sweeper.find_state()
+    finally:
+        await store.close()
+
+
+def _judge_rows(facts: dict[str, Any], care: list[str], census: Census, sweep: SweepState | None, now: int) -> None:
+    facts["grants"] = census.grants
+    facts["rows"] = census.others
+    facts["last_sweep_ended_at"] = None if sweep is None else sweep.round_ended_at
+    facts["next_sweep_at"] = None if sweep is None else sweep.next_round_at
+    facts["clock_skew_seconds"] = census.clock_skew
+    last = None if sweep is None else sweep.round_ended_at
+    if census.grants["overdue"] and (last is None or last < now - _DAY):
+        care.append("grants are overdue and no sweep has ended for a day: does a server run?")
+    if abs(census.clock_skew) > _MAX_SKEW:
+        care.append(f"the database's clock differs from this machine's by {census.clock_skew} s: synchronize them")
+
+
+def _judge_keyring(facts: dict[str, Any], care: list[str], path: Path, now: int) -> None:
+    keys = load_keyring(path, now, may_create=False).keys
+    facts["keyring"] = str(path)
+    facts["key_ages_in_days"] = {str(key.key_id): max(0, now - key.created_at) // _DAY for key in keys}
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        care.append(f"{path} can be read by others: chmod 600")
+    if now - keys[-1].created_at > _OLD_KEY:
+        care.append("the newest key of the keyring is older than two years")
+
+
+def _judge_disk(facts: dict[str, Any], care: list[str], path: Path | None) -> None:
+    if path is None:
+        return
+    files = [file for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
+    facts["database_bytes"] = sum(file.stat().st_size for file in files)
+    facts["disk_free_bytes"] = shutil.disk_usage(path.parent).free
+    if facts["disk_free_bytes"] < _SCARCE:
+        care.append("less than 512 MiB are free where the database is")
+
+
+def _print(facts: dict[str, Any], care: list[str]) -> None:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{kind} {number}" for kind, number in value.items())
+        typer.echo(f"{name:<{width}}  {'-' if value is None else value}")
+    for what in care:
+        typer.echo(f"! {what}")
+    if not care:
+        typer.echo("Nothing needs care.")

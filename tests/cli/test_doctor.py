@@ -1,0 +1,92 @@
+"""`latchstring doctor` and `latchstring migrate`, on both engines."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from latchstring.cli.main import app
+from latchstring.storage.head import HEAD
+from latchstring.storage.store import SqlStore
+from latchstring.storage.url import open_store
+from latchstring.wiring import epoch_seconds
+from tests.storage.conftest import people
+from tests.storage.test_grant_store import fresh_grant
+from tests.support.postgres import Cluster
+
+DAY = 24 * 3600
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--json"])
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgresql"))])
+def database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database's URL."""
+    monkeypatch.chdir(tmp_path)
+    if request.param == "sqlite":
+        return "sqlite:///latchstring.db"
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return cluster.create_database()
+
+
+def fill(database: str, *, ended_days_ago: int) -> None:
+    async def work(store: SqlStore) -> None:
+        await people(store)
+        now = epoch_seconds()
+        for days in (0, ended_days_ago):
+            grant = fresh_grant(created_at=now, expires_at=now + DAY)
+            await store.commit_consent(grant)
+            if days:
+                await store.end_grant(grant.id, by="x", reason="disconnected", now=now - days * DAY)
+        await store.close()
+
+    async def go() -> None:
+        await work(open_store(database))
+
+    asyncio.run(go())
+
+
+def test_migrate_makes_schema_and_keyring_and_says_so(database: str) -> None:
+    assert json.loads(run("migrate", "--database", database).stdout) == {"before": None, "now": HEAD}
+    assert json.loads(run("migrate", "--database", database).stdout) == {"before": HEAD, "now": HEAD}
+
+
+def test_doctor_of_a_healthy_deployment_tells_rows_and_keys(database: str) -> None:
+    run("migrate", "--database", database)
+    fill(database, ended_days_ago=29)
+    result = run("doctor", "--database", database)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["grants"] == {"live": 1, "kept": 1, "overdue": 0}
+    assert told["rows"]["client"] == 1
+    assert told["key_ages_in_days"] == {"1": 0}
+    assert abs(told["clock_skew_seconds"]) <= 5
+    assert told["care"] == []
+
+
+def test_doctor_of_a_deployment_that_nobody_sweeps_needs_care(database: str) -> None:
+    run("migrate", "--database", database)
+    fill(database, ended_days_ago=31)
+    result = run("doctor", "--database", database)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["grants"]["overdue"] == 1
+    assert "sweep" in json.loads(result.stdout)["care"][0]
+
+
+def test_doctor_of_an_empty_database_changes_nothing(database: str) -> None:
+    before = sorted(Path().iterdir())
+    result = run("doctor", "--database", database)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["schema"] is None
+    assert sorted(Path().iterdir()) == before
+
+
+def test_doctor_of_a_keyring_that_others_can_read_needs_care(database: str) -> None:
+    run("migrate", "--database", database)
+    (keyring,) = Path().glob("*.keyring")
+    keyring.chmod(0o644)
+    assert "chmod 600" in json.loads(run("doctor", "--database", database).stdout)["care"][0]

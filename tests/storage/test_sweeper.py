@@ -1,0 +1,198 @@
+"""The store's size is a formula: live grants, those that ended not long ago, what has not expired (DESIGN §4)."""
+
+import asyncio
+import os
+
+import pytest
+
+from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.records import PushedRequestRecord
+from latchstring.storage import operations
+from latchstring.storage.operations import SweepPlan, Swept
+from latchstring.storage.store import SqlStore
+from latchstring.storage.sweeper import Sweeper
+from tests.authorization_server.builders import ANN, NOW, build_session
+from tests.storage.conftest import OpenStore
+from tests.storage.test_grant_store import active, fresh_grant, insert
+
+DAY = 24 * 3600
+RETENTION = 30 * DAY
+PLAN = SweepPlan(retention=RETENTION, batch=3)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def sweep_round(sweeper: Sweeper) -> int:
+    """Steps until the round is over; how many."""
+    for steps in range(1, 500):
+        swept = await sweeper.step()
+        if swept is Swept.ROUND_ENDED:
+            return steps
+        assert swept is Swept.GOES_ON
+    raise AssertionError("the round does not end")
+
+
+async def count(store: SqlStore) -> int:
+    return len(await store.find_grants(user_id=None, organization_id=None))
+
+
+async def end(store: SqlStore, grant, at: int) -> None:
+    assert await store.end_grant(grant.id, by=ANN, reason="disconnected", now=at) is Commit.APPLIED
+
+
+async def test_round_deletes_what_ended_before_the_retention_and_nothing_younger(peopled: SqlStore, clock: Clock):
+    old, young = await active(peopled), await active(peopled)
+    await end(peopled, old, NOW - RETENTION - 1)
+    await end(peopled, young, NOW - RETENTION)
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_grant(old.id) is None
+    kept = await peopled.find_grant(young.id)
+    assert kept is not None
+    assert kept.ended_reason == "disconnected"  # reuse is still told
+
+
+async def test_round_deletes_codes_that_nobody_redeemed(peopled: SqlStore, clock: Clock):
+    dead = await insert(peopled, expires_at=NOW - DAY - 1)
+    waiting = await insert(peopled, expires_at=NOW + 60)
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_grant(dead.id) is None
+    assert await peopled.find_grant(waiting.id) is not None
+
+
+async def test_round_deletes_grants_whose_last_token_expired_before_the_retention(peopled: SqlStore, clock: Clock):
+    grant, forever = await active(peopled), await active(peopled)
+    assert await peopled.commit_rotation(forever.id, generation=1, now=NOW, expires_at=None) is Commit.APPLIED
+    clock.now = NOW + 1000 + RETENTION
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_grant(grant.id) is not None
+    clock.now += DAY
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_grant(grant.id) is None
+    assert await peopled.find_grant(forever.id) is not None
+
+
+async def test_round_walks_over_all_in_batches(peopled: SqlStore, clock: Clock):
+    for number in range(20):
+        grant = await active(peopled)
+        if number % 2:
+            await end(peopled, grant, NOW - RETENTION - 1)
+    steps = await sweep_round(peopled.sweeper(clock, PLAN))
+    assert steps >= 20 // 3
+    assert await count(peopled) == 10
+
+
+async def test_round_deletes_what_else_has_expired(peopled: SqlStore, clock: Clock):
+    grant = await active(peopled)
+    stale, fresh = NOW - DAY - 1, NOW + 60
+    for number in range(10):
+        await peopled.revoke_access_token(grant.id, bytes([number]) * 12, expires_at=stale if number else fresh)
+        await peopled.create_session(
+            build_session(bytes([number]) * 32, created_at=0, expires_at=stale if number else fresh)
+        )
+        pushed = PushedRequestRecord(
+            id=bytes([number]) * 16, client_id="x", parameters="", expires_at=stale if number else fresh
+        )
+        await peopled.create_pushed_request(pushed, now=0)
+        assert await peopled.use_once(bytes([number]) * 32, expires_at=stale if number else fresh, now=0)
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert [await peopled.is_access_token_revoked(bytes([n]) * 12) for n in range(3)] == [True, False, False]
+    assert await peopled.find_session(b"\0" * 32, 0) is not None
+    assert await peopled.find_session(b"\1" * 32, 0) is None
+    assert await peopled.find_pushed_request(b"\0" * 16) is not None
+    assert await peopled.find_pushed_request(b"\1" * 16) is None
+    assert await peopled.use_once(b"\0" * 32, expires_at=fresh, now=0) is Commit.LOST
+    assert await peopled.use_once(b"\1" * 32, expires_at=fresh, now=0) is Commit.APPLIED
+
+
+async def test_sweep_is_one_processes_at_a_time(peopled: SqlStore, open_another: OpenStore, clock: Clock):
+    for _ in range(10):
+        await insert(peopled, expires_at=NOW - DAY - 1)
+    sweepers = [peopled.sweeper(clock, PLAN), *(open_another().sweeper(clock, PLAN) for _ in range(3))]
+    outcomes = await asyncio.gather(*(sweeper.step() for sweeper in sweepers))
+    assert sorted(swept.name for swept in outcomes) == ["BY_ANOTHER", "BY_ANOTHER", "BY_ANOTHER", "GOES_ON"]
+
+
+async def test_sweep_of_a_process_that_died_is_taken_over_where_it_stood(
+    peopled: SqlStore, open_another: OpenStore, clock: Clock
+):
+    for _ in range(7):
+        await insert(peopled, expires_at=NOW - DAY - 1)
+    assert await peopled.sweeper(clock, PLAN).step() is Swept.GOES_ON
+    assert await count(peopled) == 4
+    heir = open_another().sweeper(clock, PLAN)
+    assert await heir.step() is Swept.BY_ANOTHER
+    clock.now += PLAN.lease
+    assert await heir.step() is Swept.GOES_ON
+    assert await count(peopled) == 1
+
+
+async def test_next_round_is_not_due_before_its_time_and_writes_nothing(
+    peopled: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    sweeper = peopled.sweeper(clock, PLAN)
+    await sweep_round(sweeper)
+    with monkeypatch.context() as patch:
+        patch.setattr(operations, "sweep", None)
+        assert await sweeper.step() is Swept.NOT_DUE
+    state = await sweeper.find_state()
+    assert state is not None
+    assert (state.round_ended_at, state.next_round_at) == (NOW, NOW + PLAN.interval)
+    clock.now += PLAN.interval
+    assert await sweeper.step() is Swept.GOES_ON
+
+
+async def test_run_goes_on_after_the_store_failed(peopled: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch):
+    await insert(peopled, expires_at=NOW - DAY - 1)
+    sweeper = peopled.sweeper(clock, PLAN)
+    monkeypatch.setattr("latchstring.storage.sweeper.STEP_PAUSE", 0.001)
+    monkeypatch.setattr("latchstring.storage.sweeper.IDLE_PAUSE", 0.001)
+    commit = peopled._engine.commit
+    failures = iter([True, True])
+
+    async def fail_first(operation):
+        if next(failures, False):
+            from latchstring.protocol.errors import StoreUnavailable
+
+            raise StoreUnavailable("for the test")
+        return await commit(operation)
+
+    monkeypatch.setattr(peopled._engine, "commit", fail_first)
+    task = asyncio.create_task(sweeper.run())
+    async with asyncio.timeout(10):
+        while await count(peopled):
+            await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_count_tells_live_kept_and_overdue_apart(peopled: SqlStore, clock: Clock):
+    live, kept, overdue = [await active(peopled) for _ in range(3)]
+    await insert(peopled, expires_at=NOW + 60)
+    await insert(peopled, expires_at=NOW - 1)
+    await end(peopled, kept, NOW - 1)
+    await end(peopled, overdue, NOW - RETENTION - 1)
+    census = await peopled.sweeper(clock, PLAN).count()
+    assert census.grants == {"live": 2, "kept": 2, "overdue": 1}
+    assert census.others["client"] == 1
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert (await peopled.sweeper(clock, PLAN).count()).grants == {"live": 2, "kept": 2, "overdue": 0}
+    assert await peopled.find_grant(live.id) is not None
+
+
+async def test_grant_swept_while_it_is_consented_to_again_is_another_grant(peopled: SqlStore, clock: Clock):
+    """A sweep never touches what is new: ids begin with the time, and every condition looks at the row itself."""
+    grant = fresh_grant(id=b"\0" * 4 + os.urandom(12))
+    assert await peopled.commit_consent(grant) is ConsentCommit.CREATED
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_grant(grant.id) is not None
