@@ -76,6 +76,7 @@ THREE_ORGANIZATIONS = [
 ]
 CONSENT: dict[str, object] = {
     "user": USER,
+    "action": "/consent",
     "request": "sealed",
     "app": APP,
     "organizations": THREE_ORGANIZATIONS,

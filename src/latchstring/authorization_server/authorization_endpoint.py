@@ -116,7 +116,7 @@ def decide(
         redirect_uri=target.redirect_uri,
         sent_redirect_uri=request.redirect_uri,
         state=target.state,
-        scope=_decide_scope(request, client, settings),
+        scope=decide_scope(request.scope, client, settings),
         code_challenge=request.code_challenge,
         organization_id=request.organization_id,
         pushed_request_id=pushed_request_id,
@@ -137,11 +137,11 @@ def _verify_code_challenge(request: AuthorizationRequest, client: ClientRecord) 
         raise OAuthError("invalid_request", "code_challenge is not 43 base64url characters.")
 
 
-def _decide_scope(request: AuthorizationRequest, client: ClientRecord, settings: Settings) -> tuple[str, ...]:
-    # RFC 6749 §3.3: a request without a scope gets the default, which is all that the app is registered for.
-    scope = client.scope if request.scope is None else parse_scope(request.scope)
+def decide_scope(asked: str | None, client: ClientRecord, settings: Settings) -> tuple[str, ...]:
+    """What a member is asked for (RFC 6749 §3.3): without a scope, all that the app is registered for."""
+    scope = client.scope if asked is None else parse_scope(asked)
     if not set(scope) <= set(settings.scopes_supported):
-        if request.scope is not None:
+        if asked is not None:
             raise OAuthError("invalid_scope", "The scope has a value that this server does not know.")
         scope = tuple(value for value in scope if value in settings.scopes_supported)
     if not set(scope) <= set(client.scope):

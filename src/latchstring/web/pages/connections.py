@@ -8,8 +8,8 @@ from latchstring.authorization_server.identifiers import GRANT, render_identifie
 from latchstring.authorization_server.records import ConnectionRecord
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.scope import OFFLINE_ACCESS
-from latchstring.web.pages.consent import render_scopes
 from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.question import render_scopes
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
 

@@ -16,29 +16,25 @@ from latchstring.authorization_server.authorization_endpoint import (
     render_code_redirect,
     render_error_redirect,
 )
-from latchstring.authorization_server.consent import is_stranger
-from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
-from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
+from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.resources import verify_resources
-from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import render_request_uri
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.protocol.pkce import S256
-from latchstring.protocol.redirect_uri import find_registered, is_loopback, redirect_host
-from latchstring.protocol.scope import OFFLINE_ACCESS, render_scope
+from latchstring.protocol.redirect_uri import find_registered
+from latchstring.protocol.scope import render_scope
 from latchstring.web.asgi import read_form_body
-from latchstring.web.headers import form_action_for
 from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused
+from latchstring.web.pages.question import Question, ask, ask_again
 from latchstring.web.rendering.messages import MessageKey, Text, detail
-from latchstring.web.rendering.renderer import initial_for, tint_for
 
 AUTHORIZE: Final = "/oauth2/authorize/"
 _CONSENT: Final = b"consent"
 
 
-class _Question(msgspec.Struct, frozen=True):
+class _Asked(msgspec.Struct, frozen=True):
     """What a consent page asks and of whom, as the page carries it. Bound to the browser that was asked."""
 
     prompt: AuthorizationPrompt
@@ -47,7 +43,7 @@ class _Question(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(_Question)
+_decoder = msgspec.msgpack.Decoder(_Asked)
 
 
 async def authorize(page: Page) -> Response:
@@ -78,22 +74,22 @@ async def authorize(page: Page) -> Response:
     user = await page.find_user()
     if user is None:
         return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
-    return await _ask(page, prompt, client, user)
+    return await ask(page, _question(page, prompt, user), client, user)
 
 
 async def answer_consent(page: Page) -> Response:
     """POST /consent: Decline goes back with `access_denied`; Allow makes the grant for the chosen organization."""
     form = await page.read_form()
     services = page.services
-    question = _open_question(page, form.get("request", ""))
+    asked = _open_asked(page, form.get("request", ""))
     user = await page.find_user()
-    if question is None or user is None or user.user_id != question.user_id:
+    if asked is None or user is None or user.user_id != asked.user_id:
         raise PageRefused("wrong_session")
-    prompt = question.prompt
+    prompt = asked.prompt
     client = await services.clients.find(prompt.client_id)
     if client is None or not find_registered(prompt.redirect_uri, client.redirect_uris):
         raise PageRefused("page_expired")
-    if services.clock() - question.asked_at > services.settings.consent_page_lifetime:
+    if services.clock() - asked.asked_at > services.settings.consent_page_lifetime:
         raise PageRefused("page_expired")
     decision = form.get("decision")
     issuer = services.settings.issuer
@@ -107,22 +103,7 @@ async def answer_consent(page: Page) -> Response:
     outcome = await services.consent.allow(prompt, user.user_id, organization_id) if organization_id else None
     if isinstance(outcome, str):
         return page.redirect(render_code_redirect(prompt.target, outcome, issuer))
-    if outcome is None:
-        return await _ask(page, prompt, client, user, error="choose_organization", status=422)
-    if outcome is ConsentCommit.REQUEST_USED:
-        raise PageRefused("page_expired")
-    if outcome is ConsentCommit.APP_UNAVAILABLE:
-        return await _refuse_private(page, client)
-    organization = await services.store.find_organization(organization_id)
-    has_been_member = organization is not None and await _was_offered(page, user, organization_id)
-    error = "membership_ended" if has_been_member else "not_your_organization"
-    name = organization.name if organization is not None and has_been_member else ""
-    return await _ask(page, prompt, client, user, error=error, error_organization=name, status=403)
-
-
-async def _was_offered(page: Page, user: UserRecord, organization_id: str) -> bool:
-    membership = await page.services.store.find_membership(user.user_id, organization_id)
-    return membership is not None
+    return await ask_again(page, _question(page, prompt, user), client, user, outcome, organization_id)
 
 
 async def _read_query(page: Page) -> bytes:
@@ -160,93 +141,21 @@ def _refuse_long(prompt: AuthorizationPrompt, location: str) -> None:
         raise OAuthError("invalid_request", "The request is too long: send a shorter state.")
 
 
-def _open_question(page: Page, sealed: str) -> _Question | None:
+def _open_asked(page: Page, sealed: str) -> _Asked | None:
     raw = page.services.codec.parse_page_value(_CONSENT, page.cookie.encode(), sealed)
     return None if raw is None else _decoder.decode(raw)
 
 
-async def _ask(
-    page: Page,
-    prompt: AuthorizationPrompt,
-    client: ClientRecord,
-    user: UserRecord,
-    *,
-    error: str | None = None,
-    error_organization: str = "",
-    status: int = 200,
-) -> Response:
-    services = page.services
-    memberships = await services.store.find_memberships(user.user_id)
-    if is_stranger(client, memberships):
-        return await _refuse_private(page, client)
-    if not memberships:
-        return page.message("no_organization")
-    publisher = await _find_owner(page, client)
-    question = _Question(prompt, user.user_id, services.clock())
-    offered = {membership.organization_id for membership in memberships}
-    context = {
-        "request": services.codec.render_page_value(_CONSENT, page.cookie.encode(), _encode(question)),
-        "app": {
-            "name": client.name,
-            "description": client.description,
-            "publisher": "" if publisher is None else publisher.name,
-            "is_verified": False,
-            "terms_uri": client.terms_uri,
-            "policy_uri": client.policy_uri,
-            "tint": tint_for(client.client_id),
-            "initial": initial_for(client.name),
-        },
-        "organizations": _render_organizations(memberships),
-        "selected_organization_id": prompt.organization_id if prompt.organization_id in offered else None,
-        "scopes": render_scopes(prompt.scope, services.settings),
-        "is_offline": OFFLINE_ACCESS in prompt.scope,
-        "redirect_host": redirect_host(prompt.redirect_uri),
-        "is_redirect_local": is_loopback(prompt.redirect_uri),
-        "error": error,
-        "error_organization": error_organization,
-        "sign_out_continue": page.seal_continue(_render_location(prompt)),
-    }
-    return page.render("consent.html", context, status, form_action=form_action_for(prompt.redirect_uri))
-
-
-def _render_organizations(memberships: Sequence[MembershipRecord]) -> list[dict[str, object]]:
-    return [
-        {
-            "id": membership.organization_id,
-            "name": membership.organization_name,
-            "role": membership.role,
-            "tint": tint_for(membership.organization_id),
-            "initial": initial_for(membership.organization_name),
-        }
-        for membership in memberships
-    ]
-
-
-def render_scopes(scope: Sequence[str], settings: Settings) -> list[dict[str, str]]:
-    """What each scope means to a member; `offline_access` has its own words on the page."""
-    return [
-        {
-            "name": value,
-            "title": settings.scopes[value].title,
-            "description": settings.scopes[value].description,
-            "risk": settings.scopes[value].risk,
-        }
-        for value in scope
-        if value in settings.scopes
-    ]
-
-
-async def _find_owner(page: Page, client: ClientRecord) -> OrganizationRecord | None:
-    if client.organization_id is None:
-        return None
-    return await page.services.store.find_organization(client.organization_id)
-
-
-async def _refuse_private(page: Page, client: ClientRecord) -> Response:
-    owner = await _find_owner(page, client)
-    organization = "" if owner is None else owner.name
-    details = [detail("client_id", client.client_id), detail("request_id", page.request_id)]
-    return page.message("private_app", {"app": client.name, "organization": organization}, details=details)
+def _question(page: Page, prompt: AuthorizationPrompt, user: UserRecord) -> Question:
+    asked = _Asked(prompt, user.user_id, page.services.clock())
+    return Question(
+        action="/consent",
+        request=page.services.codec.render_page_value(_CONSENT, page.cookie.encode(), _encode(asked)),
+        location=_render_location(prompt),
+        scope=prompt.scope,
+        organization_id=prompt.organization_id,
+        redirect_uri=prompt.redirect_uri,
+    )
 
 
 def _error_details(page: Page, error: OAuthError) -> list[tuple[Text, str]]:

@@ -1,0 +1,135 @@
+"""What a member is asked, and asked again when an Allow came to nothing: the same however the app asks."""
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.responses import Response
+
+from latchstring.authorization_server.consent import is_stranger
+from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.redirect_uri import is_loopback, redirect_host
+from latchstring.protocol.scope import OFFLINE_ACCESS
+from latchstring.web.headers import form_action_for
+from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.rendering.messages import detail
+from latchstring.web.rendering.renderer import initial_for, tint_for
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One request as the page shows it. `request` is sealed and goes with the answer to `action`; `location` is the
+    address of our own that asks the same once more."""
+
+    action: str
+    request: str
+    location: str
+    scope: tuple[str, ...]
+    organization_id: str | None
+    redirect_uri: str
+
+
+async def ask(
+    page: Page,
+    question: Question,
+    client: ClientRecord,
+    user: UserRecord,
+    *,
+    error: str | None = None,
+    error_organization: str = "",
+    status: int = 200,
+) -> Response:
+    """The consent page; or a message, where the app is private to others or the person in no organization."""
+    services = page.services
+    memberships = await services.store.find_memberships(user.user_id)
+    if is_stranger(client, memberships):
+        return await _refuse_private(page, client)
+    if not memberships:
+        return page.message("no_organization")
+    publisher = await _find_owner(page, client)
+    offered = {membership.organization_id for membership in memberships}
+    context = {
+        "action": question.action,
+        "request": question.request,
+        "app": {
+            "name": client.name,
+            "description": client.description,
+            "publisher": "" if publisher is None else publisher.name,
+            "is_verified": False,
+            "terms_uri": client.terms_uri,
+            "policy_uri": client.policy_uri,
+            "tint": tint_for(client.client_id),
+            "initial": initial_for(client.name),
+        },
+        "organizations": _render_organizations(memberships),
+        "selected_organization_id": question.organization_id if question.organization_id in offered else None,
+        "scopes": render_scopes(question.scope, services.settings),
+        "is_offline": OFFLINE_ACCESS in question.scope,
+        "redirect_host": redirect_host(question.redirect_uri),
+        "is_redirect_local": is_loopback(question.redirect_uri),
+        "error": error,
+        "error_organization": error_organization,
+        "sign_out_continue": page.seal_continue(question.location),
+    }
+    return page.render("consent.html", context, status, form_action=form_action_for(question.redirect_uri))
+
+
+async def ask_again(
+    page: Page,
+    question: Question,
+    client: ClientRecord,
+    user: UserRecord,
+    outcome: ConsentCommit | None,
+    organization_id: str,
+) -> Response:
+    """Why an Allow for that organization came to nothing; `outcome` is None where none was chosen."""
+    if outcome is None:
+        return await ask(page, question, client, user, error="choose_organization", status=422)
+    if outcome is ConsentCommit.REQUEST_USED:
+        raise PageRefused("page_expired")
+    if outcome is ConsentCommit.APP_UNAVAILABLE:
+        return await _refuse_private(page, client)
+    membership = await page.services.store.find_membership(user.user_id, organization_id)
+    error = "not_your_organization" if membership is None else "membership_ended"
+    name = "" if membership is None else membership.organization_name
+    return await ask(page, question, client, user, error=error, error_organization=name, status=403)
+
+
+def _render_organizations(memberships: Sequence[MembershipRecord]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": membership.organization_id,
+            "name": membership.organization_name,
+            "role": membership.role,
+            "tint": tint_for(membership.organization_id),
+            "initial": initial_for(membership.organization_name),
+        }
+        for membership in memberships
+    ]
+
+
+def render_scopes(scope: Sequence[str], settings: Settings) -> list[dict[str, str]]:
+    """What each scope means to a member; `offline_access` has its own words on the page."""
+    return [
+        {
+            "name": value,
+            "title": settings.scopes[value].title,
+            "description": settings.scopes[value].description,
+            "risk": settings.scopes[value].risk,
+        }
+        for value in scope
+        if value in settings.scopes
+    ]
+
+
+async def _find_owner(page: Page, client: ClientRecord) -> OrganizationRecord | None:
+    if client.organization_id is None:
+        return None
+    return await page.services.store.find_organization(client.organization_id)
+
+
+async def _refuse_private(page: Page, client: ClientRecord) -> Response:
+    owner = await _find_owner(page, client)
+    organization = "" if owner is None else owner.name
+    details = [detail("client_id", client.client_id), detail("request_id", page.request_id)]
+    return page.message("private_app", {"app": client.name, "organization": organization}, details=details)
