@@ -124,3 +124,22 @@ def test_settings_of_wrong_names_or_types_are_no_settings(given):
 
 def test_settings_offline_access_is_always_supported_and_last():
     assert validate(scopes={"a.read": ScopeDefinition()}).scopes_supported == ("a.read", "offline_access")
+
+
+@pytest.mark.parametrize(
+    "given, named",
+    [
+        ({"client_certificate_header": "Client-Cert"}, "trusted_proxy_networks"),
+        ({"trusted_proxy_networks": ("10.0.0.0/8",)}, "client_certificate_header"),
+        ({"client_certificate_header": "Client_Cert", "trusted_proxy_networks": ("10.0.0.0/8",)}, "header's name"),
+        ({"client_certificate_header": "Client-Cert", "trusted_proxy_networks": ("the proxy",)}, "the proxy"),
+    ],
+)
+def test_s16_validate_settings_certificate_header_needs_the_proxies_that_are_believed(given, named):
+    with pytest.raises(ConfigurationError, match=named):
+        validate(**given)
+
+
+def test_validate_settings_certificate_header_with_its_proxies_is_accepted():
+    networks = ("10.0.0.0/8", "192.0.2.7", "fd00::/8")
+    validate(client_certificate_header="Client-Cert", trusted_proxy_networks=networks)

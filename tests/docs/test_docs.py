@@ -68,7 +68,8 @@ def test_index_leads_to_every_page() -> None:
 
 
 def _render_default(value: object) -> str:
-    return "none" if value is None else f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+    """As TOML has it."""
+    return "none" if value is None else f"`{msgspec.json.encode(value).decode()}`"
 
 
 def test_every_setting_is_explained_with_its_default() -> None:

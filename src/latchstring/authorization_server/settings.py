@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.protocol.client_certificate import parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.scope import OFFLINE_ACCESS, is_scope_token
 
@@ -31,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Every setting of the server. Lifetimes are in seconds; None means forever.
 
     `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
+    `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone, put the certificate
+    that a client showed them.
     """
 
     issuer: str
@@ -49,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pushed_request_lifetime: int = 90
     ended_grant_lifetime: int = 30 * 24 * 3600
     trusted_proxies: int = 0
+    client_certificate_header: str | None = None
+    trusted_proxy_networks: tuple[str, ...] = ()
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
@@ -79,6 +84,17 @@ def _verify_issuer(issuer: str) -> None:
         raise _refuse("issuer", "an issuer with a path is not supported; give scheme, host and port only")
 
 
+def _verify_certificate_source(settings: Settings) -> None:
+    header, networks = settings.client_certificate_header, settings.trusted_proxy_networks
+    if header is None and networks:
+        raise _refuse("trusted_proxy_networks", "name the client_certificate_header that these proxies send, too")
+    if header is not None:
+        try:
+            parse_certificate_source(header, networks)
+        except ValueError as error:
+            raise _refuse("client_certificate_header, trusted_proxy_networks", str(error)) from None
+
+
 def validate_settings(settings: Settings) -> Settings:
     """The settings themselves, or `ConfigurationError` naming the setting and the fix."""
     _verify_issuer(settings.issuer)
@@ -105,6 +121,7 @@ def validate_settings(settings: Settings) -> Settings:
         raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
     if not 0 <= settings.trusted_proxies <= 8:
         raise _refuse("trusted_proxies", "give how many proxies stand in front, 0 to 8")
+    _verify_certificate_source(settings)
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

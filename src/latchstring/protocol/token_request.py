@@ -6,17 +6,22 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from latchstring.protocol.client_certificate import ClientCertificate
 from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters
 
 
 class ClientCredentials(msgspec.Struct, frozen=True):
-    """Who the caller says it is, and by which method (`token_endpoint_auth_method`)."""
+    """Who the caller says it is, and by which method (`token_endpoint_auth_method`).
+
+    `certificate` is the one that the caller showed to a trusted proxy, whatever the method.
+    """
 
     client_id: str
     client_secret: str | None
     method: str
+    certificate: ClientCertificate | None = None
 
     def __repr__(self) -> str:
         return f"ClientCredentials(client_id={self.client_id!r}, method={self.method!r})"

@@ -14,7 +14,7 @@ async def answer_introspection(
     """The token's facts, or `{"active":false}` and nothing else."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
-    credentials = find_credentials(scope, parameters)
+    credentials = find_credentials(services, scope, parameters)
     answer = services.introspection_endpoint.answer(parameters.get("token"), credentials)
     response = await count_failures(services, scope, credentials, answer)
     await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], render_introspection(response))

@@ -17,7 +17,7 @@ async def answer_pushed_request(
     """201 with the `request_uri` and how long it lasts (RFC 9126 §2.2)."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
-    credentials = find_credentials(scope, parameters)
+    credentials = find_credentials(services, scope, parameters)
     answer = services.pushed_request_endpoint.answer(parameters, credentials)
     pushed = await count_failures(services, scope, credentials, answer)
     await send_answer(send, 201, [*NO_STORE, (b"x-request-id", request_id)], _encode(pushed))

@@ -11,7 +11,7 @@ async def answer_revocation(services: Services, scope: Scope, receive: Receive, 
     """200 with an empty body once the token is dead, or was never alive (RFC 7009 §2.2)."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
-    credentials = find_credentials(scope, parameters)
+    credentials = find_credentials(services, scope, parameters)
     answer = services.revocation_endpoint.answer(parameters.get("token"), credentials)
     await count_failures(services, scope, credentials, answer)
     await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], b"")

@@ -13,7 +13,7 @@ async def answer_token(services: Services, scope: Scope, receive: Receive, send:
     """One token request; a refusal is raised as `OAuthError`."""
     parameters = parse_parameters(await read_form_body(scope, receive))
     request = parse_token_request(parameters)
-    credentials = find_credentials(scope, parameters)
+    credentials = find_credentials(services, scope, parameters)
     answer = services.token_endpoint.answer(request, credentials)
     response = await count_failures(services, scope, credentials, answer)
     await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], render_token_response(response))

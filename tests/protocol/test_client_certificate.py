@@ -1,0 +1,105 @@
+"""The certificate that a trusted proxy passes on, and no other (S16; RFC 8705, RFC 9440)."""
+
+import hashlib
+from base64 import urlsafe_b64encode
+
+import pytest
+
+from latchstring.protocol.client_certificate import (
+    MAX_CERTIFICATE_LENGTH,
+    CertificateRefused,
+    certificate_thumbprint,
+    parse_certificate,
+    parse_certificate_header,
+    parse_certificate_source,
+)
+from tests.support.certificates import make_certificate, render_nginx, render_rfc9440
+
+DER = make_certificate()
+SOURCE = parse_certificate_source("Client-Cert", ["10.0.0.0/8", "192.0.2.7", "fd00::/8"])
+
+
+@pytest.mark.parametrize("render", [render_rfc9440, render_nginx])
+def test_certificate_header_of_each_form_is_the_der(render):
+    assert parse_certificate_header(render(DER).encode()) == DER
+    assert parse_certificate_header(b" " + render(DER).encode() + b" ") == DER
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b":",
+        b"::",
+        b":!!!!:",
+        b":" + b"A" * (2 * MAX_CERTIFICATE_LENGTH) + b":",
+        render_rfc9440(DER)[:-1].encode(),
+        render_rfc9440(DER)[1:].encode(),
+        render_rfc9440(DER).replace(":", ":\t").encode(),
+        render_nginx(DER)[:-30].encode(),
+        (render_nginx(DER) + render_nginx(DER)).encode(),
+        b"-----BEGIN CERTIFICATE-----%0A-----END CERTIFICATE-----",
+        b"(null)",
+    ],
+)
+def test_certificate_header_malformed_is_refused(value):
+    with pytest.raises(CertificateRefused):
+        parse_certificate_header(value)
+
+
+def test_certificate_is_named_by_its_digest_and_subject():
+    certificate = parse_certificate(DER)
+    digest = urlsafe_b64encode(hashlib.sha256(DER).digest()).decode().rstrip("=")
+    assert certificate.thumbprint == certificate_thumbprint(DER) == digest
+    assert certificate.subject_dn == "CN=mailloop,O=Acorn\\, Partners"
+    assert certificate.der == DER
+
+
+def test_certificate_that_is_none_is_refused():
+    with pytest.raises(CertificateRefused):
+        parse_certificate(DER[:-1])
+    with pytest.raises(CertificateRefused):
+        parse_certificate(b"not DER")
+
+
+@pytest.mark.parametrize("peer", ["10.1.2.3", "192.0.2.7", "fd00::1", "::ffff:10.1.2.3"])
+def test_s16_certificate_from_a_trusted_proxy_is_found(peer):
+    assert SOURCE.find(peer, [(b"client-cert", render_rfc9440(DER).encode())]) == DER
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.9", "192.0.2.8", "::1", "", None, "unix", "::ffff:203.0.113.9"])
+def test_s16_certificate_from_a_stranger_is_not_even_read(peer):
+    assert SOURCE.find(peer, [(b"client-cert", b"nonsense")]) is None
+    assert SOURCE.find(peer, [(b"client-cert", render_rfc9440(DER).encode())]) is None
+
+
+def test_certificate_in_another_header_is_not_read():
+    headers = [(b"client_cert", render_rfc9440(DER).encode()), (b"x-client-cert", render_rfc9440(DER).encode())]
+    assert SOURCE.find("10.1.2.3", headers) is None
+
+
+def test_certificate_that_a_proxy_leaves_empty_is_none():
+    """What nginx sends for a client without one."""
+    assert SOURCE.find("10.1.2.3", [(b"client-cert", b"")]) is None
+
+
+def test_s16_certificate_that_stands_twice_is_refused():
+    header = (b"client-cert", render_rfc9440(DER).encode())
+    with pytest.raises(CertificateRefused):
+        SOURCE.find("10.1.2.3", [header, header])
+
+
+@pytest.mark.parametrize(
+    "name, networks",
+    [
+        ("", ["10.0.0.0/8"]),
+        ("Client Cert", ["10.0.0.0/8"]),
+        ("client_cert", ["10.0.0.0/8"]),
+        ("Client-Cert", []),
+        ("Client-Cert", ["10.0.0.1/8"]),
+        ("Client-Cert", ["proxy.example"]),
+    ],
+)
+def test_certificate_source_that_cannot_be_is_refused(name, networks):
+    with pytest.raises(ValueError, match=r"."):
+        parse_certificate_source(name, networks)
