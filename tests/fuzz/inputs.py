@@ -50,6 +50,8 @@ SEEDS: Final[tuple[bytes, ...]] = tuple(
         '{"issuer":"https://auth.example","scopes_supported":["a"],"jwks_uri":"https://auth.example/jwks"}',
         '{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"1","alg":"ES256","use":"sig"}]}',
         '{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}',
+        '{"kty":"EC","crv":"P-257","x":"AA","y":"AA"}',
+        '{"kty":"OKP","crv":"Ed25519","x":"AA"}',
         '{"redirect_uris":["https://app.example/cb"],"client_name":"x","grant_types":["authorization_code"],"jwks":{}}',
         '[{"type":"payment","actions":["read"],"locations":["https://api.example/"]}]',
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",

@@ -20,5 +20,8 @@ def render_confirmation(confirmation: Confirmation | None) -> str | None:
 
 
 def parse_confirmation(text: str | None) -> Confirmation | None:
-    """What `render_confirmation` made."""
-    return None if text is None else _decoder.decode(text)
+    """What `render_confirmation` made; raises `ValueError` for anything else."""
+    try:
+        return None if text is None else _decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError("not a confirmation") from error

@@ -156,6 +156,8 @@ def test_verify_with_types_takes_those_alone(typ: str | None, counts: bool) -> N
         {"kty": 3},
         {"kty": "oct", "k": "AAAA"},
         {"kty": "EC", "crv": "P-256", "x": "a", "y": "b"},
+        {"kty": "EC", "crv": "P-257", "x": "AA", "y": "AA"},
+        {"kty": "OKP", "crv": "Ed25520", "x": "AA"},
         {"kty": "OKP", "crv": "Ed25519", "x": "AAAA"},
         {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
         EC.as_dict(private=True),
