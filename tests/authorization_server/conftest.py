@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from tests.authorization_server.builders import (
     build_resource_server,
     build_user,
 )
+from tests.support.refusals import watching_refusals
 
 SECRET = build_codec().render_client_secret(b"\x11" * 33)
 GUARD_SECRET = build_codec().render_client_secret(b"\x22" * 33)
@@ -140,6 +141,13 @@ class House:
         found = await self.store.find_grant(grant.id)
         assert found is not None
         return found
+
+
+@pytest.fixture(autouse=True, scope="package")
+def refusals() -> Iterator[None]:
+    """Every refusal has its sentence."""
+    with watching_refusals():
+        yield
 
 
 @pytest.fixture(scope="session")

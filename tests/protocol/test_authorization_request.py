@@ -9,6 +9,7 @@ def test_parse_authorization_request_reads_known_parameters_and_ignores_others()
     raw = (
         b"client_id=c&response_type=code&redirect_uri=https://a/&scope=x&state=s&code_challenge=y"
         b"&code_challenge_method=S256&response_mode=query&organization_id=o&login_hint=ann&foo=bar"
+        b"&resource=https://b/&resource=https://a/&resource=https://b/"
     )
     assert parse_authorization_request(parse_parameters(raw)) == AuthorizationRequest(
         client_id="c",
@@ -20,6 +21,7 @@ def test_parse_authorization_request_reads_known_parameters_and_ignores_others()
         code_challenge_method="S256",
         response_mode="query",
         organization_id="o",
+        resource=("https://b/", "https://a/"),
     )
 
 

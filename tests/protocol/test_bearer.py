@@ -24,6 +24,7 @@ def test_parse_bearer_rfc_example_is_read(vector):
         (b"bEaReR abc", "abc"),
         (b"Bearer    abc", "abc"),
         (b"Bearer abc  ", "abc"),
+        (b"Bearer XabcX", "XabcX"),
         (b"Bearer aZ09-._~+/==", "aZ09-._~+/=="),
         (b"Bearer " + b"a" * MAX_TOKEN_LENGTH, "a" * MAX_TOKEN_LENGTH),
     ],

@@ -15,6 +15,7 @@ from latchstring.protocol.parameters import (
     MAX_VALUE_LENGTH,
     Parameters,
     parse_parameters,
+    render_parameters,
 )
 from tests.protocol.properties import PROPERTY
 from tests.vectors.reader import read_vectors
@@ -201,4 +202,13 @@ def test_parameters_repr_has_names_and_no_values():
     parameters = parse_parameters(b"client_secret=ls_cs_geheim&code=ls_ac_geheim&resource=https://geheim")
     for text in (repr(parameters), str(parameters), f"{parameters}"):
         assert "geheim" not in text
-    assert "client_secret" in repr(parameters)
+    assert repr(parse_parameters(b"client_secret=geheim&code=geheim")) == "Parameters(client_secret, code)"
+
+
+def test_render_parameters_of_some_names_is_read_back_as_those():
+    """RFC 9126: what is pushed is kept, and what is kept is asked again."""
+    parameters = parse_parameters(b"a=1+2&b=%26&client_secret=s&resource=https://b&resource=https://a&audience=x")
+    rendered = render_parameters(parameters, {"a", "b", "resource"})
+    assert rendered == "a=1+2&b=%26&resource=https%3A%2F%2Fb&resource=https%3A%2F%2Fa"
+    again = parse_parameters(rendered.encode())
+    assert (dict(again), again.lists) == ({"a": "1 2", "b": "&"}, {"resource": ["https://b", "https://a"]})

@@ -41,6 +41,12 @@ def test_t7_parse_basic_form_encoded_inside_is_undone(client_id, secret):
     assert parse_basic(authorization) == ClientCredentials(client_id, secret, "client_secret_basic")
 
 
+@pytest.mark.parametrize("secret", ["a:b", ":", "a::b:"])
+def test_t7_parse_basic_colons_left_bare_are_the_secret_s(secret):
+    """RFC 7617 §2: the id ends at the first colon."""
+    assert parse_basic(basic(f"c:{secret}")) == ClientCredentials("c", secret, "client_secret_basic")
+
+
 @pytest.mark.parametrize("scheme", [b"Basic", b"basic", b"BASIC", b"bAsIc"])
 def test_parse_basic_scheme_in_any_case_is_accepted(scheme):
     """RFC 7617 §2."""
@@ -150,13 +156,15 @@ def test_parse_token_request_reads_known_parameters_and_ignores_others():
         "foo": "bar",
         "logout_uri": "https://evil.example/",
     }
-    assert parse_token_request(parse_parameters(urlencode(form).encode())) == TokenRequest(
+    resources = "&resource=https://b/&resource=https://a/&resource=https://b/"
+    assert parse_token_request(parse_parameters((urlencode(form) + resources).encode())) == TokenRequest(
         grant_type="authorization_code",
         code="c",
         redirect_uri="https://a/",
         code_verifier="v",
         refresh_token="r",
         scope="s",
+        resource=("https://b/", "https://a/"),
     )
 
 
