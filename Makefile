@@ -5,7 +5,7 @@ BASE_PORT ?= 8400
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench fuzz lock clean
+.PHONY: help setup run test check format bench fuzz mutants lock clean
 
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ bench: setup ## measure the server (ONLY='refresh introspection' picks operation
 
 fuzz: setup ## let coverage lead through every parser and endpoint (SECONDS=30 each; ONLY='scope introspect')
 	@exec $(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) $(ONLY)
+
+mutants: setup ## change the rules one at a time and see whether a test fails (MODULE='rotation scope')
+	@exec $(PY) -m tests.mutants $(MODULE)
 
 lock: ## write requirements/lock.txt anew (ARGS=--upgrade moves the pins)
 	@scripts/lock.sh $(ARGS)

@@ -1,0 +1,97 @@
+"""Mutation testing of the rules (`make mutants MODULE=rotation`): mutmut, on a copy, beside the locked environment.
+
+python -m tests.mutants [--page] [--processes 2] [PART OF A MODULE'S NAME …]
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tests.mutants.results import PAGE, RESULTS, ROOT, Mutant, merge, read_results, render_page, render_results
+
+FOLDER: Final = ROOT / ".artifacts" / "mutants"
+PACKAGES: Final = FOLDER / "packages"
+WORK: Final = FOLDER / "work"
+ROOMS: Final = ("protocol", "authorization_server")
+TESTS: Final = ("tests/protocol", "tests/authorization_server")
+# They read source code, and would read that of the mutants.
+_READERS: Final = "not written_errors"
+_RUN: Final = "import sys; sys.path.append(sys.argv.pop(1)); from mutmut.__main__ import cli; cli()"
+
+
+def _install() -> None:
+    if (PACKAGES / "mutmut").is_dir():
+        return
+    options = ["--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    arguments = ["install", *options, "--target", str(PACKAGES), "--group", f"{ROOT / 'pyproject.toml'}:mutants"]
+    if subprocess.run([sys.executable, "-m", "pip", *arguments]).returncode:
+        raise SystemExit("mutants: mutmut cannot be installed")
+
+
+def find_modules(parts: list[str]) -> list[str]:
+    """The modules of the rules whose names have one of the parts; all for none."""
+    source = ROOT / "src" / "latchstring"
+    paths = [path.relative_to(source).as_posix() for room in ROOMS for path in sorted((source / room).rglob("*.py"))]
+    return [path for path in paths if not parts or any(part in path.removesuffix(".py") for part in parts)]
+
+
+def _prepare(modules: list[str]) -> None:
+    """A copy of code and tests, so that nobody's checkout is touched."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, WORK / name, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = {
+        "source_paths": ["src"],
+        "only_mutate": [f"src/latchstring/{module}" for module in modules],
+        "pytest_add_cli_args_test_selection": list(TESTS),
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist", "-k", _READERS],
+    }
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in settings.items()]
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    (WORK / "pyproject.toml").write_text("\n".join([pyproject, "[tool.mutmut]", *lines, ""]))
+
+
+def _run(processes: int) -> list[Mutant]:
+    with (FOLDER / "mutmut.log").open("wb") as log:
+        command = [sys.executable, "-c", _RUN, str(PACKAGES), "run", "--max-children", str(processes)]
+        ended = subprocess.run(command, cwd=WORK, stdout=log, stderr=subprocess.STDOUT).returncode
+    if ended:
+        raise SystemExit(f"mutants: mutmut ended with {ended}; see {log.name}")
+    survivors = Path(__file__).parent / "survivors.py"
+    found = subprocess.run([sys.executable, survivors, PACKAGES], cwd=WORK, stdout=subprocess.PIPE, check=True).stdout
+    (FOLDER / "mutants.json").write_bytes(found)
+    return msgspec.json.decode(found, type=list[Mutant])
+
+
+def main() -> int:
+    """Run, and write down what was found; or write the page of it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("--page", action="store_true", help="write docs/explanation/mutants.md and run nothing")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("module", nargs="*", help="parts of the modules' names")
+    given = parser.parse_args()
+    if not given.page:
+        modules = find_modules(given.module)
+        if not modules:
+            raise SystemExit(f"mutants: no module is called {' or '.join(given.module)}")
+        _install()
+        _prepare(modules)
+        RESULTS.write_text(render_results(merge(read_results(), _run(given.processes)).values()))
+    results = read_results()
+    PAGE.write_text(render_page(results.values()))
+    unexplained = [(name, s) for name, module in results.items() for s in module.survivor if not s.reason]
+    for name, survivor in unexplained:
+        print(f"\n{name}: {survivor.function}\n- {survivor.removed}\n+ {survivor.added}")
+    killed, mutants = (sum(getattr(m, name) for m in results.values()) for name in ("killed", "mutants"))
+    print(f"\n{killed} of {mutants} are killed; {len(unexplained)} live without a reason")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

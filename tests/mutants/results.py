@@ -1,0 +1,146 @@
+"""What the last runs have found: one committed file, in which a person says why a mutant that lives may live."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).parents[2]
+RESULTS: Final = Path(__file__).parent / "results.toml"
+PAGE: Final = ROOT / "docs" / "explanation" / "mutants.md"
+# Words for people: a literal in which two words stand beside each other.
+_PROSE: Final = re.compile(
+    r"""f?("(?:[^"\\]|\\.)*[\w.,;:] \w(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*[\w.,;:] \w(?:[^'\\]|\\.)*')"""
+)
+_INTRODUCTION: Final = """\
+# Mutants
+
+<!-- Written by `python -m tests.mutants --page` from tests/mutants/results.toml. -->
+
+How much would go wrong unnoticed? [mutmut](https://mutmut.readthedocs.io/) changes one thing in a function (a
+comparison, a number, a name, an argument) and runs the tests that reach it; a mutant that no test fails for is alive.
+`make mutants MODULE=rotation` does that for the modules whose names have that part, and `.artifacts/mutants/` has what
+it found. Counted here is what behaves: how a sentence for people is worded is not (such mutants are in a column of
+their own).
+
+A mutant may live if it cannot be told from the code by anything that the module promises. Why that is so is said below,
+for each.
+"""
+
+
+class Survivor(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A mutant that no test fails for; `reason` says why it may live, and is empty until somebody has looked."""
+
+    function: str
+    removed: str
+    added: str
+    reason: str = ""
+
+
+class Module(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One module's last run."""
+
+    name: str
+    killed: int
+    wording: int
+    survivor: list[Survivor] = []
+
+    @property
+    def mutants(self) -> int:
+        """Those that count."""
+        return self.killed + len(self.survivor)
+
+
+class Mutant(msgspec.Struct):
+    """One mutant as it was met."""
+
+    module: str
+    function: str
+    is_killed: bool
+    removed: str
+    added: str
+
+    @property
+    def is_wording(self) -> bool:
+        """Whether nothing but a sentence for people differs."""
+        return not self.is_killed and _PROSE.sub("", self.removed) == _PROSE.sub("", self.added)
+
+
+def read_results() -> dict[str, Module]:
+    """Every module's last run."""
+    if not RESULTS.exists():
+        return {}
+    return {
+        module.name: module for module in msgspec.convert(tomllib.loads(RESULTS.read_text())["module"], list[Module])
+    }
+
+
+def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Module]:
+    """The runs with these in place of older ones; a survivor that was known keeps its reason."""
+    met: dict[str, list[Mutant]] = {}
+    for mutant in mutants:
+        met.setdefault(mutant.module, []).append(mutant)
+    merged = dict(known)
+    for name, found in met.items():
+        old = known[name].survivor if name in known else []
+        reasons = {(survivor.function, survivor.removed, survivor.added): survivor.reason for survivor in old}
+        living = [mutant for mutant in found if not mutant.is_killed and not mutant.is_wording]
+        survivors = [
+            Survivor(m.function, m.removed, m.added, reasons.get((m.function, m.removed, m.added), "")) for m in living
+        ]
+        killed = sum(mutant.is_killed for mutant in found)
+        merged[name] = Module(name, killed, len(found) - killed - len(survivors), survivors)
+    return dict(sorted(merged.items()))
+
+
+def render_results(modules: Iterable[Module]) -> str:
+    """The file, so that people can write in it."""
+    lines = ["# Written by `make mutants`; the reasons are written by hand and kept."]
+    for module in modules:
+        lines += ["", "[[module]]", f"name = {_quote(module.name)}"]
+        lines += [f"killed = {module.killed}", f"wording = {module.wording}"]
+        for survivor in module.survivor:
+            lines += ["", "[[module.survivor]]"]
+            lines += [f"{name} = {_quote(getattr(survivor, name))}" for name in survivor.__struct_fields__]
+    return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def render_page(modules: Iterable[Module]) -> str:
+    """The page."""
+    modules = list(modules)
+    lines = [_INTRODUCTION, "| module | mutants | killed | alive | wording |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines += [
+        f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} | {m.wording} |" for m in modules
+    ]
+    mutants, killed = sum(module.mutants for module in modules), sum(module.killed for module in modules)
+    wording = sum(module.wording for module in modules)
+    lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} | {wording} |")
+    for module in modules:
+        if module.survivor:
+            lines += ["", f"## {module.name}", "", "| in | instead of | it says | why it may live |"]
+            lines.append("| --- | --- | --- | --- |")
+        for survivor in module.survivor:
+            cells = (_code(_readable(survivor.function)), _code(survivor.removed), _code(survivor.added))
+            lines.append("| " + " | ".join((*cells, survivor.reason or "**nobody has said yet**")) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({100 * part / whole:.1f} %)" if whole else "–"
+
+
+def _readable(function: str) -> str:
+    """mutmut's `x_name` and `xǁClassǁname` as Python writes them."""
+    return function.removeprefix("xǁ").replace("ǁ", ".") if "ǁ" in function else function.removeprefix("x_")
+
+
+def _code(text: str) -> str:
+    return "<br>".join(f"`{line}`".replace("|", "\\|") for line in text.split("\n"))
