@@ -92,6 +92,16 @@ CONSENT: dict[str, object] = {
 
 SIGN_IN: dict[str, object] = {"continue_to": "", "email": "", "error": None, "app_name": None}
 
+SEND_BACK: dict[str, object] = {
+    "host": "app.mailloop.example",
+    "href": None,
+    "action": "https://app.mailloop.example/callback",
+    "fields": [("code", "ls_ac_…"), ("state", "s")],
+    "is_automatic": False,  # the preview stays on the page
+    "app": None,
+    "details": None,
+}
+
 GRANTS = [
     {
         "id": "grant_1",
@@ -194,6 +204,13 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     """Every page in every state: a name for its picture, the template, the context."""
     yield "sign-in", "sign_in.html", SIGN_IN
     yield "sign-in-for-app", "sign_in.html", {**SIGN_IN, "app_name": "Mailloop", "continue_to": "sealed"}
+    yield "send-back", "send_back.html", SEND_BACK
+    announced = [detail("error", "invalid_scope"), detail("error_description", "The scope is malformed.")]
+    yield (
+        "send-back-announced",
+        "send_back.html",
+        {**SEND_BACK, "app": LONG_NAME, "href": "https://app.mailloop.example/callback?error=x", "details": announced},
+    )
     yield "sign-in-wrong", "sign_in.html", {**SIGN_IN, "error": "credentials", "email": "ann@example.com"}
     yield "sign-in-expired", "sign_in.html", {**SIGN_IN, "error": "expired_page", "email": "ann@example.com"}
     one = [organization("Acorn Partners", "admin")]

@@ -8,15 +8,17 @@ import pytest
 
 from latchstring.authorization_server.authorization_endpoint import (
     AuthorizationPrompt,
+    AuthorizationResponse,
     RedirectTarget,
     UnsafeRequest,
     decide,
     find_target,
-    render_code_redirect,
-    render_error_redirect,
+    render_code,
+    render_error,
 )
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
+from latchstring.protocol.authorization_response import render_redirect
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from tests.authorization_server.builders import MAILLOOP, REDIRECT_URI, build_client
@@ -145,7 +147,12 @@ async def test_find_target_mismatch_tells_the_page_which_app_and_what_came():
         pytest.param(ask(response_type="code token"), {}, "unsupported_response_type", id="A10-hybrid"),
         pytest.param(ask(response_type="CODE"), {}, "unsupported_response_type", id="A10-case"),
         pytest.param(ask(response_mode="fragment"), {}, "invalid_request", id="response_mode-fragment"),
-        pytest.param(ask(response_mode="form_post"), {}, "invalid_request", id="response_mode-form_post"),
+        pytest.param(
+            ask(response_mode="form_post"),
+            {"redirect_uris": ("com.example.app:/cb",)},
+            "invalid_request",
+            id="form_post-to-an-app",
+        ),
         pytest.param(ask(request="x.y.z"), {}, "invalid_request", id="A29-request-object"),
         pytest.param(ask(), {"grant_types": ("client_credentials",)}, "unauthorized_client", id="T9-grant-type"),
         pytest.param(ask(), PUBLIC, "invalid_request", id="A11-public-without-pkce"),
@@ -234,18 +241,22 @@ async def test_decide_prompt_carries_state_and_the_organization_asked_for():
 # -- the answer
 
 
+def _read_query(response: AuthorizationResponse) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(render_redirect(response.target.redirect_uri, response.parameters)).query)
+
+
 @pytest.mark.parametrize("state", [None, "x", "a b&code=planted", "ü" * 500])
 def test_a14_a15_redirects_carry_state_and_issuer_on_success_and_error(state):
     target = RedirectTarget("https://app.example/cb?x=1", state)
-    success = render_code_redirect(target, "ls_ac_x", "https://auth.example")
-    error = render_error_redirect(target, OAuthError("access_denied", "No.", "hidden"), "https://auth.example")
+    success = render_code(target, "ls_ac_x", "https://auth.example")
+    error = render_error(target, OAuthError("access_denied", "No.", "hidden"), "https://auth.example")
     common = [] if state is None else [("state", state)]
     common.append(("iss", "https://auth.example"))
-    assert parse_qsl(urlsplit(success).query) == [("x", "1"), ("code", "ls_ac_x"), *common]
-    assert parse_qsl(urlsplit(error).query) == [
+    assert _read_query(success) == [("x", "1"), ("code", "ls_ac_x"), *common]
+    assert _read_query(error) == [
         ("x", "1"),
         ("error", "access_denied"),
         ("error_description", "No."),
         *common,
     ]
-    assert "hidden" not in error
+    assert "hidden" not in str(error.parameters)

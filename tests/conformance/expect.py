@@ -150,8 +150,8 @@ def _verify_json(world: World, expect: Expect, response: httpx.Response) -> None
         assert response.text == world.values.fill(expect.body)
 
 
-def _read_answer(response: httpx.Response) -> dict[str, str]:
-    pairs = parse_qsl(urlsplit(response.headers["location"]).query, keep_blank_values=True, strict_parsing=True)
+def _read_answer(location: str) -> dict[str, str]:
+    pairs = parse_qsl(urlsplit(location).query, keep_blank_values=True, strict_parsing=True)
     assert len({name for name, _ in pairs}) == len(pairs), f"a parameter stands twice: {pairs}"
     return dict(pairs)
 
@@ -162,14 +162,7 @@ def _verify_redirect(world: World, expect: Expect, response: httpx.Response) -> 
         location = response.headers["location"]
         assert location.startswith(target), location
         assert location[len(target) :][:1] == ("&" if "?" in target else "?"), location
-        own = dict(parse_qsl(urlsplit(target).query, keep_blank_values=True))
-        answer = {name: value for name, value in _read_answer(response).items() if name not in own}
-        if "error" in expect.query:
-            assert set(answer.pop("error_description", "")) <= _DESCRIBABLE
-        expected = world.values.fill_all(expect.query)
-        assert answer.keys() == expected.keys(), location
-        for name, value in expected.items():
-            assert answer[name] == value or (value == _ANYTHING and answer[name]), f"{name}: {location}"
+        _verify_answer(world, expect, target, _read_answer(location))
     elif expect.leads_to is not None:
         location = response.headers["location"]
         assert location.startswith("/"), location
@@ -177,6 +170,44 @@ def _verify_redirect(world: World, expect: Expect, response: httpx.Response) -> 
         assert urlsplit(location).path == world.values.fill(expect.leads_to), location
     else:
         assert "location" not in response.headers, response.headers["location"]
+    if expect.posts_to is not None:
+        target = world.values.fill(expect.posts_to)
+        _verify_answer(world, expect, target, _read_posted(response, target, is_automatic=True))
+        source = target.partition("?")[0]
+        assert f"form-action {source};" in response.headers["content-security-policy"]
+    if expect.announces is not None:
+        target = world.values.fill(expect.announces)
+        links = [attributes.get("href", "") for tag, attributes in _read_elements(response) if tag == "a"]
+        if links:
+            [link] = links
+            assert link.startswith(target), link
+            _verify_answer(world, expect, target, _read_answer(link))
+        else:
+            _verify_answer(world, expect, target, _read_posted(response, target, is_automatic=False))
+
+
+def _verify_answer(world: World, expect: Expect, target: str, answer: dict[str, str]) -> None:
+    own = dict(parse_qsl(urlsplit(target).query, keep_blank_values=True))
+    answer = {name: value for name, value in answer.items() if name not in own}
+    if "error" in expect.query:
+        assert set(answer.pop("error_description", "")) <= _DESCRIBABLE
+    expected = world.values.fill_all(expect.query)
+    assert answer.keys() == expected.keys(), answer
+    for name, value in expected.items():
+        assert answer[name] == value or (value == _ANYTHING and answer[name]), f"{name}: {answer}"
+
+
+def _read_posted(response: httpx.Response, target: str, *, is_automatic: bool) -> dict[str, str]:
+    """The fields of the page's only form, which posts there; by itself exactly where it may."""
+    assert "http-equiv" not in response.text
+    elements = _read_elements(response)
+    [form] = [attributes for tag, attributes in elements if tag == "form"]
+    assert (form["action"], form["method"]) == (target, "post")
+    assert ("data-automatic" in form) is is_automatic
+    assert [tag for tag, attributes in elements if tag == "button" and attributes.get("type") == "submit"]
+    fields = [(attributes["name"], attributes["value"]) for tag, attributes in elements if tag == "input"]
+    assert len(dict(fields)) == len(fields), f"a field stands twice: {fields}"
+    return dict(fields)
 
 
 def _verify_texts(world: World, expect: Expect, response: httpx.Response) -> None:
@@ -238,5 +269,7 @@ def _find(source: str, response: httpx.Response) -> str:
     if kind == "json":
         return str(response.json()[name])
     if kind == "query":
-        return _read_answer(response)[name]
+        return _read_answer(response.headers["location"])[name]
+    if kind == "field":
+        return next(a["value"] for tag, a in _read_elements(response) if tag == "input" and a.get("name") == name)
     raise AssertionError(f"an answer has no {source!r}")

@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.identifiers import CLIENT, GRANT, render_identifier
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.refusals import ENDED_BY_OPERATOR
 from latchstring.protocol.client_metadata import GRANT_TYPES
@@ -199,6 +199,22 @@ async def _public_app(world: World, **parameters: Any) -> None:
 async def _private_app(world: World) -> None:
     """Of an organization that is not Ann's."""
     await world.make_app("app", published=False, owner="${chestnut}")
+
+
+@_state("app with a scheme of its own")
+async def _native_app(world: World) -> None:
+    await world.make_app("app", redirect_uris=["com.example.app:/callback"])
+
+
+@_state("app that registered itself")
+async def _own_app(world: World, **parameters: Any) -> None:
+    """Of no organization: everybody may connect it, and nobody vouches for it."""
+    await world.make_app("app", **parameters)
+    client_id = render_identifier(CLIENT, world.shared.serial.to_bytes(16, "big"))
+    record = msgspec.structs.replace(world.apps["app"].record, client_id=client_id, organization_id=None)
+    await world.deployment.store.create_client(record)
+    world.apps["app"] = App(record, world.apps["app"].secret)
+    world.values["client_id"] = client_id
 
 
 @_state("second app")

@@ -48,6 +48,8 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     only: bool = False  # and no other members
     body: str | None = None
     redirect_to: str | None = None  # what the answer's parameters were added to
+    posts_to: str | None = None  # the same by a form that posts itself there
+    announces: str | None = None  # the same, behind a page that tells where it leads and waits for a click
     query: dict[str, str] = {}  # those parameters, all of them (error_description may come along)
     leads_to: str | None = None  # the path of a redirect within the server
     page: bool = False  # a page from which nothing leads off the server
@@ -65,7 +67,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     dead: tuple[str, ...] = ()
     same: tuple[str, ...] = ()  # placeholders whose values are equal
     differ: tuple[str, ...] = ()  # placeholders whose values differ
-    keep: dict[str, str] = {}  # placeholder = "json.member" or "query.parameter" of this answer
+    keep: dict[str, str] = {}  # placeholder = "json.member", "query.parameter" or "field.name" of this answer
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -202,7 +204,9 @@ def _verify_step(step: Step, require: Any) -> None:
     else:
         require(expect.status is not None, "one request needs a status")
         require(not expect.answers and not expect.distinct, "`answers` and `distinct` are for several requests at once")
-    require(not expect.query or expect.redirect_to, "`query` belongs to `redirect_to`")
+    ways = [way for way in (expect.redirect_to, expect.posts_to, expect.announces) if way is not None]
+    require(len(ways) <= 1, "`redirect_to`, `posts_to` and `announces` are three ways of one answer")
+    require(not expect.query or ways, "`query` belongs to `redirect_to`, `posts_to` or `announces`")
     require(not expect.only or expect.json, "`only` belongs to `json`")
     require(len(expect.same) != 1 and len(expect.differ) != 1, "`same` and `differ` compare at least two")
 

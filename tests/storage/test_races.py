@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from latchstring.authorization_server.ports import Commit, ConsentCommit
@@ -174,6 +175,29 @@ async def test_pushed_request_answered_by_many_at_once_makes_one_grant(peopled: 
     )
     assert Counter(outcomes) == {ConsentCommit.CREATED: 1, ConsentCommit.REQUEST_USED: 19}
     assert len(await peopled.find_grants(user_id=None, organization_id=None)) == 1
+
+
+@pytest.mark.parametrize("is_pushed", [False, True])
+async def test_question_answered_many_times_at_once_makes_one_grant(
+    peopled: SqlStore, open_another: OpenStore, is_pushed
+):
+    """As C4: one page, one grant, however often Allow was pressed; each click brings a row secret of its own."""
+    other = open_another()
+    pushed_request_id = None
+    if is_pushed:
+        await peopled.create_pushed_request(pushed(), now=NOW)
+        pushed_request_id = pushed().id
+    first = fresh_grant()
+    grants = [msgspec.structs.replace(first, row_secret=bytes([number]) * 16) for number in range(20)]
+    outcomes = await asyncio.gather(
+        *(
+            (peopled, other)[number % 2].commit_consent(grant, pushed_request_id=pushed_request_id)
+            for number, grant in enumerate(grants)
+        )
+    )
+    assert Counter(outcomes) == {ConsentCommit.CREATED: 1, ConsentCommit.ANSWERED: 19}
+    [kept] = await peopled.find_grants(user_id=None, organization_id=None)
+    assert kept == grants[outcomes.index(ConsentCommit.CREATED)]
 
 
 async def test_one_email_taken_by_many_at_once_goes_to_one(store: SqlStore, open_another: OpenStore):

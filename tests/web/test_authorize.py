@@ -318,7 +318,7 @@ async def test_authorize_error_page_shows_the_registered_uris_to_the_apps_own_pe
         ({"response_type": "id_token"}, "unsupported_response_type"),
         ({"response_type": "code token"}, "unsupported_response_type"),
         ({"response_type": "CODE"}, "unsupported_response_type"),
-        ({"response_mode": "form_post"}, "invalid_request"),
+        ({"response_mode": "form_post.jwt"}, "invalid_request"),
         ({"response_mode": "fragment"}, "invalid_request"),
         ({"response_mode": "query.jwt"}, "invalid_request"),
         ({"request": "e30.e30."}, "invalid_request"),

@@ -311,11 +311,12 @@ async def test_code_given_as_another_kind_of_token_is_refused(world: World) -> N
     assert dump(world) == before
 
 
-async def test_codes_of_two_clicks_are_two_grants(world: World) -> None:
+async def test_codes_of_two_pages_are_two_grants(world: World) -> None:
     """A25: each code carries exactly one organization; one code's end is not the other's."""
     page = await open_consent(world.http, world.app)
+    another_page = await open_consent(world.http, world.app)
     first = answer_of(await decide(world.http, page, "allow", world.acorn))["code"]
-    second = answer_of(await decide(world.http, page, "allow", world.birch))["code"]
+    second = answer_of(await decide(world.http, another_page, "allow", world.birch))["code"]
     one = (await exchange(world.http, world.app, first)).json()
     two = (await exchange(world.http, world.app, second)).json()
     assert (one["organization_id"], two["organization_id"]) == (world.acorn, world.birch)

@@ -11,10 +11,10 @@ from latchstring.authorization_server.login import hash_session
 from latchstring.authorization_server.records import SessionRecord
 from tests.support.deployment import REDIRECT_URI
 from tests.support.forms import Form, find_form, submit
-from tests.support.journey import answer_of, decide, follow, open_consent, sign_in
+from tests.support.journey import answer_of, decide, exchange, follow, open_consent, sign_in
 from tests.web.answers import assert_leads_nowhere, assert_page, assert_page_headers, assert_sent_back
 from tests.web.conftest import World
-from tests.web.state import CHALLENGE, dump, find_grant, find_grants
+from tests.web.state import CHALLENGE, dump, find_grant, find_grants, is_active
 
 CONSENT = "/consent"
 
@@ -409,11 +409,41 @@ async def test_consent_not_you_signs_out_and_comes_back_to_the_same_request(worl
     assert (await find_grant(world, answer["code"])).user_id == bob
 
 
-async def test_consent_clicked_fifty_times_at_once_yields_as_many_separate_grants_and_no_error(world: World) -> None:
+async def test_consent_clicked_fifty_times_at_once_yields_one_grant_and_the_same_code(world: World) -> None:
+    """As C4: a question is answered once."""
     page, _ = await ask_ann(world)
     responses = await asyncio.gather(*(decide(world.http, page, "allow", world.acorn) for _ in range(50)))
     codes = {answer_of(response)["code"] for response in responses}
-    assert len(codes) == len(await find_grants(world)) == 50
+    assert len(codes) == len(await find_grants(world)) == 1
+    assert (await exchange(world.http, world.app, codes.pop())).status_code == 200
+
+
+async def test_consent_clicked_again_after_the_code_was_redeemed_is_calm_and_ends_nothing(world: World) -> None:
+    """The same code again would be a replay, which ends the grant (C2)."""
+    page, _ = await ask_ann(world)
+    code = answer_of(await decide(world.http, page, "allow", world.acorn))["code"]
+    tokens = (await exchange(world.http, world.app, code)).json()
+    assert_page(await decide(world.http, page, "allow", world.acorn), 400)
+    [grant] = await find_grants(world)
+    assert grant.status == "active"
+    assert await is_active(world, tokens["access_token"])
+
+
+async def test_consent_clicked_again_for_another_organization_is_refused(world: World) -> None:
+    """A25: one question, one organization."""
+    page, _ = await ask_ann(world)
+    answer_of(await decide(world.http, page, "allow", world.acorn))
+    assert_page(await decide(world.http, page, "allow", world.birch), 400)
+    [grant] = await find_grants(world)
+    assert grant.organization_id == world.acorn
+
+
+async def test_consent_clicked_again_after_the_code_expired_is_refused(world: World) -> None:
+    page, _ = await ask_ann(world)
+    answer_of(await decide(world.http, page, "allow", world.acorn))
+    world.deployment.clock.advance(61)
+    assert_page(await decide(world.http, page, "allow", world.acorn), 400)
+    assert len(await find_grants(world)) == 1
 
 
 async def test_consent_expired_session_is_refused(world: World) -> None:

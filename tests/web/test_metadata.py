@@ -38,7 +38,7 @@ async def test_metadata_is_exactly_what_is_supported(world: World) -> None:
         "pushed_authorization_request_endpoint": "https://auth.example/oauth2/par/",
         "scopes_supported": ["all.full_access", "offline_access"],
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],

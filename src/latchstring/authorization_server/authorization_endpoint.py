@@ -4,6 +4,8 @@ Two kinds of refusal, in this order: an `UnsafeRequest` has no redirect URI that
 page; only after client and redirect URI are proven may an `OAuthError` be redirected.
 """
 
+from typing import Final
+
 import msgspec
 
 from latchstring.authorization_server.clients import Clients
@@ -11,13 +13,15 @@ from latchstring.authorization_server.policy import find_policy
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import AuthorizationRequest, parse_authorization_request
-from latchstring.protocol.authorization_response import render_redirect
+from latchstring.protocol.authorization_response import FORM_POST, QUERY, RESPONSE_MODES
 from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, REFRESH_TOKEN
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters
 from latchstring.protocol.pkce import S256, is_code_challenge
-from latchstring.protocol.redirect_uri import find_registered
+from latchstring.protocol.redirect_uri import find_registered, is_web_address
 from latchstring.protocol.scope import OFFLINE_ACCESS, parse_scope
+
+_LINE_BREAKS: Final = frozenset("\r\n")
 
 
 class UnsafeRequest(Exception):
@@ -31,10 +35,26 @@ class UnsafeRequest(Exception):
 
 
 class RedirectTarget(msgspec.Struct, frozen=True):
-    """A proven way back to the app: the client's own redirect URI, and the `state` to bring along."""
+    """A proven way back to the app: the client's own redirect URI, the `state` to bring along, and how."""
 
     redirect_uri: str
     state: str | None
+    response_mode: str = QUERY
+
+
+class AuthorizationResponse(msgspec.Struct, frozen=True):
+    """An answer on its way to an app: parameters for a proven target. None stands for one that is left out."""
+
+    target: RedirectTarget
+    parameters: dict[str, str | None]
+
+    @property
+    def error(self) -> str | None:
+        """The error's code, if it is one."""
+        return self.parameters.get("error")
+
+    def __repr__(self) -> str:
+        return f"AuthorizationResponse(error={self.error!r})"
 
 
 class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,24 +69,23 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: str | None
     pushed_request_id: bytes | None = None
     resource: tuple[str, ...] = ()
+    response_mode: str = QUERY
 
     @property
     def target(self) -> RedirectTarget:
         """Where the answer goes."""
-        return RedirectTarget(self.redirect_uri, self.state)
+        return RedirectTarget(self.redirect_uri, self.state, self.response_mode)
 
 
-def render_error_redirect(target: RedirectTarget, error: OAuthError, issuer: str) -> str:
-    """The refusal as a redirect to the app (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
-    return render_redirect(
-        target.redirect_uri,
-        {"error": error.code, "error_description": error.description, "state": target.state, "iss": issuer},
-    )
+def render_error(target: RedirectTarget, error: OAuthError, issuer: str) -> AuthorizationResponse:
+    """The refusal for the app (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
+    parameters = {"error": error.code, "error_description": error.description, "state": target.state, "iss": issuer}
+    return AuthorizationResponse(target, parameters)
 
 
-def render_code_redirect(target: RedirectTarget, code: str, issuer: str) -> str:
-    """The code as a redirect to the app (RFC 6749 §4.1.2, RFC 9207 §2)."""
-    return render_redirect(target.redirect_uri, {"code": code, "state": target.state, "iss": issuer})
+def render_code(target: RedirectTarget, code: str, issuer: str) -> AuthorizationResponse:
+    """The code for the app (RFC 6749 §4.1.2, RFC 9207 §2)."""
+    return AuthorizationResponse(target, {"code": code, "state": target.state, "iss": issuer})
 
 
 async def find_target(
@@ -87,7 +106,19 @@ async def find_target(
         redirect_uri = request.redirect_uri
     else:
         raise UnsafeRequest("redirect_uri_mismatch", client=client, received=request.redirect_uri)
-    return request, client, RedirectTarget(redirect_uri, None if "state" in parameters.repeated else request.state)
+    state = None if "state" in parameters.repeated else request.state
+    return request, client, RedirectTarget(redirect_uri, state, _find_response_mode(parameters, redirect_uri, state))
+
+
+def _find_response_mode(parameters: Parameters, redirect_uri: str, state: str | None) -> str:
+    # What is refused below for its response mode is told so in the query, which every app can read.
+    asks_for_form = parameters.get("response_mode") == FORM_POST and "response_mode" not in parameters.repeated
+    return FORM_POST if asks_for_form and _fits_form(redirect_uri, state) else QUERY
+
+
+def _fits_form(redirect_uri: str, state: str | None) -> bool:
+    # A browser posts forms to web addresses alone, and writes every line break as CR LF.
+    return is_web_address(redirect_uri) and _LINE_BREAKS.isdisjoint(state or "")
 
 
 def decide(
@@ -106,8 +137,10 @@ def decide(
         raise OAuthError("unsupported_response_type", "The only response_type is code.")
     if AUTHORIZATION_CODE not in client.grant_types:
         raise OAuthError("unauthorized_client", "This client may not use the authorization code grant.")
-    if request.response_mode not in {None, "query"}:
-        raise OAuthError("invalid_request", "The only response_mode is query.")
+    if request.response_mode not in {None, *RESPONSE_MODES}:
+        raise OAuthError("invalid_request", "The response_mode is query or form_post.")
+    if request.response_mode == FORM_POST and target.response_mode != FORM_POST:
+        raise OAuthError("invalid_request", "form_post needs an http redirect_uri and a state without line breaks.")
     if "request" in parameters:
         raise OAuthError("invalid_request", "The parameter request is not supported.")
     _verify_code_challenge(request, client)
@@ -121,6 +154,7 @@ def decide(
         organization_id=request.organization_id,
         pushed_request_id=pushed_request_id,
         resource=request.resource,
+        response_mode=target.response_mode,
     )
 
 

@@ -20,12 +20,22 @@ class Consent:
         self._clock = clock
         self._entropy = entropy
 
-    async def allow(self, prompt: AuthorizationPrompt, user_id: str, organization_id: str) -> str | ConsentCommit:
+    def new_grant_id(self) -> bytes:
+        """A fresh id for the grant that an Allow will make."""
+        return new_grant_id(self._clock(), self._entropy(12))
+
+    async def allow(
+        self, prompt: AuthorizationPrompt, user_id: str, organization_id: str, *, grant_id: bytes | None = None
+    ) -> str | ConsentCommit:
         """The code, or why there is none. Membership and the app's reach are checked in the very write, so that
-        nothing that ended between page and click slips through."""
+        nothing that ended between page and click slips through.
+
+        The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
+        worth anything, and no second grant.
+        """
         now = self._clock()
         grant = GrantRecord(
-            id=new_grant_id(now, self._entropy(12)),
+            id=grant_id or self.new_grant_id(),
             client_id=prompt.client_id,
             user_id=user_id,
             organization_id=organization_id,
@@ -48,9 +58,22 @@ class Consent:
             ended_reason=None,
         )
         commit = await self._store.commit_consent(grant, pushed_request_id=prompt.pushed_request_id)
+        if commit is ConsentCommit.ANSWERED:
+            return await self._repeat(grant, now)
         if commit is not ConsentCommit.CREATED:
             return commit
         return self._codec.render_code(grant.id, grant.row_secret)
+
+    async def _repeat(self, asked: GrantRecord, now: int) -> str | ConsentCommit:
+        made = await self._store.find_grant(asked.id)
+        is_same = made is not None and (made.client_id, made.user_id, made.organization_id) == (
+            asked.client_id,
+            asked.user_id,
+            asked.organization_id,
+        )
+        if made is None or not is_same or made.status != "pending" or (made.expires_at or 0) <= now:
+            return ConsentCommit.ANSWERED
+        return self._codec.render_code(made.id, made.row_secret)
 
     async def decline(self, prompt: AuthorizationPrompt) -> None:
         """A pushed request is answered once, by a No as by a Yes."""
@@ -63,3 +86,9 @@ def is_stranger(client: ClientRecord, memberships: Sequence[MembershipRecord]) -
     return not client.is_published and all(
         membership.organization_id != client.organization_id for membership in memberships
     )
+
+
+def is_vouched_for(client: ClientRecord, memberships: Sequence[MembershipRecord]) -> bool:
+    """Whether somebody answers for where the app's redirect URIs lead: the operator, who publishes, or, for a member
+    of the app's owner, that organization (RFC 9700 §4.11.2). Nobody does for an app that registered itself."""
+    return client.organization_id is not None and not is_stranger(client, memberships)

@@ -1,6 +1,7 @@
 """What the server says of itself (RFC 8414): everything it names works, and nothing else does."""
 
 from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.authorization_response import RESPONSE_MODES
 from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, GRANT_TYPES, NONE
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
@@ -19,7 +20,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         pushed_authorization_request_endpoint=f"{issuer}/oauth2/par/",
         scopes_supported=list(settings.scopes_supported),
         response_types_supported=["code"],
-        response_modes_supported=["query"],
+        response_modes_supported=list(RESPONSE_MODES),
         grant_types_supported=list(GRANT_TYPES),
         token_endpoint_auth_methods_supported=[*with_secret, NONE],
         revocation_endpoint_auth_methods_supported=[*with_secret, NONE],

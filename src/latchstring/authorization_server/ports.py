@@ -63,6 +63,7 @@ class ConsentCommit(Enum):
     MEMBERSHIP_ENDED = "membership_ended"
     APP_UNAVAILABLE = "app_unavailable"
     REQUEST_USED = "request_used"
+    ANSWERED = "answered"
 
 
 class GrantStore(Protocol):
@@ -74,7 +75,7 @@ class GrantStore(Protocol):
     async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
         is published or the user a member of its owner. A pushed request is used up in the same transaction, and
-        must not have been before."""
+        must not have been before. `ANSWERED` is for a grant that is there already: the same page came twice."""
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         """Keep a pushed request; clear away those that nobody can be answering any more."""

@@ -1,7 +1,13 @@
-"""The authorization answer: parameters added to a redirect URI (RFC 6749 §4.1.2, RFC 9207 §2)."""
+"""The authorization answer: parameters added to a redirect URI (RFC 6749 §4.1.2, RFC 9207 §2), or posted to it."""
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote
+
+QUERY: Final = "query"
+FORM_POST: Final = "form_post"
+# OAuth 2.0 Multiple Response Types §2.1, OAuth 2.0 Form Post Response Mode §2.
+RESPONSE_MODES: Final = (QUERY, FORM_POST)
 
 
 def render_redirect(redirect_uri: str, parameters: Mapping[str, str | None]) -> str:

@@ -94,3 +94,8 @@ def is_loopback(uri: str) -> bool:
     """Whether the URI leads to a program on the reader's own computer."""
     parts = urlsplit(uri)
     return parts.scheme == "http" and parts.hostname in _LOOPBACK_HOSTS
+
+
+def is_web_address(uri: str) -> bool:
+    """Whether the URI is one that a browser itself opens, and not an app's own scheme."""
+    return urlsplit(uri).scheme in {"https", "http"}

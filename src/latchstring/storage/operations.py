@@ -39,14 +39,16 @@ def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps
     """Insert a pending grant and use up the pushed request; when a condition does not hold, say which."""
     pushed = {"request_id": pushed_request_id}
     if pushed_request_id is not None and (yield statements.LOCK_PUSHED_REQUEST, pushed) is None:
-        return ConsentCommit.REQUEST_USED
+        is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}
+        return ConsentCommit.REQUEST_USED if is_answered is None else ConsentCommit.ANSWERED
     membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
     member = yield statements.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
     row = yield statements.INSERT_CONSENT, grant_row
     if row is None:
-        return ConsentCommit.APP_UNAVAILABLE
+        is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}
+        return ConsentCommit.APP_UNAVAILABLE if is_answered is None else ConsentCommit.ANSWERED
     if pushed_request_id is not None:
         yield statements.USE_PUSHED_REQUEST, pushed
     return ConsentCommit.CREATED

@@ -151,9 +151,14 @@ _is_member: ColumnElement[bool] = exists().where(_is_member_row)
 _grant_values: Select[Any] = select(
     *(bindparam(column.name, type_=column.type).label(column.name) for column in grant.columns)
 ).where(_is_member, _is_reachable)
-INSERT_CONSENT = _define(
+INSERT_CONSENT = _define_insert(
     "insert_consent",
-    insert(grant).from_select([column.name for column in grant.columns], _grant_values).returning(grant.c.id),
+    lambda insert: (
+        insert(grant)
+        .from_select([column.name for column in grant.columns], _grant_values)
+        .on_conflict_do_nothing(index_elements=["id"])
+        .returning(grant.c.id)
+    ),
 )
 # Shared with other consents, waited for by the end of the membership; SQLite has one writer and needs no lock.
 LOCK_MEMBERSHIP = _define(

@@ -16,7 +16,7 @@ from latchstring.web.asgi import ClientGone, Receive, Scope, Send
 from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, log_defect, send_refusal
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.metadata import answer_metadata
-from latchstring.web.pages import apps, connections, consent, sign_in
+from latchstring.web.pages import apps, authorize, connections, consent, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.push import answer_pushed_request
 from latchstring.web.revoke import answer_revocation
@@ -43,8 +43,8 @@ async def _show_home(page: Page) -> Response:
 
 _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("GET", "/", _show_home),
-    ("GET", "/oauth2/authorize", consent.authorize),
-    ("POST", "/oauth2/authorize", consent.authorize),
+    ("GET", "/oauth2/authorize", authorize.authorize),
+    ("POST", "/oauth2/authorize", authorize.authorize),
     ("POST", "/consent", consent.answer_consent),
     ("GET", "/sign-in", sign_in.show_sign_in),
     ("POST", "/sign-in", sign_in.sign_in),

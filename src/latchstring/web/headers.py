@@ -1,6 +1,6 @@
 """Headers of every page: what the browser may load, who may frame it, what may be kept (RFC 9700 §4.2, §4.16)."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from latchstring.authorization_server.settings import Settings
 
@@ -33,3 +33,11 @@ def form_action_for(redirect_uri: str) -> str:
     if parts.scheme == "http" and parts.hostname != "::1":
         return "'self' https: http://127.0.0.1:* http://localhost:*"
     return f"'self' https: {parts.scheme}:"
+
+
+def form_action_to(redirect_uri: str) -> str:
+    """Where a form that carries an answer may end: at this very address. CSP knows no query, and no IPv6 host."""
+    parts = urlsplit(redirect_uri)
+    if parts.netloc.startswith("["):
+        return f"{parts.scheme}:"
+    return f"{parts.scheme}://{parts.netloc}{quote(parts.path, safe='/%:@!$&()*+=~')}"

@@ -47,7 +47,7 @@ def parse_jwk(members: object) -> PublicKey:
     try:
         key = import_key(_only_material(members))
         algorithms = _algorithms_for(key)
-    except (JoseError, ValueError, TypeError, OverflowError, KeyError) as error:  # KeyError: a curve it has not heard of
+    except (JoseError, ValueError, TypeError, OverflowError, KeyError) as error:  # KeyError: an unknown curve
         raise ValueError("the JWK is malformed") from error
     if own is not None:
         algorithms = tuple(algorithm for algorithm in algorithms if algorithm == own)

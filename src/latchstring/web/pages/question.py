@@ -85,7 +85,7 @@ async def ask_again(
     """Why an Allow for that organization came to nothing; `outcome` is None where none was chosen."""
     if outcome is None:
         return await ask(page, question, client, user, error="choose_organization", status=422)
-    if outcome is ConsentCommit.REQUEST_USED:
+    if outcome in {ConsentCommit.REQUEST_USED, ConsentCommit.ANSWERED}:
         raise PageRefused("page_expired")
     if outcome is ConsentCommit.APP_UNAVAILABLE:
         return await _refuse_private(page, client)

@@ -54,6 +54,9 @@ addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
 
+// An answer that goes to the app by a form needs no click.
+document.querySelector("form[data-automatic]")?.submit();
+
 // Errors are read first.
 const summary = document.getElementById("error-summary");
 if (summary) {

@@ -1,0 +1,130 @@
+"""The authorization endpoint: prove the request, sign the member in if need be, ask."""
+
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from latchstring.authorization_server.apps import find_editable
+from latchstring.authorization_server.authorization_endpoint import (
+    AuthorizationPrompt,
+    AuthorizationResponse,
+    UnsafeRequest,
+    decide,
+    find_target,
+    render_error,
+)
+from latchstring.authorization_server.consent import is_vouched_for
+from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
+from latchstring.authorization_server.records import ClientRecord
+from latchstring.authorization_server.resources import verify_resources
+from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.parameters import Parameters, parse_parameters
+from latchstring.web.asgi import read_form_body
+from latchstring.web.pages.consent import build_question, encode_prompt, render_location
+from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused
+from latchstring.web.pages.question import ask
+from latchstring.web.pages.send_back import render_error_details, send_back
+from latchstring.web.rendering.messages import MessageKey, detail
+
+
+async def authorize(page: Page) -> Response:
+    """GET or POST /oauth2/authorize (RFC 6749 §3.1). Nothing is redirected before client and URI are proven."""
+    query = await _read_query(page)
+    try:
+        parameters = parse_parameters(query)
+    except OAuthError as error:
+        details = render_error_details(page, error.code, error.description)
+        return page.message("unreadable_request", details=details)
+    pushed_request_id = None
+    try:
+        if "request_uri" in parameters:
+            parameters, pushed_request_id = await find_pushed_parameters(
+                parameters, page.services.store, page.services.clock()
+            )
+        request, client, target = await find_target(parameters, page.services.clients)
+    except UnsafeRequest as unsafe:
+        await page.find_user()
+        return await _refuse_unsafe(page, unsafe, parameters)
+    settings = page.services.settings
+    try:
+        prompt = decide(parameters, request, client, target, settings, pushed_request_id)
+        await verify_resources(prompt.resource, page.services.store)
+        location = render_location(prompt)
+        _refuse_long(prompt, location)
+    except OAuthError as error:
+        return await _send_error(page, client, render_error(target, error, settings.issuer))
+    user = await page.find_user()
+    if user is None:
+        return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
+    return await ask(page, build_question(page, prompt, user), client, user)
+
+
+async def _send_error(page: Page, client: ClientRecord, response: AuthorizationResponse) -> Response:
+    # Nobody has clicked yet: for a client that may be anybody's the person is told first where this leads.
+    user = await page.find_user()
+    memberships = []
+    if user is not None and not client.is_published:
+        memberships = list(await page.services.store.find_memberships(user.user_id))
+    return send_back(page, response, stranger=None if is_vouched_for(client, memberships) else client)
+
+
+async def _read_query(page: Page) -> bytes:
+    # OIDC Core §3.1.2.1 has the same request by POST; a cross-site post carries no cookie, so it goes on as a GET.
+    if page.request.method != "POST":
+        return bytes(page.request.scope["query_string"])
+    try:
+        return await read_form_body(page.request.scope, page.request.receive)
+    except OAuthError as error:
+        raise PageRefused("too_large" if error.status == 413 else "unreadable_request") from None
+
+
+def _refuse_long(prompt: AuthorizationPrompt, location: str) -> None:
+    # Both are carried by pages; refused now, the app's developer learns of it, and nobody has signed in for nothing.
+    if max(len(location), len(encode_prompt(prompt))) > MAX_CARRIED_LENGTH:
+        raise OAuthError("invalid_request", "The request is too long: send a shorter state.")
+
+
+async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Parameters) -> Response:
+    """A page instead of a redirect; what is registered is shown to the app's own people only."""
+    keys: dict[str, MessageKey] = {
+        "unknown_client": "unknown_client",
+        "redirect_uri_mismatch": "redirect_uri_mismatch",
+        "redirect_uri_missing": "redirect_uri_missing",
+        "repeated_parameter": "repeated_parameter",
+        "request_uri_unknown": "page_expired",
+    }
+    details = [detail("error", "invalid_request")]
+    if "client_id" in parameters:
+        details.append(detail("client_id", parameters["client_id"][:200]))
+    if unsafe.received is not None:
+        details.append(detail("redirect_uri", unsafe.received[:2000]))
+    details.append(detail("request_id", page.request_id))
+    placeholders = {}
+    if unsafe.client is not None:
+        placeholders["app"] = unsafe.client.name
+    if unsafe.key == "repeated_parameter":
+        placeholders["parameter"] = ", ".join(
+            sorted(parameters.repeated & {"client_id", "redirect_uri", "request_uri"})
+        )
+    difference = None
+    if unsafe.client is not None and unsafe.received is not None and page.user is not None:
+        memberships = await page.services.store.find_memberships(page.user.user_id)
+        if find_editable(unsafe.client, page.user.user_id, memberships):
+            difference = find_difference(unsafe.received, unsafe.client.redirect_uris)
+    return page.message(keys[unsafe.key], placeholders, details=details, difference=difference)
+
+
+def find_difference(received: str, registered: Sequence[str]) -> dict[str, object]:
+    """The registered URI nearest to the received one comes first; `position` is the first character that differs."""
+
+    def common(uri: str) -> int:
+        return next(
+            (i for i, (a, b) in enumerate(zip(received, uri, strict=False)) if a != b), min(len(received), len(uri))
+        )
+
+    nearest_first = sorted(registered, key=common, reverse=True)
+    return {
+        "received": received[:2000],
+        "registered": nearest_first,
+        "position": common(nearest_first[0]) if nearest_first else 0,
+    }
