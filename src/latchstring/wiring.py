@@ -23,6 +23,7 @@ from latchstring.authorization_server.flows.authorization_code import Authorizat
 from latchstring.authorization_server.flows.client_credentials import ClientCredentialsFlow
 from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.flows.refresh_token import RefreshTokenFlow
+from latchstring.authorization_server.flows.token_exchange import TokenExchangeFlow
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
@@ -32,7 +33,7 @@ from latchstring.authorization_server.revocation_endpoint import RevocationEndpo
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
-from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN
+from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
@@ -161,6 +162,7 @@ def build_flows(settings: Settings, store: Store, codec: TokenCodec, clock: Cloc
         ),
         REFRESH_TOKEN: RefreshTokenFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
         CLIENT_CREDENTIALS: ClientCredentialsFlow(store=store, issuer=issuer),
+        TOKEN_EXCHANGE: TokenExchangeFlow(store=store, codec=codec, clock=clock, issuer=issuer),
     }
 
 

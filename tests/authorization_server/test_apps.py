@@ -259,3 +259,27 @@ async def test_create_resource_server_unusable_is_refused(house: House, name, re
     with pytest.raises(AppRefused) as refused:
         await house.apps.create_resource_server(name, resource)
     assert [problem.field for problem in refused.value.problems] == [field]
+
+
+async def test_create_app_for_a_known_api_is_kept(house: House):
+    client, _ = await house.apps.create(
+        GOOD, organization_id=ACORN, created_by=ANN, acts_for_resource="https://api.example/"
+    )
+    kept = await house.store.find_client(client.client_id)
+    assert kept is not None
+    assert kept.acts_for_resource == "https://api.example/"
+
+
+@pytest.mark.parametrize(
+    "resource, is_public",
+    [("https://nobody.example/", False), ("https://api.example", False), ("https://api.example/", True)],
+)
+async def test_create_app_for_an_unknown_api_or_a_public_one_is_refused(house: House, resource, is_public):
+    """A public client's say-so would be enough to exchange every token that the API is called with."""
+    before = len(await house.store.find_clients_for_user(ANN))
+    with pytest.raises(AppRefused) as refused:
+        await house.apps.create(
+            GOOD, organization_id=ACORN, created_by=ANN, is_public=is_public, acts_for_resource=resource
+        )
+    assert [problem.field for problem in refused.value.problems] == ["acts_for_resource"]
+    assert len(await house.store.find_clients_for_user(ANN)) == before

@@ -142,6 +142,7 @@ def test_client_access_token_round_trips():
         TokenFacts(confirmation=Confirmation(jkt="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")),
         TokenFacts(confirmation=Confirmation(x5t_s256="bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2")),
         TokenFacts(actor=Actor("oa2client_1", Actor("oa2client_2"))),
+        TokenFacts(client_id="oa2client_1", ancestors=(bytes(range(12)), b"\xff" * 12)),
         TokenFacts(authorization_details='[{"type":"zahlung","währung":"€ "}]'),
     ],
 )

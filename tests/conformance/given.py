@@ -6,7 +6,7 @@ is confidential, published and registered for every scope and grant type, with `
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import httpx
@@ -15,8 +15,9 @@ import msgspec
 from latchstring.authorization_server.identifiers import CLIENT, GRANT, render_identifier
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.refusals import ENDED_BY_OPERATOR
-from latchstring.protocol.client_metadata import GRANT_TYPES
+from latchstring.protocol.client_metadata import GRANT_TYPES, TOKEN_EXCHANGE
 from latchstring.protocol.errors import StoreUnavailable
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.storage.engine import Engine
 from latchstring.web.cookies import session_cookie_name
 from tests.conformance.placeholders import Values
@@ -72,6 +73,7 @@ class World:
         values["email"], values["password"] = email, PASSWORD
         values["verifier"], values["challenge"] = VERIFIER, CHALLENGE
         values["guard_id"], values["guard_secret"] = self.shared.guard
+        values["exchange"], values["access_token_type"] = TOKEN_EXCHANGE, ACCESS_TOKEN_TYPE
 
     async def close(self) -> None:
         """Undo what would reach the next case."""
@@ -108,8 +110,9 @@ class World:
         grant_types: list[str] | None = None,
         name: str = "Mailloop",
         owner: str = "${acorn}",
+        acts_for_resource: str | None = None,
     ) -> None:
-        """Register an app; its placeholders begin with `second_` for the second one."""
+        """Register an app; its placeholders begin with `second_` for the second one, `third_` for the third."""
         assert app_name not in self.apps, f"there is already the {app_name}: it comes first in `given`"
         uris = tuple(redirect_uris or [REDIRECT_URI])
         app = await self.deployment.app(
@@ -121,9 +124,10 @@ class World:
             scope=tuple(scope.split(" ")),
             grant_types=GRANT_TYPES if grant_types is None else tuple(grant_types),
             created_by=self.user_id,
+            acts_for_resource=acts_for_resource,
         )
         self.apps[app_name] = app
-        prefix = "" if app_name == "app" else "second_"
+        prefix = "" if app_name == "app" else f"{app_name.partition(' ')[0]}_"
         self.values[f"{prefix}client_id"] = app.client_id
         self.values["redirect_uri"] = self.apps["app"].record.redirect_uris[0] if "app" in self.apps else uris[0]
         if app.secret is not None:
@@ -252,6 +256,7 @@ async def _make_code(
     redirect_uri: str | None = None,
     scope: str | None = None,
     organization: str = "${acorn}",
+    resource: Sequence[str] = (),
 ) -> str:
     app = await world.app(of)
     uses_pkce = pkce or app.secret is None
@@ -262,13 +267,15 @@ async def _make_code(
         world.values.fill(organization),
         sent_redirect_uri=redirect_uri,
         code_challenge=CHALLENGE if uses_pkce else None,
+        resource=tuple(resource),
         **({} if scope is None else {"scope": tuple(scope.split(" "))}),
     )
 
 
 @_state("code")
 async def _code(world: World, **parameters: Any) -> None:
-    """Consented to and not redeemed. `pkce`, `redirect_uri` (sent with the request), `scope`, `organization`."""
+    """Consented to and not redeemed. `pkce`, `redirect_uri` (sent with the request), `scope`, `organization`,
+    `resource`."""
     code = await _make_code(world, "app", **parameters)
     world.values["code"] = code
     parsed = world.deployment.codec.parse_code(code)
@@ -470,3 +477,7 @@ async def _database_read_only(world: World) -> None:
 @_state("database up again")
 async def _database_up(world: World) -> None:
     world.deployment.store._engine = world._engine
+
+
+# States of single features; each registers its own by being imported.
+from tests.conformance import given_exchange  # noqa: E402, F401

@@ -17,7 +17,6 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 NOT_BUILT: Final = {
     "J": "client assertions and the JWT bearer grant are not built yet; a request with one is refused",
     "D": "the device grant is not built yet: `unsupported_grant_type`, and not in the metadata",
-    "X": "token exchange is not built yet: `unsupported_grant_type`, and not in the metadata",
     "K": "client ID metadata documents are not built yet: such a client is unknown",
     "G": "dynamic registration is not built yet: there is no endpoint; apps are registered in the console",
     "O": "OpenID Connect is not offered; OAuth 2 alone",

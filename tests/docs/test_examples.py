@@ -15,6 +15,7 @@ import pytest
 from latchstring.authorization_server.settings import Settings
 from latchstring.demo import sample_api
 from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION
+from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.wiring import build_application, prepare
 from tests.docs.live import serving
 from tests.docs.markdown import DOCS, Page, read_page, read_pages
@@ -24,7 +25,9 @@ from tests.support.process import QuickOperator
 
 CONNECT = read_page(DOCS / "howto/connect-an-app.md")
 GUARD = read_page(DOCS / "howto/guard-an-api.md")
+EXCHANGE = read_page(DOCS / "howto/exchange-a-token.md")
 API = "https://api.example.com"
+BILLING = "https://billing.example.com"
 CALLBACK = "https://app.example.com/callback"
 
 # -- commands and what they print
@@ -124,6 +127,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     grants = [f"--grant-type={name}" for name in ("authorization_code", "refresh_token", "client_credentials")]
     app = operator.ask("client", "create", *named, *grants)
     guard = operator.ask("resource-server", "create", "--name", "API", "--resource", API)
+    billing = operator.ask("resource-server", "create", "--name", "Billing", "--resource", BILLING)
+    acting = ["--name", "API", "--grant-type", TOKEN_EXCHANGE, "--acts-for-resource", API]
+    exchanging = operator.ask("client", "create", "--organization", birch, *acting)
     deployment = prepare(operator.database, None)
     credentials = {"client_id": guard["client_id"], "client_secret": guard["client_secret"]}
     with serving(lambda address: build_application(Settings(issuer=address), deployment)) as issuer:
@@ -143,6 +149,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "RESOURCE": API,
                 "API_CLIENT_ID": guard["client_id"],
                 "API_CLIENT_SECRET": guard["client_secret"],
+                "EXCHANGE_CLIENT_ID": exchanging["client_id"],
+                "EXCHANGE_CLIENT_SECRET": exchanging["client_secret"],
+                "BILLING_CLIENT_ID": billing["client_id"],
+                "BILLING_CLIENT_SECRET": billing["client_secret"],
             }
             yield World(issuer, api, environment, (acorn, birch), user_id)
 
@@ -298,3 +308,21 @@ async def test_guarded_plain_app_lets_good_tokens_in(world: World) -> None:
         assert (answer.status_code, answer.text) == (200, world.organization_ids[0])
         assert (await http.get("/")).status_code == 401
     await defined["guard"].aclose()
+
+
+async def test_api_exchanges_the_token_that_it_was_called_with(world: World) -> None:
+    defined = run_block(EXCHANGE, 0)
+    async with httpx.AsyncClient() as http:
+        token = obtain_own_token(world)
+        exchanged = await defined["exchange"](token, BILLING, http)
+        assert not world.lets_in(exchanged)
+        billing = (world.environment["BILLING_CLIENT_ID"], world.environment["BILLING_CLIENT_SECRET"])
+        asked = f"{world.issuer}/oauth2/introspect/"
+        seen = (await http.post(asked, auth=billing, data={"token": exchanged})).json()
+        client_id = world.environment["EXCHANGE_CLIENT_ID"]
+        assert (seen["aud"], seen["client_id"], seen["act"]) == ([BILLING], client_id, {"sub": client_id})
+        assert (seen["sub"], seen["organization_id"]) == (world.environment["CRM_CLIENT_ID"], world.organization_ids[0])
+        world.revoke(token)
+        assert (await http.post(asked, auth=billing, data={"token": exchanged})).json() == {"active": False}
+        with pytest.raises(httpx.HTTPStatusError, match="400"):
+            await defined["exchange"](token, BILLING, http)

@@ -109,6 +109,7 @@ class Deployment:
         scope: tuple[str, ...] | None = None,
         grant_types: tuple[str, ...] = GRANT_TYPES,
         created_by: str | None = None,
+        acts_for_resource: str | None = None,
     ) -> App:
         record, secret = await self.services.apps.create(
             AppDetails(name=name, redirect_uris=redirect_uris),
@@ -118,6 +119,7 @@ class Deployment:
             is_published=is_published,
             scope=scope,
             grant_types=grant_types,
+            acts_for_resource=acts_for_resource,
         )
         return App(record, secret)
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.journey import answer_of, decide, exchange, grant_code, open_consent
 from tests.web.answers import REQUEST_ID, assert_refused, assert_sent_back
@@ -39,7 +41,12 @@ async def test_metadata_is_exactly_what_is_supported(world: World) -> None:
         "scopes_supported": ["all.full_access", "offline_access"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
@@ -165,6 +172,7 @@ async def test_every_advertised_grant_type_scope_and_challenge_method_works(worl
         "authorization_code": {"code": await grant_code(world.deployment, world.app, world.ann, world.acorn)},
         "refresh_token": {"refresh_token": tokens["refresh_token"]},
         "client_credentials": {},
+        TOKEN_EXCHANGE: {"subject_token": tokens["access_token"], "subject_token_type": ACCESS_TOKEN_TYPE},
     }
     for grant_type in document["grant_types_supported"]:
         body = world.app.body(grant_type=grant_type, **given[grant_type])

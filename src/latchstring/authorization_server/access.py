@@ -8,9 +8,11 @@ from latchstring.protocol.scope import render_scope
 
 
 class LiveAccess(msgspec.Struct, frozen=True):
-    """What a good access token stands for, as last committed. `user_id` is None where no member granted it."""
+    """What a good access token stands for, as last committed. `client_id` is whom it was issued to, `sub` whom it is
+    about; `user_id` is None where no member granted it."""
 
     client_id: str
+    sub: str
     user_id: str | None
     organization_id: str
     scope: str
@@ -28,7 +30,14 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
         client = await store.find_client(token.client_id)
         if client is None or client.organization_id != token.organization_id:
             return None
-        live = LiveAccess(token.client_id, None, token.organization_id, token.scope, token.resource)
+        live = LiveAccess(
+            find_holder(token, token.client_id),
+            token.client_id,
+            None,
+            token.organization_id,
+            token.scope,
+            token.resource,
+        )
         revoked_until = client.access_revoked_until
     else:
         grant = await store.find_grant(token.grant_id)
@@ -36,9 +45,28 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
             return None
         scope = render_scope(grant.scope) if token.scope is None else token.scope
         live = LiveAccess(
-            grant.client_id, grant.user_id, grant.organization_id, scope, token.resource or grant.resource
+            find_holder(token, grant.client_id),
+            grant.user_id,
+            grant.user_id,
+            grant.organization_id,
+            scope,
+            token.resource or grant.resource,
         )
         revoked_until = grant.access_revoked_until
-    if now < revoked_until and await store.is_access_token_revoked(token.token_id):
+    if now < revoked_until and await _is_revoked(token, store):
         return None
     return live
+
+
+def find_holder(token: AccessToken | ClientAccessToken, client_id: str) -> str:
+    """Whom the token was issued to: the client that got it by an exchange, or the one that it stands on."""
+    return client_id if token.facts is None or token.facts.client_id is None else token.facts.client_id
+
+
+async def _is_revoked(token: AccessToken | ClientAccessToken, store: Store) -> bool:
+    """Whether the token was revoked singly, or one that it came from by exchanges."""
+    ancestors = () if token.facts is None else token.facts.ancestors
+    for token_id in (token.token_id, *ancestors):
+        if await store.is_access_token_revoked(token_id):
+            return True
+    return False

@@ -158,6 +158,7 @@ class Apps:
         security: ClientSecurity | None = None,
         scope: tuple[str, ...] | None = None,
         grant_types: tuple[str, ...] = DEFAULT_GRANT_TYPES,
+        acts_for_resource: str | None = None,
     ) -> tuple[ClientRecord, str | None]:
         """The new client and its secret (None for a public one); `AppRefused` names what must change."""
         details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in grant_types)
@@ -170,6 +171,8 @@ class Apps:
         if unsupported or not grant_types:
             why = f"Not a supported grant type: {' '.join(unsupported) or '(none)'}."
             raise AppRefused(Problem("grant_types", "grant_types_unsupported", why))
+        if acts_for_resource is not None:
+            await self._verify_acting(acts_for_resource, is_public=is_public)
         now = self._clock()
         secret = None if is_public else self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
         client = ClientRecord(
@@ -190,9 +193,18 @@ class Apps:
             access_revoked_until=0,
             created_at=now,
             security=security or (ClientSecurity() if is_public else LEGACY),
+            acts_for_resource=acts_for_resource,
         )
         await self._store.create_client(client)
         return client, secret
+
+    async def _verify_acting(self, resource: str, *, is_public: bool) -> None:
+        field = "acts_for_resource"
+        if is_public:
+            raise AppRefused(Problem(field, "acts_for_resource_public", "A public client cannot act for an API."))
+        if not await self._store.has_resource(resource):
+            why = "Give the identifier of a registered resource server."
+            raise AppRefused(Problem(field, "acts_for_resource_unknown", why))
 
     async def update(self, client: ClientRecord, details: AppDetails) -> ClientRecord:
         """The client with new details; `AppRefused` names what must change."""

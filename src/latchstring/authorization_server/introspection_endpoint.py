@@ -1,16 +1,25 @@
 """The introspection endpoint (RFC 7662)."""
 
+from typing import Any
+
+import msgspec
+
 from latchstring.authorization_server.access import find_live_access
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.settings import Settings
-from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.authorization_server.tokens import Actor, TokenCodec
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.protocol.token_request import ClientCredentials
 
 _INACTIVE = IntrospectionResponse(active=False)
+
+
+def _render_actor(actor: Actor | None) -> dict[str, Any] | None:
+    """`act` (RFC 8693 §4.1), all of it."""
+    return None if actor is None else msgspec.to_builtins(actor)
 
 
 class IntrospectionEndpoint:
@@ -56,9 +65,10 @@ class IntrospectionEndpoint:
             token_type="Bearer",
             exp=access.expires_at,
             iat=access.issued_at,
-            sub=live.user_id or live.client_id,
+            sub=live.sub,
             iss=self._settings.issuer,
             aud=list(live.resource) or None,
+            act=None if access.facts is None else _render_actor(access.facts.actor),
             jti=access.token_id.hex(),
             organization_id=live.organization_id,
             user_id=live.user_id,

@@ -3,9 +3,16 @@
 from latchstring.authorization_server.ports import Clock, Entropy
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.settings import Settings
-from latchstring.authorization_server.tokens import TOKEN_ID_SIZE, TokenCodec, TokenFacts
+from latchstring.authorization_server.tokens import (
+    TOKEN_ID_SIZE,
+    AccessToken,
+    ClientAccessToken,
+    TokenCodec,
+    TokenFacts,
+)
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.scope import render_scope
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.protocol.token_response import TokenResponse
 
 BEARER = "Bearer"
@@ -87,6 +94,52 @@ class TokenIssuer:
             expires_in=lifetime,
             scope=granted,
             organization_id=organization_id,
+        )
+
+    def issue_exchanged(
+        self,
+        subject: AccessToken | ClientAccessToken,
+        *,
+        organization_id: str,
+        user_id: str | None,
+        scope: tuple[str, ...],
+        resource: tuple[str, ...],
+        facts: TokenFacts,
+        expires_at: int,
+        now: int,
+    ) -> TokenResponse:
+        """An access token that stands on what the subject token stands on, until `expires_at` at the latest."""
+        lifetime = min(self._settings.access_token_lifetime, expires_at - now)
+        granted, token_id = render_scope(scope), self._entropy(TOKEN_ID_SIZE)
+        if isinstance(subject, ClientAccessToken):
+            access_token = self._codec.render_client_access_token(
+                subject.client_id,
+                subject.organization_id,
+                token_id=token_id,
+                issued_at=now,
+                lifetime=lifetime,
+                scope=granted,
+                resource=resource,
+                facts=facts,
+            )
+        else:
+            access_token = self._codec.render_access_token(
+                subject.grant_id,
+                token_id=token_id,
+                issued_at=now,
+                lifetime=lifetime,
+                scope=granted,
+                resource=resource,
+                facts=facts,
+            )
+        return TokenResponse(
+            token_type=_token_type(facts.confirmation),
+            access_token=access_token,
+            expires_in=lifetime,
+            scope=granted,
+            organization_id=organization_id,
+            user_id=user_id,
+            issued_token_type=ACCESS_TOKEN_TYPE,
         )
 
 

@@ -40,7 +40,8 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An OAuth app. `scope` is what it may ask for; `retry_window` (seconds) overrides the setting's.
 
     `organization_id` is the owner; None for an app that registered itself. `access_revoked_until` is as on a grant,
-    for tokens that the client got for itself.
+    for tokens that the client got for itself. `acts_for_resource` is the API (RFC 8707) whose callers' tokens it may
+    exchange.
     """
 
     client_id: str
@@ -60,6 +61,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     access_revoked_until: int
     created_at: int
     security: ClientSecurity = ClientSecurity()
+    acts_for_resource: str | None = None
 
     @property
     def is_public(self) -> bool:

@@ -11,10 +11,15 @@ MAX_RESOURCES: Final = 8
 MAX_LENGTH: Final = 1024  # of all together: they travel in access tokens
 
 
-async def verify_resources(resources: Sequence[str], store: ClientStore) -> tuple[str, ...]:
-    """The resources, each a registered resource server's identifier, or `invalid_target` (RFC 8707 §2)."""
+def refuse_many(resources: Sequence[str]) -> None:
+    """Refuse more than a token can carry, before anything is looked up."""
     if len(resources) > MAX_RESOURCES or sum(map(len, resources)) > MAX_LENGTH:
         raise OAuthError("invalid_target", "There are too many resources.")
+
+
+async def verify_resources(resources: Sequence[str], store: ClientStore) -> tuple[str, ...]:
+    """The resources, each a registered resource server's identifier, or `invalid_target` (RFC 8707 §2)."""
+    refuse_many(resources)
     for resource in resources:
         if not await store.has_resource(resource):
             raise OAuthError("invalid_target", "The resource is not one that this server knows.")

@@ -1,5 +1,6 @@
 """The revocation endpoint (RFC 7009)."""
 
+from latchstring.authorization_server.access import find_holder
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.refusals import REVOKED_BY_CLIENT
@@ -41,11 +42,11 @@ class RevocationEndpoint:
         if access is None or access.expires_at <= self._clock():
             return
         if isinstance(access, ClientAccessToken):
-            if access.client_id == client.client_id:
+            if find_holder(access, access.client_id) == client.client_id:
                 await self._store.revoke_client_access_token(
-                    client.client_id, access.token_id, expires_at=access.expires_at
+                    access.client_id, access.token_id, expires_at=access.expires_at
                 )
             return
         grant = await self._store.find_grant(access.grant_id)
-        if grant is not None and grant.client_id == client.client_id:
+        if grant is not None and find_holder(access, grant.client_id) == client.client_id:
             await self._store.revoke_access_token(grant.id, access.token_id, expires_at=access.expires_at)

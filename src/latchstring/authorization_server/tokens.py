@@ -115,11 +115,14 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What only some access tokens carry: the key they are bound to, who acts, `authorization_details` (a JSON array)
-    where they are not the grant's own."""
+    where they are not the grant's own; after an exchange, whom the token was issued to and the ids of the tokens that
+    it came from."""
 
     confirmation: Confirmation | None = None
     actor: Actor | None = None
     authorization_details: str | None = None
+    client_id: str | None = None
+    ancestors: tuple[bytes, ...] = ()
 
 
 class AccessToken(msgspec.Struct, frozen=True):

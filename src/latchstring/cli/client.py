@@ -45,6 +45,9 @@ def create(
     published: Annotated[
         bool, typer.Option("--published", help="Members of every organization may connect it.")
     ] = False,
+    acts_for_resource: Annotated[
+        str | None, typer.Option(help="The API (its URI) whose callers' tokens it may exchange.")
+    ] = None,
     description: Annotated[str, typer.Option(help="One or two sentences for members.")] = "",
     database: Database = DATABASE,
     keyring: KeyringPath = None,
@@ -65,6 +68,7 @@ def create(
             is_published=published,
             scope=None if scope is None else parse_scope(scope),
             grant_types=tuple(grant_type) if grant_type else DEFAULT_GRANT_TYPES,
+            acts_for_resource=acts_for_resource,
         )
 
     client, secret = run_with_store(database, keyring, work)
@@ -79,6 +83,8 @@ def create(
         "grant_types": list(client.grant_types),
         "published": client.is_published,
     }
+    if client.acts_for_resource is not None:
+        record["acts_for_resource"] = client.acts_for_resource
     if secret is None:
         del record["client_secret"]
     print_record(record, as_json)

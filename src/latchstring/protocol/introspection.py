@@ -19,6 +19,7 @@ class IntrospectionResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     iss: str | None = None
     aud: str | list[str] | None = None
     cnf: dict[str, Any] | None = None
+    act: dict[str, Any] | None = None
     jti: str | None = None
     organization_id: str | None = None
     user_id: str | None = None

@@ -7,9 +7,10 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from latchstring.protocol.client_certificate import ClientCertificate
-from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE
+from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE, TOKEN_EXCHANGE
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters
+from latchstring.protocol.token_exchange import ExchangeParameters, parse_exchange
 
 
 class ClientCredentials(msgspec.Struct, frozen=True):
@@ -37,6 +38,8 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token: str | None = None
     scope: str | None = None
     resource: tuple[str, ...] = ()
+    organization_id: str | None = None
+    exchange: ExchangeParameters | None = None
 
     def __repr__(self) -> str:
         return f"TokenRequest(grant_type={self.grant_type!r})"
@@ -99,4 +102,6 @@ def parse_token_request(parameters: Parameters) -> TokenRequest:
         refresh_token=get("refresh_token"),
         scope=get("scope"),
         resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
+        organization_id=get("organization_id"),
+        exchange=parse_exchange(parameters) if grant_type == TOKEN_EXCHANGE else None,
     )

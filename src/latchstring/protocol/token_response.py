@@ -4,7 +4,8 @@ import msgspec
 
 
 class TokenResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Seven fields; `refresh_token` stands exactly when `offline_access` was granted, `user_id` where a member did.
+    """Seven fields; `refresh_token` stands exactly when `offline_access` was granted, `user_id` where a member did,
+    `issued_token_type` after an exchange (RFC 8693 §2.2.1).
 
     `expires_in` is in seconds, counted from the moment of issue.
     """
@@ -16,6 +17,7 @@ class TokenResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     organization_id: str
     user_id: str | None = None
     refresh_token: str | None = None
+    issued_token_type: str | None = None
 
     def __repr__(self) -> str:
         return f"TokenResponse(scope={self.scope!r}, organization_id={self.organization_id!r}, access_token=…)"

@@ -76,6 +76,7 @@ client = Table(
     Column("access_revoked_until", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("security", Text, nullable=False, server_default=LEGACY_SECURITY),
+    Column("acts_for_resource", Text),
 )
 
 resource_server = Table(

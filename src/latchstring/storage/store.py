@@ -319,6 +319,7 @@ def _read_client(row: Row) -> ClientRecord:
         access_revoked_until=row[14],
         created_at=row[15],
         security=_decode_security(row[16]),
+        acts_for_resource=row[17],
     )
 
 

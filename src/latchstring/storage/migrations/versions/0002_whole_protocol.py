@@ -16,6 +16,7 @@ def upgrade() -> None:
         # An app that registers itself belongs to no organization.
         client.alter_column("organization_id", existing_type=sa.String(64), nullable=True)
         client.add_column(sa.Column("security", sa.Text(), nullable=False, server_default=_LEGACY))
+        client.add_column(sa.Column("acts_for_resource", sa.Text()))
     op.execute("UPDATE client SET security = '{}' WHERE token_endpoint_auth_method = 'none'")
     op.add_column("oauth_grant", sa.Column("confirmation", sa.Text()))
     op.add_column("oauth_grant", sa.Column("authorization_details", sa.Text()))
