@@ -62,7 +62,6 @@ class Deployment:
             AppDetails(name="Bench", redirect_uris=(REDIRECT_URI,)),
             organization_id=self.organization_id,
             created_by=None,
-            is_public=False,
             is_published=True,
             scope=None,
             grant_types=GRANT_TYPES,

@@ -5,9 +5,11 @@ The parts of the web are imported where they are built, so that a command like `
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +18,7 @@ import msgspec
 
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
@@ -27,14 +30,18 @@ from latchstring.authorization_server.flows.token_exchange import TokenExchangeF
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
-from latchstring.authorization_server.ports import Clock, Entropy, Store
+from latchstring.authorization_server.ports import Clock, Entropy, Fetch, Store
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
+from latchstring.authorization_server.resources import Audiences
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
+from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
+from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE
 from latchstring.protocol.errors import ConfigurationError
+from latchstring.protocol.jose.keys import generate_private_key
 from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.operations import SweepPlan
@@ -153,16 +160,43 @@ def build_renderer(settings: Settings) -> PageRenderer:
         raise ConfigurationError(f"settings: {error}") from None
 
 
-def build_flows(settings: Settings, store: Store, codec: TokenCodec, clock: Clock, entropy: Entropy) -> dict[str, Flow]:
+async def make_key_pair(algorithm: str) -> Mapping[str, Any]:
+    """A fresh private key as a JWK; an RSA key takes a second, which no other request waits for."""
+    return await asyncio.to_thread(generate_private_key, algorithm)
+
+
+def build_signing_keys(
+    store: Store,
+    codec: TokenCodec,
+    settings: Settings,
+    clock: Clock = epoch_seconds,
+    entropy: Entropy = os.urandom,
+) -> SigningKeys:
+    """The keys that sign, for the server and the command line alike."""
+    return SigningKeys(
+        store=store, codec=codec, settings=settings, clock=clock, entropy=entropy, make_key_pair=make_key_pair
+    )
+
+
+def build_flows(
+    settings: Settings, store: Store, codec: TokenCodec, signing_keys: SigningKeys, clock: Clock, entropy: Entropy
+) -> dict[str, Flow]:
     """What the token endpoint can do, by `grant_type`."""
-    issuer = TokenIssuer(codec=codec, settings=settings, clock=clock, entropy=entropy)
+    audiences = Audiences(store=store, signing_keys=signing_keys, clock=clock)
+    issuer = TokenIssuer(codec=codec, audiences=audiences, settings=settings, clock=clock, entropy=entropy)
     return {
         AUTHORIZATION_CODE: AuthorizationCodeFlow(
             store=store, codec=codec, settings=settings, clock=clock, issuer=issuer
         ),
         REFRESH_TOKEN: RefreshTokenFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
-        CLIENT_CREDENTIALS: ClientCredentialsFlow(store=store, issuer=issuer),
-        TOKEN_EXCHANGE: TokenExchangeFlow(store=store, codec=codec, clock=clock, issuer=issuer),
+        CLIENT_CREDENTIALS: ClientCredentialsFlow(issuer=issuer),
+        TOKEN_EXCHANGE: TokenExchangeFlow(
+            store=store,
+            codec=codec,
+            signed_access_tokens=SignedAccessTokens(signing_keys=signing_keys, settings=settings),
+            clock=clock,
+            issuer=issuer,
+        ),
     }
 
 
@@ -173,14 +207,22 @@ def build_services(
     *,
     clock: Clock = epoch_seconds,
     entropy: Entropy | None = None,
+    fetch: Fetch | None = None,
 ) -> Services:
-    """The server's parts, put together."""
+    """The server's parts, put together. `fetch` is for tests, whose hosts are on loopback."""
+    from latchstring.outbound.fetcher import Fetcher
+    from latchstring.outbound.key_sets import CachedKeySets
     from latchstring.web.services import Services
     from latchstring.web.throttle import Throttle
 
     entropy = entropy or PooledEntropy()
+    signing_keys = build_signing_keys(store, codec, settings, clock, entropy)
+    signed_access_tokens = SignedAccessTokens(signing_keys=signing_keys, settings=settings)
     clients = Clients(store=store)
-    authenticator = ClientAuthenticator(clients=clients, store=store, codec=codec)
+    keys = ClientKeys(key_sets=CachedKeySets(fetch=fetch or Fetcher(), clock=clock))
+    authenticator = ClientAuthenticator(
+        clients=clients, store=store, codec=codec, keys=keys, settings=settings, clock=clock
+    )
     return Services(
         settings=settings,
         store=store,
@@ -188,12 +230,25 @@ def build_services(
         clock=clock,
         clients=clients,
         token_endpoint=TokenEndpoint(
-            authenticator=authenticator, flows=build_flows(settings, store, codec, clock, entropy)
+            authenticator=authenticator, flows=build_flows(settings, store, codec, signing_keys, clock, entropy)
         ),
-        revocation_endpoint=RevocationEndpoint(authenticator=authenticator, store=store, codec=codec, clock=clock),
+        revocation_endpoint=RevocationEndpoint(
+            authenticator=authenticator,
+            store=store,
+            codec=codec,
+            signed_access_tokens=signed_access_tokens,
+            clock=clock,
+        ),
         introspection_endpoint=IntrospectionEndpoint(
-            authenticator=authenticator, store=store, codec=codec, settings=settings, clock=clock
+            authenticator=authenticator,
+            store=store,
+            codec=codec,
+            signed_access_tokens=signed_access_tokens,
+            signing_keys=signing_keys,
+            settings=settings,
+            clock=clock,
         ),
+        signing_keys=signing_keys,
         pushed_request_endpoint=PushedRequestEndpoint(
             authenticator=authenticator,
             clients=clients,

@@ -12,21 +12,25 @@ import pytest
 
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
-from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.ports import ConsentCommit, FetchRefused
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
+from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
+from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.jose.keys import PublicKey, parse_jwk_set
 from latchstring.protocol.token_request import ClientCredentials, TokenRequest
 from latchstring.protocol.token_response import TokenResponse
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import migrate, open_store
-from latchstring.wiring import build_flows
+from latchstring.wiring import build_flows, build_signing_keys
 from tests.authorization_server.builders import (
     ACORN,
     ANN,
@@ -53,6 +57,13 @@ class House:
     codec: TokenCodec = field(default_factory=build_codec)
     settings: Settings = field(default_factory=lambda: validate_settings(Settings(issuer="https://auth.example")))
     now: int = NOW
+    # What clients publish, by URL; nothing is there unless a test says so.
+    published: dict[str, bytes] = field(default_factory=dict)
+
+    async def key_sets(self, url: str, *, key_id: str | None) -> tuple[PublicKey, ...]:
+        if url not in self.published:
+            raise FetchRefused("nothing there")
+        return parse_jwk_set(self.published[url])
 
     def clock(self) -> int:
         return self.now
@@ -61,17 +72,31 @@ class House:
         clients = Clients(store=self.store)
         parts = {
             "clients": clients,
-            "authenticator": ClientAuthenticator(clients=clients, store=self.store, codec=self.codec),
+            "authenticator": ClientAuthenticator(
+                clients=clients,
+                store=self.store,
+                codec=self.codec,
+                keys=ClientKeys(key_sets=self.key_sets),
+                settings=self.settings,
+                clock=self.clock,
+            ),
             "store": self.store,
             "codec": self.codec,
             "settings": self.settings,
             "clock": self.clock,
             "entropy": os.urandom,
+            "signing_keys": self.signing_keys,
+            "signed_access_tokens": SignedAccessTokens(signing_keys=self.signing_keys, settings=self.settings),
         }
         return {name: parts[name] for name in names}
 
     def configure(self, **given: Any) -> None:
         self.settings = validate_settings(msgspec.structs.replace(self.settings, **given))
+
+    @property
+    def signing_keys(self) -> SigningKeys:
+        """As a server that has just started."""
+        return build_signing_keys(self.store, self.codec, self.settings, self.clock)
 
     @property
     def apps(self) -> Apps:
@@ -103,7 +128,7 @@ class House:
     async def token(self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET) -> Any:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
-        flows = build_flows(self.settings, self.store, self.codec, self.clock, os.urandom)
+        flows = build_flows(self.settings, self.store, self.codec, self.signing_keys, self.clock, os.urandom)
         endpoint = TokenEndpoint(**self._parts("authenticator"), flows=flows)
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method))
 
@@ -123,14 +148,18 @@ class House:
 
     async def revoke(self, token: str | None, client_id: str = MAILLOOP, secret: str | None = SECRET) -> None:
         method = "none" if secret is None else "client_secret_post"
-        endpoint = RevocationEndpoint(**self._parts("authenticator", "store", "codec", "clock"))
+        endpoint = RevocationEndpoint(**self._parts("authenticator", "store", "codec", "signed_access_tokens", "clock"))
         await endpoint.answer(token, ClientCredentials(client_id, secret, method))
 
     async def introspect(
         self, token: str | None, client_id: str | None = None, secret: str | None = GUARD_SECRET
     ) -> dict[str, Any]:
         """What a guard is told of the token (or a client, if named)."""
-        endpoint = IntrospectionEndpoint(**self._parts("authenticator", "store", "codec", "settings", "clock"))
+        endpoint = IntrospectionEndpoint(
+            **self._parts(
+                "authenticator", "store", "codec", "signed_access_tokens", "signing_keys", "settings", "clock"
+            )
+        )
         method = "none" if secret is None else "client_secret_basic"
         caller = client_id or build_resource_server().client_id
         response = await endpoint.answer(token, ClientCredentials(caller, secret, method))

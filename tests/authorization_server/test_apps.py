@@ -166,7 +166,9 @@ async def test_create_confidential_app_shows_its_secret_once_and_keeps_a_hash(ho
 
 
 async def test_create_public_app_has_no_secret(house: House):
-    client, secret = await house.apps.create(GOOD, organization_id=ACORN, created_by=ANN, is_public=True)
+    client, secret = await house.apps.create(
+        GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method="none"
+    )
     assert (secret, client.secrets, client.is_public) == (None, (), True)
     assert await house.apps.replace_secret(client) is None
 
@@ -271,15 +273,19 @@ async def test_create_app_for_a_known_api_is_kept(house: House):
 
 
 @pytest.mark.parametrize(
-    "resource, is_public",
-    [("https://nobody.example/", False), ("https://api.example", False), ("https://api.example/", True)],
+    "resource, method",
+    [
+        ("https://nobody.example/", "client_secret_post"),
+        ("https://api.example", "client_secret_post"),
+        ("https://api.example/", "none"),
+    ],
 )
-async def test_create_app_for_an_unknown_api_or_a_public_one_is_refused(house: House, resource, is_public):
+async def test_create_app_for_an_unknown_api_or_a_public_one_is_refused(house: House, resource, method):
     """A public client's say-so would be enough to exchange every token that the API is called with."""
     before = len(await house.store.find_clients_for_user(ANN))
     with pytest.raises(AppRefused) as refused:
         await house.apps.create(
-            GOOD, organization_id=ACORN, created_by=ANN, is_public=is_public, acts_for_resource=resource
+            GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method=method, acts_for_resource=resource
         )
     assert [problem.field for problem in refused.value.problems] == ["acts_for_resource"]
     assert len(await house.store.find_clients_for_user(ANN)) == before

@@ -7,8 +7,10 @@ from unittest import mock
 import pytest
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
-from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
+from latchstring.authorization_server.records import ClientRecord, ClientSecurity, ResourceServerRecord
+from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
 from tests.authorization_server.builders import MAILLOOP, NOW, build_client, build_codec, build_resource_server
@@ -16,8 +18,12 @@ from tests.authorization_server.builders import MAILLOOP, NOW, build_client, bui
 CODEC = build_codec()
 SECRET, OTHER = (CODEC.render_client_secret(bytes([n]) * 33) for n in (1, 2))
 CONFIDENTIAL = build_client(secrets=(CODEC.hash_client_secret(SECRET, NOW),))
+# A secret that is left over from before must not count.
+BY_KEY = build_client(token_endpoint_auth_method="private_key_jwt", secrets=CONFIDENTIAL.secrets)
+STRICT = build_client(secrets=CONFIDENTIAL.secrets, security=ClientSecurity(profile="fapi2"))
 PUBLIC = build_client(token_endpoint_auth_method="none")
 GUARD = build_resource_server(secrets=(CODEC.hash_client_secret(SECRET, NOW),))
+ISSUER = "https://auth.example"
 POST, BASIC, NONE = "client_secret_post", "client_secret_basic", "none"
 
 
@@ -40,7 +46,18 @@ def _authenticator(
     client: ClientRecord | None = None, resource_server: ResourceServerRecord | None = None
 ) -> ClientAuthenticator:
     store: Any = _Store(client, resource_server)
-    return ClientAuthenticator(clients=Clients(store=store), store=store, codec=CODEC)
+    return ClientAuthenticator(
+        clients=Clients(store=store),
+        store=store,
+        codec=CODEC,
+        keys=ClientKeys(key_sets=_no_key_sets),
+        settings=Settings(issuer=ISSUER),
+        clock=lambda: NOW,
+    )
+
+
+async def _no_key_sets(url: str, *, key_id: str | None) -> Any:
+    raise AssertionError("nobody asks for keys here")
 
 
 async def authenticate(client: ClientRecord | None, credentials: ClientCredentials) -> ClientRecord:
@@ -76,6 +93,9 @@ async def test_v6_authenticate_public_client_only_names_itself():
         pytest.param(PUBLIC, ClientCredentials(MAILLOOP, SECRET, POST), id="public-with-a-secret"),
         pytest.param(PUBLIC, ClientCredentials(MAILLOOP, "", BASIC), id="public-by-basic"),
         pytest.param(build_client(secrets=()), ClientCredentials(MAILLOOP, SECRET, POST), id="client-without-secrets"),
+        pytest.param(BY_KEY, ClientCredentials(MAILLOOP, SECRET, POST), id="client-of-keys-with-a-secret"),
+        pytest.param(BY_KEY, ClientCredentials(MAILLOOP, None, NONE), id="G3-client-of-keys-by-name"),
+        pytest.param(STRICT, ClientCredentials(MAILLOOP, SECRET, BASIC), id="F1-fapi2-client-by-its-secret"),
     ],
 )
 async def test_t5_authenticate_failures_read_alike(client, credentials):

@@ -29,9 +29,10 @@ def test_metadata_is_all_under_the_issuer_and_says_what_works():
     assert not set(document["grant_types_supported"]) & {"password", "implicit"}
 
 
-def test_metadata_introspection_needs_a_secret_and_no_list_is_empty():
+def test_metadata_introspection_needs_a_secret_or_a_key_and_no_list_is_empty():
     """M4; N1: `none` is no way to ask about tokens."""
     document = msgspec.json.decode(render_server_metadata(build_metadata(SETTINGS)))
-    assert document["introspection_endpoint_auth_methods_supported"] == ["client_secret_basic", "client_secret_post"]
+    methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    assert document["introspection_endpoint_auth_methods_supported"] == methods
     assert "none" in document["token_endpoint_auth_methods_supported"]
     assert all(value for value in document.values())

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from latchstring.authorization_server.ports import Fetched, FetchRefused
 from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.resource_server.asgi import Guard
 from tests.conformance.api import build_api
@@ -53,7 +54,15 @@ def folder() -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
     """The deployment and the API behind its guard."""
-    async with deploy(folder, database, **SETTINGS) as deployment, deployment.http() as http:
+    documents: dict[str, bytes] = {}
+
+    async def fetch(url: str, *, max_size: int) -> Fetched:
+        """The cases' internet: what they published, and nothing else."""
+        if url not in documents:
+            raise FetchRefused("nothing there")
+        return Fetched(body=documents[url], content_type="application/json", max_age=None)
+
+    async with deploy(folder, database, fetch=fetch, **SETTINGS) as deployment, deployment.http() as http:
         guard_id, guard_secret = await deployment.resource_server()
         issuer = deployment.settings.issuer
         guard = Guard(
@@ -69,4 +78,4 @@ async def shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
         transport = httpx.ASGITransport(build_api(guard), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example") as api:
             chestnut = await deployment.organization("Chestnut Ltd")
-            yield Shared(deployment, api, (guard_id, guard_secret), chestnut)
+            yield Shared(deployment, api, (guard_id, guard_secret), chestnut, documents)

@@ -41,12 +41,12 @@ def _verify_kind(response: httpx.Response, send: Send) -> None:
     """No answer names another origin's rights, shows an error beyond RFC 6749's characters, or may be kept."""
     headers = response.headers
     path = response.request.url.path.rstrip("/")
-    is_document = path.startswith("/.well-known/") and response.status_code == 200
+    is_document = path.startswith(("/.well-known/", "/oauth2/jwks")) and response.status_code == 200
     assert _REQUEST_ID.fullmatch(headers["x-request-id"]) or send.to == "api"
     if not is_document:
         assert not [name for name in headers if name.startswith("access-control-")], headers
         assert headers["cache-control"] == "no-store"
-    if headers["content-type" if response.status_code != 303 else "cache-control"].startswith("application/json"):
+    if headers["content-type" if response.status_code != 303 else "cache-control"].startswith("application/"):
         _verify_machine(response, is_document=is_document, is_api=send.to == "api")
     else:
         _verify_page(response)

@@ -14,7 +14,9 @@ import msgspec
 
 from latchstring.authorization_server.identifiers import CLIENT, GRANT, render_identifier
 from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.refusals import ENDED_BY_OPERATOR
+from latchstring.protocol.client_assertion import JWT_BEARER_ASSERTION
 from latchstring.protocol.client_metadata import GRANT_TYPES, TOKEN_EXCHANGE
 from latchstring.protocol.errors import StoreUnavailable
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
@@ -32,14 +34,24 @@ SCOPE: Final = "all.full_access contacts.read offline_access"
 
 
 class Shared:
-    """One deployment, and what all cases on it have in common: an organization of strangers and a guarded API."""
+    """One deployment, and what all cases on it have in common: an organization of strangers, a guarded API, and
+    `documents` that the server can read at other hosts, by URL."""
 
-    def __init__(self, deployment: Deployment, api: httpx.AsyncClient, guard: tuple[str, str], chestnut: str) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        api: httpx.AsyncClient,
+        guard: tuple[str, str],
+        chestnut: str,
+        documents: dict[str, bytes],
+    ) -> None:
         self.deployment = deployment
         self.api = api
         self.guard = guard
         self.chestnut = chestnut
+        self.documents = documents
         self.serial = 0
+        self.serial_of_assertion = 0
 
 
 class World:
@@ -68,6 +80,7 @@ class World:
         await asyncio.gather(deployment.member(self.user_id, acorn, "admin"), deployment.member(self.user_id, birch))
         values["issuer"] = deployment.settings.issuer
         values["redirect_uri"] = REDIRECT_URI
+        values["jwt_bearer"] = JWT_BEARER_ASSERTION
         values["acorn"], values["birch"], values["chestnut"] = acorn, birch, self.shared.chestnut
         values["ann"] = self.user_id
         values["email"], values["password"] = email, PASSWORD
@@ -111,6 +124,8 @@ class World:
         name: str = "Mailloop",
         owner: str = "${acorn}",
         acts_for_resource: str | None = None,
+        token_endpoint_auth_method: str | None = None,
+        security: ClientSecurity | None = None,
     ) -> None:
         """Register an app; its placeholders begin with `second_` for the second one, `third_` for the third."""
         assert app_name not in self.apps, f"there is already the {app_name}: it comes first in `given`"
@@ -125,6 +140,8 @@ class World:
             grant_types=GRANT_TYPES if grant_types is None else tuple(grant_types),
             created_by=self.user_id,
             acts_for_resource=acts_for_resource,
+            token_endpoint_auth_method=token_endpoint_auth_method,
+            security=security,
         )
         self.apps[app_name] = app
         prefix = "" if app_name == "app" else f"{app_name.partition(' ')[0]}_"
@@ -480,4 +497,4 @@ async def _database_up(world: World) -> None:
 
 
 # States of single features; each registers its own by being imported.
-from tests.conformance import given_exchange  # noqa: E402, F401
+from tests.conformance import given_assertion, given_exchange, given_jwt  # noqa: E402, F401

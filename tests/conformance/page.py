@@ -15,7 +15,6 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 
 # Features that the server does not have yet; each rule of theirs is answered by the reason.
 NOT_BUILT: Final = {
-    "J": "client assertions and the JWT bearer grant are not built yet; a request with one is refused",
     "D": "the device grant is not built yet: `unsupported_grant_type`, and not in the metadata",
     "K": "client ID metadata documents are not built yet: such a client is unknown",
     "G": "dynamic registration is not built yet: there is no endpoint; apps are registered in the console",

@@ -24,6 +24,7 @@ from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.cli.main import app
 from latchstring.client.settings import Settings as ClientSettings
 from latchstring.protocol import errors, parameters
+from latchstring.protocol.access_token_jwt import parse_access_token_claims
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.protocol.server_metadata import render_server_metadata
 from latchstring.protocol.token_response import TokenResponse
@@ -278,7 +279,7 @@ def test_every_path_is_in_the_reference() -> None:
     for method, path, _ in web_app._PAGES:
         served.setdefault(path, set()).add(method)
     for path in web_app._MACHINES:
-        served[path] = {"GET"} if path.startswith("/.well-known/") else {"POST"}
+        served[path] = {"GET"} if path.startswith(("/.well-known/", "/oauth2/jwks")) else {"POST"}
     assert told == served
 
 
@@ -306,6 +307,8 @@ def test_json_examples_have_the_fields_of_the_answers() -> None:
     assert set(find_json(HTTP, "introspection")) == {
         name for name, value in msgspec.structs.asdict(shown).items() if value is not None
     }
+    claims = find_json(TOKENS, "jwt")
+    assert msgspec.to_builtins(parse_access_token_claims(claims)) == claims
     metadata = build_metadata(Settings(issuer="https://login.example.com"))
     assert find_json(HTTP, "metadata") == msgspec.json.decode(render_server_metadata(metadata))
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support.company import create_app, create_organization, create_user, found_company
 from tests.support.deployment import PASSWORD, REDIRECT_URI
 from tests.support.process import Operator, QuickOperator, find_credentials
+from tests.support.signing import key_set, make_key, public_jwk
 
 SECRET = re.compile(r"ls_cs_[0-9A-Za-z]{50,}")
 
@@ -56,6 +57,7 @@ def test_commands_with_json_print_one_object_with_ids_of_their_kind(operator):
         "redirect_uris": [REDIRECT_URI],
         "scope": "all.full_access offline_access",
         "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "client_secret_post",
         "published": False,
     }
     assert is_identifier("oa2client", app["client_id"])
@@ -248,10 +250,63 @@ def test_argument_that_is_no_text_is_refused(company):
     assert company.operator.refuse(*command) == "the command line is not UTF-8 text"
 
 
+def test_client_of_keys_is_created_by_value_or_url_and_its_keys_replaced(company, tmp_path):
+    path = tmp_path / "jwks.json"
+    path.write_bytes(key_set(public_jwk(make_key(), kid="1")))
+    by_key = {"token-endpoint-auth-method": "private_key_jwt"}
+    made = company.operator.ask(*creating(company, **by_key, jwks=str(path)))
+    assert made["token_endpoint_auth_method"] == "private_key_jwt"
+    assert "client_secret" not in made
+    url = "https://app.example/jwks.json"
+    assert "client_secret" not in company.operator.ask(*creating(company, **by_key, **{"jwks-uri": url}))
+    setting = on(company, "client", "set-keys", "--client", made["client_id"])
+    changed = company.operator.ask(*setting, "--jwks-uri", url)
+    assert changed == {"client_id": made["client_id"], "jwks_uri": url, "by_value": False}
+    assert company.operator.ask(*setting, "--jwks", str(path))["by_value"] is True
+    assert "needs the client's public keys" in company.operator.refuse(*setting)
+    assert "not both" in company.operator.refuse(*setting, "--jwks-uri", url, "--jwks", str(path))
+    why = company.operator.refuse(*on(company, "client", "rotate-secret", "--client", made["client_id"]))
+    assert why == f"{made['client_id']} has no secret: it authenticates by private_key_jwt"
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"token-endpoint-auth-method": "private_key_jwt"}, "needs the client's public keys"),
+        ({"token-endpoint-auth-method": "password"}, "give one of client_secret_basic"),
+        ({"token-endpoint-auth-method": "private_key_jwt", "jwks-uri": "http://app.example/"}, "absolute https URL"),
+        (
+            {
+                "token-endpoint-auth-method": "private_key_jwt",
+                "jwks-uri": "https://app.example/",
+                "token-endpoint-auth-signing-alg": "HS256",
+            },
+            "one of ES256",
+        ),
+        ({"token-endpoint-auth-signing-alg": "ES256"}, "has no part in client_secret_post"),
+        ({"token-endpoint-auth-method": "private_key_jwt", "jwks": "no-such-file"}, "cannot be read"),
+    ],
+)
+def test_client_create_with_unfit_keys_is_refused(company, options, why):
+    assert why in company.operator.refuse(*creating(company, **options))
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"{}", b'{"keys": []}', key_set(make_key().as_dict(private=True)), b'{"keys": [{"kty": "oct"}]}']
+)
+def test_client_create_with_a_file_of_no_public_keys_is_refused(company, tmp_path, document):
+    path = tmp_path / "jwks.json"
+    path.write_bytes(document)
+    why = company.operator.refuse(
+        *creating(company, **{"token-endpoint-auth-method": "private_key_jwt", "jwks": str(path)})
+    )
+    assert why.startswith(f"--jwks {path}: ")
+
+
 def test_public_client_has_no_secret_to_rotate(company):
     app = create_app(company.operator, company.organization_id, "--public")
     why = company.operator.refuse(*on(company, "client", "rotate-secret", "--client", app.client_id))
-    assert why == f"{app.client_id} is a public client: it has no secret"
+    assert why == f"{app.client_id} has no secret: it authenticates by none"
 
 
 @pytest.mark.parametrize(

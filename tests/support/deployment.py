@@ -11,10 +11,18 @@ import httpx
 
 from latchstring.authorization_server.apps import AppDetails
 from latchstring.authorization_server.keyring import new_keyring
-from latchstring.authorization_server.records import ClientRecord, OrganizationRecord, Role, UserRecord
+from latchstring.authorization_server.ports import Fetch
+from latchstring.authorization_server.records import (
+    AccessTokenFormat,
+    ClientRecord,
+    ClientSecurity,
+    OrganizationRecord,
+    Role,
+    UserRecord,
+)
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.tokens import TokenCodec
-from latchstring.protocol.client_metadata import GRANT_TYPES
+from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, GRANT_TYPES, NONE
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import migrate, open_store
 from latchstring.web.app import Application
@@ -105,6 +113,8 @@ class Deployment:
         name: str = "Mailloop",
         redirect_uris: tuple[str, ...] = (REDIRECT_URI,),
         is_public: bool = False,
+        token_endpoint_auth_method: str | None = None,
+        security: ClientSecurity | None = None,
         is_published: bool = True,
         scope: tuple[str, ...] | None = None,
         grant_types: tuple[str, ...] = GRANT_TYPES,
@@ -115,7 +125,8 @@ class Deployment:
             AppDetails(name=name, redirect_uris=redirect_uris),
             organization_id=organization_id,
             created_by=created_by,
-            is_public=is_public,
+            token_endpoint_auth_method=token_endpoint_auth_method or (NONE if is_public else CLIENT_SECRET_POST),
+            security=security,
             is_published=is_published,
             scope=scope,
             grant_types=grant_types,
@@ -123,9 +134,11 @@ class Deployment:
         )
         return App(record, secret)
 
-    async def resource_server(self) -> tuple[str, str]:
+    async def resource_server(
+        self, resource: str = "https://api.example/", access_token_format: AccessTokenFormat = "opaque"
+    ) -> tuple[str, str]:
         """Credentials for introspection."""
-        record, secret = await self.services.apps.create_resource_server("API", "https://api.example/")
+        record, secret = await self.services.apps.create_resource_server("API", resource, access_token_format)
         return record.client_id, secret
 
 
@@ -142,8 +155,11 @@ def hash_password() -> str:
 
 
 @asynccontextmanager
-async def deploy(directory: Path, database: str | None = None, **settings: Any) -> AsyncIterator[Deployment]:
-    """A deployment on that empty database, or on a fresh SQLite file in the folder."""
+async def deploy(
+    directory: Path, database: str | None = None, *, fetch: Fetch | None = None, **settings: Any
+) -> AsyncIterator[Deployment]:
+    """A deployment on that empty database, or on a fresh SQLite file in the folder; it reads other hosts' documents
+    by `fetch`."""
     path = directory / "latchstring.db"
     database = database or f"sqlite:///{path}"
     migrate(database)
@@ -151,7 +167,7 @@ async def deploy(directory: Path, database: str | None = None, **settings: Any) 
     codec = TokenCodec(new_keyring(os.urandom(32), clock.now))
     store = open_store(database)
     validated = validate_settings(Settings(**{"issuer": ISSUER, "deployment_name": "Northwind CRM", **settings}))
-    services = build_services(validated, store, codec, clock=clock)
+    services = build_services(validated, store, codec, clock=clock, fetch=fetch)
     try:
         yield Deployment(services, Application(services), store, codec, validated, clock, path)
     finally:

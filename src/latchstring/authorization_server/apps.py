@@ -6,15 +6,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.authorization_server.client_keys import verify_keys_fit
 from latchstring.authorization_server.identifiers import (
     CLIENT,
     ID_ENTROPY_SIZE,
     RESOURCE_SERVER,
     render_identifier,
 )
-from latchstring.authorization_server.policy import LEGACY
+from latchstring.authorization_server.policy import LEGACY, find_policy
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import (
+    AccessTokenFormat,
     ClientRecord,
     ClientSecurity,
     MembershipRecord,
@@ -24,6 +26,7 @@ from latchstring.authorization_server.settings import FULL_ACCESS, Settings
 from latchstring.authorization_server.tokens import CLIENT_SECRET_SIZE, TokenCodec
 from latchstring.protocol.client_metadata import (
     AUTHORIZATION_CODE,
+    CLIENT_SECRET_BASIC,
     CLIENT_SECRET_POST,
     DEFAULT_GRANT_TYPES,
     GRANT_TYPES,
@@ -137,6 +140,18 @@ def find_editable(client: ClientRecord, user_id: str, memberships: Sequence[Memb
     )
 
 
+def _verify_authentication(client: ClientRecord) -> None:
+    """Refuse a way to authenticate that the profile does not allow, or that the client's keys do not fit."""
+    policy, method = find_policy(client), client.token_endpoint_auth_method
+    if method not in policy.authentication_methods:
+        why = f"The profile {client.security.profile} does not allow token_endpoint_auth_method {method}."
+        raise AppRefused(Problem("token_endpoint_auth_method", "authentication_not_allowed", why))
+    try:
+        verify_keys_fit(method, client.security, policy.signing_algorithms)
+    except ValueError as error:
+        raise AppRefused(Problem("jwks", "keys_unusable", f"The keys: {error}.")) from None
+
+
 class Apps:
     """Creates and changes clients and resource servers."""
 
@@ -153,14 +168,14 @@ class Apps:
         *,
         organization_id: str,
         created_by: str | None,
-        is_public: bool = False,
+        token_endpoint_auth_method: str = CLIENT_SECRET_POST,
         is_published: bool = False,
         security: ClientSecurity | None = None,
         scope: tuple[str, ...] | None = None,
         grant_types: tuple[str, ...] = DEFAULT_GRANT_TYPES,
         acts_for_resource: str | None = None,
     ) -> tuple[ClientRecord, str | None]:
-        """The new client and its secret (None for a public one); `AppRefused` names what must change."""
+        """The new client and its secret (None for one that has no use for it); `AppRefused` names what must change."""
         details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in grant_types)
         scope = default_scope(self._settings) if scope is None else scope
         unknown = [value for value in scope if value not in self._settings.scopes_supported]
@@ -172,9 +187,10 @@ class Apps:
             why = f"Not a supported grant type: {' '.join(unsupported) or '(none)'}."
             raise AppRefused(Problem("grant_types", "grant_types_unsupported", why))
         if acts_for_resource is not None:
-            await self._verify_acting(acts_for_resource, is_public=is_public)
+            await self._verify_acting(acts_for_resource, is_public=token_endpoint_auth_method == NONE)
         now = self._clock()
-        secret = None if is_public else self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
+        has_secret = token_endpoint_auth_method in {CLIENT_SECRET_POST, CLIENT_SECRET_BASIC}
+        secret = self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE)) if has_secret else None
         client = ClientRecord(
             client_id=render_identifier(CLIENT, self._entropy(ID_ENTROPY_SIZE)),
             organization_id=organization_id,
@@ -184,7 +200,7 @@ class Apps:
             redirect_uris=details.redirect_uris,
             scope=scope,
             grant_types=grant_types,
-            token_endpoint_auth_method=NONE if is_public else CLIENT_SECRET_POST,
+            token_endpoint_auth_method=token_endpoint_auth_method,
             secrets=() if secret is None else (self._codec.hash_client_secret(secret, now),),
             terms_uri=details.terms_uri,
             policy_uri=details.policy_uri,
@@ -192,9 +208,10 @@ class Apps:
             retry_window=None,
             access_revoked_until=0,
             created_at=now,
-            security=security or (ClientSecurity() if is_public else LEGACY),
+            security=security or (LEGACY if has_secret else ClientSecurity()),
             acts_for_resource=acts_for_resource,
         )
+        _verify_authentication(client)
         await self._store.create_client(client)
         return client, secret
 
@@ -213,16 +230,28 @@ class Apps:
         await self._store.update_client(changed)
         return changed
 
+    async def replace_keys(
+        self, client: ClientRecord, *, jwks: str | None = None, jwks_uri: str | None = None
+    ) -> ClientRecord:
+        """The client with those keys in place of all that it had; `AppRefused` names what must change."""
+        security = msgspec.structs.replace(client.security, jwks=jwks, jwks_uri=jwks_uri)
+        changed = msgspec.structs.replace(client, security=security)
+        _verify_authentication(changed)
+        await self._store.update_client(changed)
+        return changed
+
     async def replace_secret(self, client: ClientRecord) -> str | None:
-        """A new secret, the old one dead at once; None for a public client or one that has just vanished."""
-        if client.is_public:
+        """A new secret, the old ones dead at once; None for a client without any, or one that has just vanished."""
+        if not client.has_secret:
             return None
         secret = self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
         kept = self._codec.hash_client_secret(secret, self._clock())
         commit = await self._store.replace_client_secrets(client.client_id, (kept,))
         return secret if commit is Commit.APPLIED else None
 
-    async def create_resource_server(self, name: str, resource: str) -> tuple[ResourceServerRecord, str]:
+    async def create_resource_server(
+        self, name: str, resource: str, access_token_format: AccessTokenFormat = "opaque"
+    ) -> tuple[ResourceServerRecord, str]:
         """The new resource server and its secret; `AppRefused` names what must change."""
         try:
             verify_resource_identifier(resource)
@@ -239,6 +268,7 @@ class Apps:
             resource=resource,
             secrets=(self._codec.hash_client_secret(secret, now),),
             created_at=now,
+            access_token_format=access_token_format,
         )
         await self._store.create_resource_server(resource_server)
         return resource_server, secret

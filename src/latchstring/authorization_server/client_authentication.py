@@ -1,11 +1,18 @@
-"""Who calls the token, revocation and introspection endpoints (RFC 6749 §2.3)."""
+"""Who calls the token, revocation, introspection and pushed request endpoints (RFC 6749 §2.3)."""
 
+import hashlib
+
+from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
-from latchstring.authorization_server.ports import Store
+from latchstring.authorization_server.policy import find_policy
+from latchstring.authorization_server.ports import Clock, Commit, Store
 from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
+from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
-from latchstring.protocol.client_metadata import NONE
+from latchstring.protocol.client_assertion import ASSERTION_TYPES, verify_assertion_claims
+from latchstring.protocol.client_metadata import NONE, PRIVATE_KEY_JWT
 from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.jose.jws import JwtRefused, parse_jwt
 from latchstring.protocol.token_request import ClientCredentials
 
 
@@ -14,19 +21,42 @@ def _refuse(reason: str) -> OAuthError:
     return OAuthError("invalid_client", "Client authentication failed: unknown client or wrong secret.", reason)
 
 
-class ClientAuthenticator:
-    """Proves who calls; the same at every endpoint."""
+def _refuse_assertion(reason: str) -> OAuthError:
+    return OAuthError(
+        "invalid_client", "Client authentication failed: unknown client, or no key of its own signed that.", reason
+    )
 
-    def __init__(self, *, clients: Clients, store: Store, codec: TokenCodec) -> None:
+
+class ClientAuthenticator:
+    """Proves who calls; the same at every endpoint.
+
+    A client proves itself by the method that it is registered for and by no other; the two ways to send a secret are
+    one. What its profile asks is asked of the method that was proven, not of the one that was named.
+    """
+
+    def __init__(
+        self, *, clients: Clients, store: Store, codec: TokenCodec, keys: ClientKeys, settings: Settings, clock: Clock
+    ) -> None:
         self._clients = clients
         self._store = store
         self._codec = codec
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock
 
     async def authenticate(self, credentials: ClientCredentials) -> ClientRecord:
-        """The client that the credentials prove, or `invalid_client` (RFC 6749 §3.2.1).
+        """The client that the credentials prove, or `invalid_client` (RFC 6749 §3.2.1)."""
+        if credentials.assertion is not None:
+            client = await self._authenticate_by_assertion(credentials, credentials.assertion)
+        else:
+            client = await self._authenticate_by_secret(credentials)
+        if credentials.method not in find_policy(client).authentication_methods:
+            raise _refuse(f"the client's profile does not allow {credentials.method}")
+        return client
 
-        A confidential client proves itself by its secret, in the body or by Basic; a public one only names itself.
-        """
+    async def _authenticate_by_secret(self, credentials: ClientCredentials) -> ClientRecord:
+        """A confidential client proves itself by its secret, in the body or by Basic; a public one only names
+        itself."""
         client = await self._clients.find(credentials.client_id)
         if client is None:
             if credentials.client_secret is not None:
@@ -36,10 +66,42 @@ class ClientAuthenticator:
             if credentials.method != NONE:
                 raise _refuse("a public client sent a secret")
             return client
+        if not client.has_secret:
+            raise _refuse(f"the client authenticates by {client.token_endpoint_auth_method}")
         if credentials.client_secret is None:
             raise OAuthError("invalid_client", "This client authenticates with its secret; none was sent.")
         if not self._codec.verify_client_secret(credentials.client_secret, client.secrets):
             raise _refuse("the secret is wrong")
+        return client
+
+    async def _authenticate_by_assertion(self, credentials: ClientCredentials, assertion: str) -> ClientRecord:
+        """The client whose key signed the JWT, for this server, just now and for the first time (RFC 7523 §3).
+
+        What the JWT says is judged before anybody is looked for, so that the answer can tell what is wrong with it.
+        """
+        now = self._clock()
+        try:
+            jwt = parse_jwt(assertion)
+            token_id, expires_at = verify_assertion_claims(
+                jwt.claims, credentials.client_id, self._settings.issuer, now
+            )
+        except JwtRefused as refused:
+            raise OAuthError("invalid_client", f"The client assertion does not count: {refused}.") from None
+        client = await self._clients.find(credentials.client_id)
+        if client is None:
+            raise _refuse_assertion("the client is unknown")
+        if client.token_endpoint_auth_method != PRIVATE_KEY_JWT:
+            raise _refuse_assertion(f"the client authenticates by {client.token_endpoint_auth_method}")
+        own = client.security.token_endpoint_auth_signing_alg
+        allowed = find_policy(client).signing_algorithms
+        algorithms = allowed if own is None else [algorithm for algorithm in allowed if algorithm == own]
+        try:
+            await self._keys.verify(client, jwt, algorithms=algorithms, types=ASSERTION_TYPES)
+        except JwtRefused as refused:
+            raise _refuse_assertion(f"the assertion: {refused}") from None
+        digest = hashlib.sha256(b"\0".join((b"client_assertion", client.client_id.encode(), token_id.encode())))
+        if await self._store.use_once(digest.digest(), expires_at=expires_at, now=now) is Commit.LOST:
+            raise OAuthError("invalid_client", "The client assertion was used before: its jti counts once.")
         return client
 
     async def authenticate_resource_server(self, credentials: ClientCredentials) -> ResourceServerRecord:

@@ -9,9 +9,11 @@ from latchstring.authorization_server.client_authentication import ClientAuthent
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
+from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.tokens import Actor, TokenCodec
 from latchstring.protocol.errors import OAuthError
-from latchstring.protocol.introspection import IntrospectionResponse
+from latchstring.protocol.introspection import SIGNED_TYPE, IntrospectionResponse, SignedIntrospection
 from latchstring.protocol.token_request import ClientCredentials
 
 _INACTIVE = IntrospectionResponse(active=False)
@@ -31,12 +33,16 @@ class IntrospectionEndpoint:
         authenticator: ClientAuthenticator,
         store: Store,
         codec: TokenCodec,
+        signed_access_tokens: SignedAccessTokens,
+        signing_keys: SigningKeys,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._authenticator = authenticator
         self._store = store
         self._codec = codec
+        self._signed_access_tokens = signed_access_tokens
+        self._signing_keys = signing_keys
         self._settings = settings
         self._clock = clock
 
@@ -50,7 +56,7 @@ class IntrospectionEndpoint:
         own_client_id, own_resource = await self._authenticate(credentials)
         if token is None:
             raise OAuthError("invalid_request", "token is missing.")
-        access = self._codec.parse_access_token(token)
+        access = self._codec.parse_access_token(token) or await self._signed_access_tokens.parse(token)
         if access is None:
             return _INACTIVE
         live = await find_live_access(access, self._store, self._clock())
@@ -74,12 +80,26 @@ class IntrospectionEndpoint:
             user_id=live.user_id,
         )
 
+    async def answer_signed(self, token: str | None, credentials: ClientCredentials) -> str | IntrospectionResponse:
+        """The same as a JWT that a resource server can keep as evidence (RFC 9701 §5); a client gets it plain."""
+        response = await self.answer(token, credentials)
+        if not _is_resource_server(credentials):
+            return response
+        claims = SignedIntrospection(
+            iss=self._settings.issuer, aud=credentials.client_id, iat=self._clock(), token_introspection=response
+        )
+        return (await self._signing_keys.find_signer()).sign(claims, type=SIGNED_TYPE)
+
     async def _authenticate(self, credentials: ClientCredentials) -> tuple[str | None, str | None]:
         """The client whose own tokens alone it may ask about, or the resource for which tokens must be meant."""
-        if credentials.client_id.startswith(RESOURCE_SERVER + "_"):
+        if _is_resource_server(credentials):
             resource_server = await self._authenticator.authenticate_resource_server(credentials)
             return None, resource_server.resource
         client = await self._authenticator.authenticate(credentials)
         if client.is_public:
             raise OAuthError("invalid_client", "Introspection needs a caller that can prove who it is.")
         return client.client_id, None
+
+
+def _is_resource_server(credentials: ClientCredentials) -> bool:
+    return credentials.client_id.startswith(RESOURCE_SERVER + "_")

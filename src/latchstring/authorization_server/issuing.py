@@ -1,8 +1,13 @@
 """Makes the token endpoint's answer from what was decided and committed (RFC 6749 §5.1)."""
 
+from collections.abc import Sequence
+
+from latchstring.authorization_server.access import LiveAccess
 from latchstring.authorization_server.ports import Clock, Entropy
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
+from latchstring.authorization_server.resources import Audience, Audiences
 from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.signed_access_tokens import render_signed_access_token
 from latchstring.authorization_server.tokens import (
     TOKEN_ID_SIZE,
     AccessToken,
@@ -22,8 +27,11 @@ DPOP = "DPoP"
 class TokenIssuer:
     """Mints; writes nothing."""
 
-    def __init__(self, *, codec: TokenCodec, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, *, codec: TokenCodec, audiences: Audiences, settings: Settings, clock: Clock, entropy: Entropy
+    ) -> None:
         self._codec = codec
+        self._audiences = audiences
         self._settings = settings
         self._clock = clock
         self._entropy = entropy
@@ -35,13 +43,22 @@ class TokenIssuer:
             return absolute_expires_at if idle is None else idle
         return min(idle, absolute_expires_at)
 
+    async def find_audience(self, requested: Sequence[str], granted: tuple[str, ...]) -> Audience:
+        """What the token will be for, to be asked before a commit: `issue` cannot fail any more. Not needed where no
+        resource was requested and none granted: then it is `ALL_GRANTED`."""
+        return await self._audiences.find(requested, granted)
+
+    async def find_exact_audience(self, resource: tuple[str, ...]) -> Audience:
+        """The same for a token that is for exactly these resources, already verified; for every API without any."""
+        return Audience(resource, await self._audiences.find_signer(resource))
+
     def issue(
         self,
         grant: GrantRecord,
         *,
         generation: int,
         narrowed_scope: tuple[str, ...] | None,
-        resource: tuple[str, ...],
+        audience: Audience,
         confirmation: Confirmation | None,
         now: int,
     ) -> TokenResponse:
@@ -49,17 +66,38 @@ class TokenIssuer:
         codec = self._codec
         lifetime = self._settings.access_token_lifetime
         scope = render_scope(grant.scope if narrowed_scope is None else narrowed_scope)
-        return TokenResponse(
-            token_type=_token_type(confirmation),
-            access_token=codec.render_access_token(
+        token_id = self._entropy(TOKEN_ID_SIZE)
+        facts = None if confirmation is None else TokenFacts(confirmation)
+        if audience.signer is None:
+            access_token = codec.render_access_token(
                 grant.id,
-                token_id=self._entropy(TOKEN_ID_SIZE),
+                token_id=token_id,
                 issued_at=now,
                 lifetime=lifetime,
                 scope=None if narrowed_scope is None else scope,
-                resource=resource,
-                facts=None if confirmation is None else TokenFacts(confirmation),
-            ),
+                resource=audience.resource,
+                facts=facts,
+            )
+        else:
+            access_token = render_signed_access_token(
+                audience.signer,
+                self._settings,
+                token_id=token_id,
+                issued_at=now,
+                lifetime=lifetime,
+                grant_id=grant.id,
+                client_id=grant.client_id,
+                sub=grant.user_id,
+                organization_id=grant.organization_id,
+                scope=scope,
+                resource=audience.resource,
+                facts=facts,
+                authenticated_at=grant.authenticated_at,
+                authorization_details=grant.authorization_details,
+            )
+        return TokenResponse(
+            token_type=_token_type(confirmation),
+            access_token=access_token,
             expires_in=lifetime,
             refresh_token=codec.render_refresh_token(grant.id, generation, grant.row_secret) if generation else None,
             scope=scope,
@@ -73,7 +111,7 @@ class TokenIssuer:
         organization_id: str,
         *,
         scope: tuple[str, ...],
-        resource: tuple[str, ...],
+        audience: Audience,
         confirmation: Confirmation | None,
     ) -> TokenResponse:
         """An access token for the client itself, at work for an organization."""
@@ -81,15 +119,14 @@ class TokenIssuer:
         granted = render_scope(scope)
         return TokenResponse(
             token_type=_token_type(confirmation),
-            access_token=self._codec.render_client_access_token(
+            access_token=self._render_to_client(
                 client.client_id,
                 organization_id,
-                token_id=self._entropy(TOKEN_ID_SIZE),
-                issued_at=self._clock(),
-                lifetime=lifetime,
                 scope=granted,
-                resource=resource,
+                audience=audience,
                 facts=None if confirmation is None else TokenFacts(confirmation),
+                lifetime=lifetime,
+                now=self._clock(),
             ),
             expires_in=lifetime,
             scope=granted,
@@ -99,37 +136,50 @@ class TokenIssuer:
     def issue_exchanged(
         self,
         subject: AccessToken | ClientAccessToken,
+        live: LiveAccess,
         *,
-        organization_id: str,
-        user_id: str | None,
         scope: tuple[str, ...],
-        resource: tuple[str, ...],
+        audience: Audience,
         facts: TokenFacts,
         expires_at: int,
         now: int,
     ) -> TokenResponse:
         """An access token that stands on what the subject token stands on, until `expires_at` at the latest."""
         lifetime = min(self._settings.access_token_lifetime, expires_at - now)
-        granted, token_id = render_scope(scope), self._entropy(TOKEN_ID_SIZE)
+        granted = render_scope(scope)
         if isinstance(subject, ClientAccessToken):
-            access_token = self._codec.render_client_access_token(
+            access_token = self._render_to_client(
                 subject.client_id,
                 subject.organization_id,
-                token_id=token_id,
+                scope=granted,
+                audience=audience,
+                facts=facts,
+                lifetime=lifetime,
+                now=now,
+            )
+        elif audience.signer is None:
+            access_token = self._codec.render_access_token(
+                subject.grant_id,
+                token_id=self._entropy(TOKEN_ID_SIZE),
                 issued_at=now,
                 lifetime=lifetime,
                 scope=granted,
-                resource=resource,
+                resource=audience.resource,
                 facts=facts,
             )
         else:
-            access_token = self._codec.render_access_token(
-                subject.grant_id,
-                token_id=token_id,
+            access_token = render_signed_access_token(
+                audience.signer,
+                self._settings,
+                token_id=self._entropy(TOKEN_ID_SIZE),
                 issued_at=now,
                 lifetime=lifetime,
+                grant_id=subject.grant_id,
+                client_id=live.client_id,
+                sub=live.sub,
+                organization_id=live.organization_id,
                 scope=granted,
-                resource=resource,
+                resource=audience.resource,
                 facts=facts,
             )
         return TokenResponse(
@@ -137,9 +187,46 @@ class TokenIssuer:
             access_token=access_token,
             expires_in=lifetime,
             scope=granted,
-            organization_id=organization_id,
-            user_id=user_id,
+            organization_id=live.organization_id,
+            user_id=live.user_id,
             issued_token_type=ACCESS_TOKEN_TYPE,
+        )
+
+    def _render_to_client(
+        self,
+        client_id: str,
+        organization_id: str,
+        *,
+        scope: str,
+        audience: Audience,
+        facts: TokenFacts | None,
+        lifetime: int,
+        now: int,
+    ) -> str:
+        if audience.signer is None:
+            return self._codec.render_client_access_token(
+                client_id,
+                organization_id,
+                token_id=self._entropy(TOKEN_ID_SIZE),
+                issued_at=now,
+                lifetime=lifetime,
+                scope=scope,
+                resource=audience.resource,
+                facts=facts,
+            )
+        return render_signed_access_token(
+            audience.signer,
+            self._settings,
+            token_id=self._entropy(TOKEN_ID_SIZE),
+            issued_at=now,
+            lifetime=lifetime,
+            grant_id=None,
+            client_id=client_id,
+            sub=client_id,
+            organization_id=organization_id,
+            scope=scope,
+            resource=audience.resource,
+            facts=facts,
         )
 
 

@@ -2,7 +2,14 @@
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_response import RESPONSE_MODES
-from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, GRANT_TYPES, NONE
+from latchstring.protocol.client_metadata import (
+    CLIENT_SECRET_BASIC,
+    CLIENT_SECRET_POST,
+    GRANT_TYPES,
+    NONE,
+    PRIVATE_KEY_JWT,
+)
+from latchstring.protocol.jose.algorithms import ALGORITHMS
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
 
@@ -10,7 +17,8 @@ from latchstring.protocol.server_metadata import ServerMetadata
 def build_metadata(settings: Settings) -> ServerMetadata:
     """The document, from settings alone: no request header has a part in it."""
     issuer = settings.issuer
-    with_secret = [CLIENT_SECRET_BASIC, CLIENT_SECRET_POST]
+    confidential = [CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, PRIVATE_KEY_JWT]
+    algorithms = list(ALGORITHMS)
     return ServerMetadata(
         issuer=issuer,
         authorization_endpoint=f"{issuer}/oauth2/authorize/",
@@ -18,13 +26,18 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         revocation_endpoint=f"{issuer}/oauth2/revoke/",
         introspection_endpoint=f"{issuer}/oauth2/introspect/",
         pushed_authorization_request_endpoint=f"{issuer}/oauth2/par/",
+        jwks_uri=f"{issuer}/oauth2/jwks/",
         scopes_supported=list(settings.scopes_supported),
         response_types_supported=["code"],
         response_modes_supported=list(RESPONSE_MODES),
         grant_types_supported=list(GRANT_TYPES),
-        token_endpoint_auth_methods_supported=[*with_secret, NONE],
-        revocation_endpoint_auth_methods_supported=[*with_secret, NONE],
-        introspection_endpoint_auth_methods_supported=with_secret,
+        token_endpoint_auth_methods_supported=[*confidential, NONE],
+        token_endpoint_auth_signing_alg_values_supported=algorithms,
+        revocation_endpoint_auth_methods_supported=[*confidential, NONE],
+        revocation_endpoint_auth_signing_alg_values_supported=algorithms,
+        introspection_endpoint_auth_methods_supported=confidential,
+        introspection_endpoint_auth_signing_alg_values_supported=algorithms,
+        introspection_signing_alg_values_supported=[settings.signing_algorithm],
         code_challenge_methods_supported=[S256],
         authorization_response_iss_parameter_supported=True,
     )

@@ -12,7 +12,12 @@ from typing import Final
 import msgspec
 
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity, Profile
-from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE
+from latchstring.protocol.client_metadata import (
+    CLIENT_SECRET_BASIC,
+    CLIENT_SECRET_POST,
+    NONE,
+    PRIVATE_KEY_JWT,
+)
 from latchstring.protocol.jose.algorithms import ALGORITHMS, STRICT_ALGORITHMS
 
 CODE_WITHOUT_PKCE: Final = "code_without_pkce"
@@ -37,7 +42,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SECRETS: Final = frozenset({CLIENT_SECRET_BASIC, CLIENT_SECRET_POST})
-_KEYS: Final[frozenset[str]] = frozenset()
+_KEYS: Final = frozenset({PRIVATE_KEY_JWT})
 _OAUTH_2_1: Final = Policy(
     requires_pkce=True,
     requires_pushed_request=False,

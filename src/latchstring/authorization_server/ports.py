@@ -2,13 +2,14 @@
 `StoreUnavailable`, after which nothing has happened or, where the connection broke during a commit, it may have:
 every operation is conditional, so that asking again is safe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from latchstring.authorization_server.records import (
+    AccessTokenFormat,
     ClientRecord,
     ConnectionRecord,
     GrantRecord,
@@ -19,8 +20,10 @@ from latchstring.authorization_server.records import (
     Role,
     SecretHash,
     SessionRecord,
+    SigningKeyRecord,
     UserRecord,
 )
+from latchstring.protocol.jose.keys import PublicKey
 
 Clock = Callable[[], int]
 """Now, in epoch seconds."""
@@ -47,6 +50,21 @@ class Fetch(Protocol):
 
     async def __call__(self, url: str, *, max_size: int) -> Fetched:
         """The document, or `FetchRefused`."""
+
+
+class MakeKeyPair(Protocol):
+    """Makes fresh signing keys from the system's cryptographic source, where it takes long beside other work."""
+
+    async def __call__(self, algorithm: str) -> Mapping[str, Any]:
+        """A private key for that algorithm, as a JWK (RFC 7517 §9.2)."""
+
+
+class KeySets(Protocol):
+    """Key sets that clients publish, kept for a while: bounded in number, size and time."""
+
+    async def __call__(self, url: str, *, key_id: str | None) -> tuple[PublicKey, ...]:
+        """The usable keys there, by `FetchRefused` where there are none to be had. Where none of those kept goes by
+        that id they are read again, but for every URL at most once an interval."""
 
 
 class Commit(Enum):
@@ -132,6 +150,9 @@ class ClientStore(Protocol):
     async def has_resource(self, resource: str) -> bool:
         """Whether a resource server is registered under that identifier."""
 
+    async def find_access_token_formats(self, resource: str) -> Sequence[AccessTokenFormat]:
+        """What tokens the resource servers under that identifier take; none where there is none."""
+
     async def create_client(self, client: ClientRecord) -> None:
         """Insert a client with a new id."""
 
@@ -146,6 +167,17 @@ class ClientStore(Protocol):
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         """The clients owned by the user's organizations, newest first."""
+
+
+class SigningKeyStore(Protocol):
+    """The keys that sign, a few rows."""
+
+    async def find_signing_keys(self) -> Sequence[SigningKeyRecord]:
+        """Every key, by algorithm and sequence."""
+
+    async def create_signing_key(self, key: SigningKeyRecord, *, forgotten: Sequence[str] = ()) -> Commit:
+        """Insert the key of that algorithm and sequence, and delete those `forgotten` by id; `LOST` if there is one
+        of that sequence already, on whichever server it was made: nothing changes then."""
 
 
 class PeopleStore(Protocol):
@@ -189,5 +221,5 @@ class PeopleStore(Protocol):
         """Delete the session. Idempotent."""
 
 
-class Store(GrantStore, ClientStore, PeopleStore, Protocol):
+class Store(GrantStore, ClientStore, SigningKeyStore, PeopleStore, Protocol):
     """All of it, from one database."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from latchstring.protocol.client_metadata import NONE
+from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE
 from latchstring.protocol.confirmation import Confirmation
 
 GrantStatus = Literal["pending", "active", "suspended", "ended"]
@@ -12,6 +12,7 @@ Role = Literal["admin", "member"]
 
 
 Profile = Literal["oauth2.1", "legacy", "fapi2"]
+AccessTokenFormat = Literal["opaque", "jwt"]
 
 
 class SecretHash(msgspec.Struct, frozen=True):
@@ -29,11 +30,15 @@ class SecretHash(msgspec.Struct, frozen=True):
 class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is asked of a client beyond its secret: the profile that it keeps, and what it is let off by name.
 
-    What the two come to is decided by `policy`.
+    What the two come to is decided by `policy`. Its keys are `jwks`, a JWK Set as JSON text, or at `jwks_uri`;
+    `token_endpoint_auth_signing_alg` is the only algorithm that it authenticates with, where it says so (RFC 7591 §2).
     """
 
     profile: Profile = "oauth2.1"
     allowances: tuple[str, ...] = ()
+    jwks: str | None = None
+    jwks_uri: str | None = None
+    token_endpoint_auth_signing_alg: str | None = None
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +73,43 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the client cannot keep a secret (RFC 6749 §2.1)."""
         return self.token_endpoint_auth_method == NONE
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether it authenticates by a secret, in the body or by Basic alike (RFC 6749 §2.3.1)."""
+        return self.token_endpoint_auth_method in {CLIENT_SECRET_POST, CLIENT_SECRET_BASIC}
+
 
 class ResourceServerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An API behind a guard, and its credentials for introspection. `resource` is its identifier (RFC 8707)."""
+    """An API behind a guard, and its credentials for introspection. `resource` is its identifier (RFC 8707).
+
+    `access_token_format` is what tokens for it alone look like: opaque, or a JWT that it can check by itself.
+    """
 
     client_id: str
     name: str
     resource: str
     secrets: tuple[SecretHash, ...]
     created_at: int
+    access_token_format: AccessTokenFormat = "opaque"
+
+
+class SigningKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that signs, known by `key_id` (its thumbprint, RFC 7638). `sequence` counts the keys of one algorithm.
+
+    `public_key` is a JWK. The private part is sealed with a key of the keyring: without that file it signs nothing.
+    It is published from `created_at` on, and signs from `used_from` on until its successor does.
+    """
+
+    algorithm: str
+    sequence: int
+    key_id: str
+    public_key: str
+    sealed_private_key: bytes
+    created_at: int
+    used_from: int
+
+    def __repr__(self) -> str:
+        return f"SigningKeyRecord(algorithm={self.algorithm!r}, sequence={self.sequence}, key_id={self.key_id!r})"
 
 
 class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from latchstring.authorization_server.access import find_holder
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.refusals import REVOKED_BY_CLIENT
+from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.tokens import ClientAccessToken, TokenCodec
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
@@ -12,10 +13,19 @@ from latchstring.protocol.token_request import ClientCredentials
 class RevocationEndpoint:
     """Ends what a token stands for: a refresh token its whole grant, an access token itself alone."""
 
-    def __init__(self, *, authenticator: ClientAuthenticator, store: Store, codec: TokenCodec, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        authenticator: ClientAuthenticator,
+        store: Store,
+        codec: TokenCodec,
+        signed_access_tokens: SignedAccessTokens,
+        clock: Clock,
+    ) -> None:
         self._authenticator = authenticator
         self._store = store
         self._codec = codec
+        self._signed_access_tokens = signed_access_tokens
         self._clock = clock
 
     async def answer(self, token: str | None, credentials: ClientCredentials) -> None:
@@ -38,7 +48,7 @@ class RevocationEndpoint:
             ):
                 await self._store.end_grant(grant.id, by=client.client_id, reason=REVOKED_BY_CLIENT, now=self._clock())
             return
-        access = self._codec.parse_access_token(token)
+        access = self._codec.parse_access_token(token) or await self._signed_access_tokens.parse(token)
         if access is None or access.expires_at <= self._clock():
             return
         if isinstance(access, ClientAccessToken):

@@ -10,9 +10,13 @@ from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.scope import OFFLINE_ACCESS, is_scope_token
 
 Risk = Literal["low", "medium", "high"]
+SigningAlgorithm = Literal["ES256", "EdDSA", "PS256", "RS256"]
 
 FULL_ACCESS: Final = "all.full_access"
 MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
+MAX_ACCESS_TOKEN_LIFETIME: Final = 24 * 3600
+# A key is published this long before it signs, and signs at least as long: whoever keeps keys for a day knows it.
+KEY_PUBLICATION_LEAD: Final = 24 * 3600
 _ISSUER_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]")
 
 
@@ -31,6 +35,7 @@ def _built_in_scopes() -> dict[str, ScopeDefinition]:
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of the server. Lifetimes are in seconds; None means forever.
 
+    `signing_key_lifetime` is how long a key signs before the next one does; `signing_algorithm` is the next one's.
     `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
     `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone, put the certificate
     that a client showed them.
@@ -51,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     consent_page_lifetime: int = 3600
     pushed_request_lifetime: int = 90
     ended_grant_lifetime: int = 30 * 24 * 3600
+    signing_algorithm: SigningAlgorithm = "ES256"
+    signing_key_lifetime: int = 90 * 24 * 3600
     trusted_proxies: int = 0
     client_certificate_header: str | None = None
     trusted_proxy_networks: tuple[str, ...] = ()
@@ -107,7 +114,7 @@ def validate_settings(settings: Settings) -> Settings:
             raise _refuse("scopes", f"{name!r} is not a scope that a deployment can define (RFC 6749 §3.3)")
     if not 1 <= settings.code_lifetime <= 60:
         raise _refuse("code_lifetime", "give 1 to 60 seconds")
-    if not 60 <= settings.access_token_lifetime <= 24 * 3600:
+    if not 60 <= settings.access_token_lifetime <= MAX_ACCESS_TOKEN_LIFETIME:
         raise _refuse("access_token_lifetime", "give 60 seconds to 24 hours")
     if not 0 <= settings.retry_window <= MAX_RETRY_WINDOW:
         raise _refuse("retry_window", "give 0 seconds to 30 days")
@@ -119,6 +126,8 @@ def validate_settings(settings: Settings) -> Settings:
         raise _refuse("ended_grant_lifetime", "give at least 86400 seconds (a day)")
     if not 5 <= settings.pushed_request_lifetime < 600:
         raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
+    if not 2 * KEY_PUBLICATION_LEAD <= settings.signing_key_lifetime <= 2 * 365 * 24 * 3600:
+        raise _refuse("signing_key_lifetime", "give 2 days to 2 years, in seconds")
     if not 0 <= settings.trusted_proxies <= 8:
         raise _refuse("trusted_proxies", "give how many proxies stand in front, 0 to 8")
     _verify_certificate_source(settings)

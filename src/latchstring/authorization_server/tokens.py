@@ -83,6 +83,10 @@ def render_checksum(text: bytes) -> str:
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
+class KeyNotOpened(Exception):
+    """The keyring is not the one that sealed a private key: nothing may be signed, and no new key be made instead."""
+
+
 class Code(msgspec.Struct, frozen=True):
     """An authorization code as read, its MAC not yet verified."""
 
@@ -165,6 +169,7 @@ class TokenCodec:
         self._mac_keys = {key.key_id: key.derive(b"token-mac") for key in keyring.keys}
         self._seals = {key.key_id: AESGCMSIV(key.derive(b"access-seal")) for key in keyring.keys}
         self._secret_keys = {key.key_id: key.derive(b"client-secret") for key in keyring.keys}
+        self._key_seals = {key.key_id: AESGCMSIV(key.derive(b"signing-key-seal")) for key in keyring.keys}
         self._page_keys = {key.key_id: key.derive(b"page-mac") for key in keyring.keys}
         self._code_prefix = f"{prefix}_ac_"
         self._access_prefix = f"{prefix}_at_"
@@ -348,6 +353,26 @@ class TokenCodec:
         if not secrets:
             self._hash_secret(self._key_id, client_secret)
         return is_match
+
+    # -- private keys that the database keeps
+
+    def seal_private_key(self, key_id: str, private_key: bytes, nonce: bytes) -> bytes:
+        """A signing key's private part, bound to the key's id; `nonce` is 12 fresh random bytes."""
+        sealed = self._key_seals[self._key_id].encrypt(nonce, private_key, key_id.encode())
+        return self._key_id.to_bytes(2, "big") + nonce + sealed
+
+    def open_private_key(self, key_id: str, sealed: bytes) -> bytes:
+        """What was sealed; `KeyNotOpened` says which key of the keyring is missing, or that it is another's."""
+        keyring_key_id = int.from_bytes(sealed[:2], "big")
+        seal = self._key_seals.get(keyring_key_id)
+        if seal is None:
+            raise KeyNotOpened(f"signing key {key_id} is sealed with key {keyring_key_id}, which the keyring lacks")
+        try:
+            return seal.decrypt(sealed[2:14], sealed[14:], key_id.encode())
+        except (InvalidTag, ValueError):
+            raise KeyNotOpened(
+                f"signing key {key_id} was not sealed with key {keyring_key_id} of this keyring"
+            ) from None
 
     # -- values that pages carry
 

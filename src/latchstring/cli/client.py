@@ -1,11 +1,13 @@
 """`latchstring client`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from latchstring.authorization_server.apps import AppDetails
-from latchstring.authorization_server.records import ClientRecord
+from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import Settings
 from latchstring.cli.output import (
     DATABASE,
@@ -17,12 +19,15 @@ from latchstring.cli.output import (
     print_record,
     run_with_store,
 )
-from latchstring.protocol.client_metadata import DEFAULT_GRANT_TYPES
+from latchstring.protocol.client_metadata import AUTHENTICATION_METHODS, CLIENT_SECRET_POST, DEFAULT_GRANT_TYPES, NONE
 from latchstring.protocol.scope import parse_scope
 from latchstring.storage.store import SqlStore
 from latchstring.wiring import Deployment, build_apps, load_settings
 
 app = typer.Typer(help="Clients: OAuth apps and their secrets.", no_args_is_help=True)
+
+Jwks = Annotated[Path | None, typer.Option(help="A file with the app's public keys, a JWK Set.")]
+JwksUri = Annotated[str | None, typer.Option(help="The https URL where the app publishes them.")]
 
 # Registering needs the scopes of the settings, not the issuer; the command line has no address of its own.
 _NO_ISSUER = "http://127.0.0.1"
@@ -30,6 +35,17 @@ _NO_ISSUER = "http://127.0.0.1"
 
 def _load(config: ConfigPath) -> Settings:
     return load_settings(config, issuer=_NO_ISSUER)
+
+
+def _read_keys(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return clean_key_set(path.read_bytes())
+    except OSError as error:
+        raise CommandRefused(f"--jwks {path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise CommandRefused(f"--jwks {path}: {error}") from None
 
 
 @app.command("create")
@@ -40,6 +56,14 @@ def create(
         list[str] | None, typer.Option(help="Where the browser returns to; may be repeated.")
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="The app cannot keep a secret (PKCE required).")] = False,
+    token_endpoint_auth_method: Annotated[
+        str | None, typer.Option(help=f"How the app proves itself: {', '.join(AUTHENTICATION_METHODS)}.")
+    ] = None,
+    jwks: Jwks = None,
+    jwks_uri: JwksUri = None,
+    token_endpoint_auth_signing_alg: Annotated[
+        str | None, typer.Option(help="The only algorithm that it signs its assertions with [default: any good one]")
+    ] = None,
     scope: Annotated[str | None, typer.Option(help="What the app may ask for, space-delimited.")] = None,
     grant_type: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     published: Annotated[
@@ -56,6 +80,12 @@ def create(
 ) -> None:
     """Create an OAuth app; prints the client id and, this once, the client secret."""
     settings = _load(config)
+    method = token_endpoint_auth_method or (NONE if public else CLIENT_SECRET_POST)
+    if method not in AUTHENTICATION_METHODS or (public and method != NONE):
+        raise CommandRefused(f"--token-endpoint-auth-method: give one of {', '.join(AUTHENTICATION_METHODS)}")
+    keys = ClientSecurity(
+        jwks=_read_keys(jwks), jwks_uri=jwks_uri, token_endpoint_auth_signing_alg=token_endpoint_auth_signing_alg
+    )
 
     async def work(store: SqlStore, deployment: Deployment) -> tuple[ClientRecord, str | None]:
         if await store.find_organization(organization) is None:
@@ -64,7 +94,8 @@ def create(
             AppDetails(name=name, description=description, redirect_uris=tuple(redirect_uri or ())),
             organization_id=organization,
             created_by=None,
-            is_public=public,
+            token_endpoint_auth_method=method,
+            security=None if keys == ClientSecurity() else keys,
             is_published=published,
             scope=None if scope is None else parse_scope(scope),
             grant_types=tuple(grant_type) if grant_type else DEFAULT_GRANT_TYPES,
@@ -81,6 +112,7 @@ def create(
         "redirect_uris": list(client.redirect_uris),
         "scope": " ".join(client.scope),
         "grant_types": list(client.grant_types),
+        "token_endpoint_auth_method": client.token_endpoint_auth_method,
         "published": client.is_published,
     }
     if client.acts_for_resource is not None:
@@ -105,8 +137,32 @@ def rotate_secret(
             raise CommandRefused(f"there is no client {client}")
         secret = await build_apps(store, deployment.codec, _load(None)).replace_secret(found)
         if secret is None:
-            raise CommandRefused(f"{client} is a public client: it has no secret")
+            raise CommandRefused(f"{client} has no secret: it authenticates by {found.token_endpoint_auth_method}")
         return secret
 
     secret = run_with_store(database, keyring, work)
     print_record({"client_id": client, "client_secret": secret}, as_json)
+
+
+@app.command("set-keys")
+def set_keys(
+    client: Annotated[str, typer.Option("--client", help="The client id.")],
+    jwks: Jwks = None,
+    jwks_uri: JwksUri = None,
+    database: Database = DATABASE,
+    keyring: KeyringPath = None,
+    as_json: Json = False,
+) -> None:
+    """Replace the public keys by which a client signs; the old ones fail from now on, tokens live on."""
+    keys = _read_keys(jwks)
+
+    async def work(store: SqlStore, deployment: Deployment) -> ClientRecord:
+        found = await store.find_client(client)
+        if found is None:
+            raise CommandRefused(f"there is no client {client}")
+        apps = build_apps(store, deployment.codec, _load(None))
+        return await apps.replace_keys(found, jwks=keys, jwks_uri=jwks_uri)
+
+    changed = run_with_store(database, keyring, work)
+    record = {"client_id": client, "jwks_uri": changed.security.jwks_uri, "by_value": changed.security.jwks is not None}
+    print_record(record, as_json)

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from latchstring.cli.output import DATABASE, ConfigPath, Database, KeyringPath
+from latchstring.cli.output import DATABASE, ConfigPath, Database, KeyringPath, run_with_store
 from latchstring.protocol.errors import ConfigurationError
-from latchstring.wiring import load_settings, prepare
+from latchstring.storage.store import SqlStore
+from latchstring.wiring import Deployment, build_signing_keys, load_settings
 
 
 def serve(
@@ -23,12 +24,15 @@ def serve(
     """Serve. Prints `ready http://H:PORT` once it accepts connections; SIGTERM drains and exits 0."""
     from latchstring.cli.workers import ServerPlan, serve_workers  # the whole web: not for every command
 
+    async def verify_keyring(store: SqlStore, deployment: Deployment) -> None:
+        await build_signing_keys(store, deployment.codec, settings).verify_keyring()
+
     listener = _bind(host, port)
     bound_port = listener.getsockname()[1]
     shown_host = f"[{host}]" if ":" in host else host
     own_url = f"http://{_find_reachable(shown_host)}:{bound_port}"
     settings = load_settings(config, default_issuer=own_url, issuer=issuer)
-    prepare(database, keyring, settings.token_prefix)
+    run_with_store(database, keyring, verify_keyring)
     plan = ServerPlan(settings=settings, database=database, keyring=keyring, host=host, port=bound_port)
 
     def announce() -> None:

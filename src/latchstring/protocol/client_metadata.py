@@ -4,7 +4,9 @@ from typing import Final
 
 CLIENT_SECRET_BASIC: Final = "client_secret_basic"
 CLIENT_SECRET_POST: Final = "client_secret_post"
+PRIVATE_KEY_JWT: Final = "private_key_jwt"
 NONE: Final = "none"
+AUTHENTICATION_METHODS: Final = (CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, PRIVATE_KEY_JWT, NONE)
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 REFRESH_TOKEN: Final = "refresh_token"

@@ -25,9 +25,19 @@ class IntrospectionResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     user_id: str | None = None
 
 
+class SignedIntrospection(msgspec.Struct, frozen=True, kw_only=True):
+    """The claims of a signed answer (RFC 9701 §5). None of them makes it look like an access token."""
+
+    iss: str
+    aud: str
+    iat: int
+    token_introspection: IntrospectionResponse
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(IntrospectionResponse)
 
+SIGNED_TYPE: Final = "token-introspection+jwt"
 INACTIVE: Final = b'{"active":false}'
 
 

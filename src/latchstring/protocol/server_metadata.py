@@ -12,13 +12,18 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     revocation_endpoint: str | None = None
     introspection_endpoint: str | None = None
     pushed_authorization_request_endpoint: str | None = None
+    jwks_uri: str | None = None
     scopes_supported: list[str] = []
     response_types_supported: list[str] = []
     response_modes_supported: list[str] = []
     grant_types_supported: list[str] = []
     token_endpoint_auth_methods_supported: list[str] = []
+    token_endpoint_auth_signing_alg_values_supported: list[str] = []
     revocation_endpoint_auth_methods_supported: list[str] = []
+    revocation_endpoint_auth_signing_alg_values_supported: list[str] = []
     introspection_endpoint_auth_methods_supported: list[str] = []
+    introspection_endpoint_auth_signing_alg_values_supported: list[str] = []
+    introspection_signing_alg_values_supported: list[str] = []
     code_challenge_methods_supported: list[str] = []
     authorization_response_iss_parameter_supported: bool = False
 

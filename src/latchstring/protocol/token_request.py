@@ -7,7 +7,13 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from latchstring.protocol.client_certificate import ClientCertificate
-from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, NONE, TOKEN_EXCHANGE
+from latchstring.protocol.client_metadata import (
+    CLIENT_SECRET_BASIC,
+    CLIENT_SECRET_POST,
+    NONE,
+    PRIVATE_KEY_JWT,
+    TOKEN_EXCHANGE,
+)
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters
 from latchstring.protocol.token_exchange import ExchangeParameters, parse_exchange
@@ -16,12 +22,14 @@ from latchstring.protocol.token_exchange import ExchangeParameters, parse_exchan
 class ClientCredentials(msgspec.Struct, frozen=True):
     """Who the caller says it is, and by which method (`token_endpoint_auth_method`).
 
-    `certificate` is the one that the caller showed to a trusted proxy, whatever the method.
+    `assertion` is a JWT of the client's own, unread. `certificate` is the one that the caller showed to a trusted
+    proxy, whatever the method.
     """
 
     client_id: str
     client_secret: str | None
     method: str
+    assertion: str | None = None
     certificate: ClientCertificate | None = None
 
     def __repr__(self) -> str:
@@ -71,10 +79,33 @@ def parse_basic(authorization: bytes) -> ClientCredentials:
         raise _refuse_basic() from None
 
 
+def parse_client_assertion(parameters: Parameters) -> ClientCredentials:
+    """Credentials of a client's own JWT (RFC 7521 §4.2); the client is the one that `client_id` or, without it, the
+    JWT names, which is for the server to verify."""
+    # joserfc: those who only read a secret do without.
+    from latchstring.protocol.client_assertion import JWT_BEARER_ASSERTION, find_subject
+    from latchstring.protocol.jose.jws import JwtRefused
+
+    assertion, kind = parameters.get("client_assertion"), parameters.get("client_assertion_type")
+    if assertion is None or kind is None:
+        raise OAuthError("invalid_request", "client_assertion and client_assertion_type go together.")
+    if kind != JWT_BEARER_ASSERTION:
+        raise OAuthError("invalid_client", "This client_assertion_type is not supported.")
+    try:
+        client_id = parameters.get("client_id") or find_subject(assertion)
+    except JwtRefused as refused:
+        raise OAuthError("invalid_client", "The client assertion cannot be read.", str(refused)) from None
+    return ClientCredentials(client_id, None, PRIVATE_KEY_JWT, assertion)
+
+
 def parse_client_credentials(authorization: bytes | None, parameters: Parameters) -> ClientCredentials:
     """The one client authentication of the request; refuses two (RFC 6749 §2.3) and none."""
     client_id = parameters.get("client_id")
     client_secret = parameters.get("client_secret")
+    if "client_assertion" in parameters or "client_assertion_type" in parameters:
+        if authorization is not None or client_secret is not None:
+            raise OAuthError("invalid_request", "The request authenticates the client in more than one way.")
+        return parse_client_assertion(parameters)
     if authorization is None:
         if client_id is None:
             raise OAuthError("invalid_client", "The request has no client authentication.")

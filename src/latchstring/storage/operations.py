@@ -1,5 +1,6 @@
 """Every write of more than one statement, once for every engine: what happens in one transaction, and its outcome."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -119,6 +120,16 @@ def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
     moved = {"new_position": b"", "began_at": began_at, "ended_at": now, "next_at": now + plan.interval}
     yield statements.MOVE_SWEEP, moved
     return Swept.ROUND_ENDED
+
+
+def create_signing_key(key_row: dict[str, Any], forgotten: Sequence[str]) -> Steps[Commit]:
+    """Insert a signing key unless another server has made that one already, and clear away those that are over."""
+    row = yield statements.INSERT_SIGNING_KEY, key_row
+    if row is None:
+        return Commit.LOST
+    for key_id in forgotten:
+        yield statements.FORGET_SIGNING_KEY, {"forgotten_id": key_id}
+    return Commit.APPLIED
 
 
 def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:

@@ -87,6 +87,21 @@ resource_server = Table(
     Column("resource", Text, nullable=False, index=True),
     Column("secrets", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("access_token_format", String(16), nullable=False, server_default="opaque"),
+)
+
+# The keys that sign, few and long-lived. Of servers that make the next one at once, the primary key lets one win.
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("algorithm", String(16), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("key_id", String(64), nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("sealed_private_key", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_from", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # No foreign keys: a grant may live on another shard than its client, user and organization.

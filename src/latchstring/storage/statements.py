@@ -45,6 +45,7 @@ from latchstring.storage.schema import (
     resource_server,
     revoked_access_token,
     session,
+    signing_key,
     sweep,
     used_once,
     user,
@@ -382,7 +383,29 @@ FIND_RESOURCE_SERVER = _define_hot(
 FIND_RESOURCE = _define(
     "find_resource", select(resource_server.c.client_id).where(resource_server.c.resource == bindparam("resource"))
 )
+FIND_ACCESS_TOKEN_FORMATS = _define(
+    "find_access_token_formats",
+    select(resource_server.c.access_token_format).where(resource_server.c.resource == bindparam("resource")),
+)
 INSERT_RESOURCE_SERVER = _define("insert_resource_server", insert(resource_server))
+
+# -- signing keys
+
+FIND_SIGNING_KEYS = _define(
+    "find_signing_keys", select(signing_key).order_by(signing_key.c.algorithm, signing_key.c.sequence)
+)
+INSERT_SIGNING_KEY = _define_insert(
+    "insert_signing_key",
+    lambda insert: (
+        insert(signing_key)
+        .values({column.name: bindparam(column.name) for column in signing_key.columns})
+        .on_conflict_do_nothing(index_elements=["algorithm", "sequence"])
+        .returning(signing_key.c.key_id)
+    ),
+)
+FORGET_SIGNING_KEY = _define(
+    "forget_signing_key", delete(signing_key).where(signing_key.c.key_id == bindparam("forgotten_id"))
+)
 
 # -- people
 

@@ -8,6 +8,7 @@ import msgspec
 
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.records import (
+    AccessTokenFormat,
     ClientRecord,
     ClientSecurity,
     ConnectionRecord,
@@ -19,6 +20,7 @@ from latchstring.authorization_server.records import (
     Role,
     SecretHash,
     SessionRecord,
+    SigningKeyRecord,
     UserRecord,
 )
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
@@ -176,6 +178,10 @@ class SqlStore:
     async def has_resource(self, resource: str) -> bool:
         return await self._engine.read(statements.FIND_RESOURCE, {"resource": resource}) is not None
 
+    async def find_access_token_formats(self, resource: str) -> Sequence[AccessTokenFormat]:
+        rows = await self._engine.read_all(statements.FIND_ACCESS_TOKEN_FORMATS, {"resource": resource})
+        return [row[0] for row in rows]
+
     async def create_client(self, client: ClientRecord) -> None:
         await self._engine.write(statements.INSERT_CLIENT, _write_client(client))
 
@@ -197,6 +203,26 @@ class SqlStore:
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
         return [_read_client(row) for row in rows]
+
+    # -- signing keys
+
+    async def find_signing_keys(self) -> Sequence[SigningKeyRecord]:
+        rows = await self._engine.read_all(statements.FIND_SIGNING_KEYS, {})
+        return [
+            SigningKeyRecord(
+                algorithm=row[0],
+                sequence=row[1],
+                key_id=row[2],
+                public_key=row[3],
+                sealed_private_key=bytes(row[4]),
+                created_at=row[5],
+                used_from=row[6],
+            )
+            for row in rows
+        ]
+
+    async def create_signing_key(self, key: SigningKeyRecord, *, forgotten: Sequence[str] = ()) -> Commit:
+        return await self._engine.commit(partial(operations.create_signing_key, msgspec.structs.asdict(key), forgotten))
 
     # -- people
 
@@ -325,7 +351,12 @@ def _read_client(row: Row) -> ClientRecord:
 
 def _read_resource_server(row: Row) -> ResourceServerRecord:
     return ResourceServerRecord(
-        client_id=row[0], name=row[1], resource=row[2], secrets=_decode_secrets(row[3]), created_at=row[4]
+        client_id=row[0],
+        name=row[1],
+        resource=row[2],
+        secrets=_decode_secrets(row[3]),
+        created_at=row[4],
+        access_token_format=row[5],
     )
 
 

@@ -15,6 +15,7 @@ from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from latchstring.web.asgi import ClientGone, Receive, Scope, Send
 from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, log_defect, send_refusal
 from latchstring.web.introspect import answer_introspection
+from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import apps, authorize, connections, consent, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
@@ -33,6 +34,7 @@ _MACHINES: Final[dict[str, MachineHandler]] = {
     "/oauth2/revoke": answer_revocation,
     "/oauth2/par": answer_pushed_request,
     "/oauth2/introspect": answer_introspection,
+    "/oauth2/jwks": answer_key_set,
     "/.well-known/oauth-authorization-server": answer_metadata,
 }
 

@@ -15,6 +15,14 @@ MAX_BODY_SIZE: Final = 64 * 1024
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
+class MethodRefused(OAuthError):
+    """405; `allow` is the value of its `Allow` header."""
+
+    def __init__(self, description: str, allow: bytes) -> None:
+        super().__init__("invalid_request", description, status=405)
+        self.allow = allow
+
+
 class ClientGone(Exception):
     """The caller hung up before its request was whole."""
 
@@ -27,13 +35,19 @@ def find_headers(scope: Scope, name: bytes) -> list[bytes]:
 async def read_form_body(scope: Scope, receive: Receive) -> bytes:
     """The body of a form POST; refuses other methods (405), other types (415) and what is too large (413)."""
     if scope["method"] != "POST":
-        raise OAuthError("invalid_request", "This endpoint takes POST only.", status=405)
+        raise MethodRefused("This endpoint takes POST only.", b"POST")
     content_types = find_headers(scope, b"content-type")
     media_type, _, options = (content_types[0] if content_types else b"").partition(b";")
     charset = options.strip().lower().replace(b'"', b"")
     if len(content_types) != 1 or media_type.strip().lower() != _FORM or charset not in {b"", b"charset=utf-8"}:
         raise OAuthError("invalid_request", "The body's content type is application/x-www-form-urlencoded.", status=415)
     return await read_body(receive)
+
+
+def verify_read(scope: Scope) -> None:
+    """Refuse all but reading (405): of documents that anybody may have."""
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise MethodRefused("This document is read by GET.", b"GET, HEAD")
 
 
 async def read_body(receive: Receive) -> bytes:

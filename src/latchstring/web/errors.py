@@ -8,7 +8,7 @@ import structlog
 
 from latchstring.protocol.bearer import render_challenge
 from latchstring.protocol.errors import OAuthError, StoreUnavailable, visible_ascii
-from latchstring.web.asgi import Header, Scope, Send, find_headers, send_answer
+from latchstring.web.asgi import Header, MethodRefused, Scope, Send, find_headers, send_answer
 
 log = structlog.get_logger("latchstring.web")
 
@@ -25,8 +25,8 @@ _encode = msgspec.json.Encoder().encode
 async def send_refusal(scope: Scope, send: Send, request_id: bytes, error: OAuthError) -> None:
     """The error as JSON, never cached, with the request id that the developer can quote."""
     headers = [*NO_STORE, (b"x-request-id", request_id)]
-    if error.status == 405:
-        headers.append((b"allow", b"POST" if scope["path"].startswith("/oauth2/") else b"GET, HEAD"))
+    if isinstance(error, MethodRefused):
+        headers.append((b"allow", error.allow))
     # Basic is the only scheme here, so it is the answer to whatever an Authorization header tried (RFC 6749 §5.2).
     if error.code == "invalid_client" and find_headers(scope, b"authorization"):
         challenge = render_challenge("Basic", {"realm": "latchstring", "charset": "UTF-8"})

@@ -1,8 +1,17 @@
 """Headers of every page: what the browser may load, who may frame it, what may be kept (RFC 9700 §4.2, §4.16)."""
 
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from latchstring.authorization_server.settings import Settings
+from latchstring.web.asgi import Header
+
+# Of documents that programs discover: the same for everybody, and kept for minutes.
+PUBLIC_DOCUMENT: Final[list[Header]] = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"public, max-age=300"),
+    (b"access-control-allow-origin", b"*"),
+]
 
 
 def render_page_headers(settings: Settings, form_action: str = "'self'") -> dict[str, str]:

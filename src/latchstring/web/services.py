@@ -14,6 +14,7 @@ from latchstring.authorization_server.pushed_request_endpoint import PushedReque
 from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.web.rendering.renderer import PageRenderer
@@ -32,6 +33,7 @@ class Services:
     token_endpoint: TokenEndpoint
     revocation_endpoint: RevocationEndpoint
     introspection_endpoint: IntrospectionEndpoint
+    signing_keys: SigningKeys
     pushed_request_endpoint: PushedRequestEndpoint
     consent: Consent
     login: Login

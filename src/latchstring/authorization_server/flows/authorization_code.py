@@ -6,7 +6,7 @@ from latchstring.authorization_server.issuing import TokenIssuer, after
 from latchstring.authorization_server.ports import Clock, Commit, Store
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import CODE_REPLAYED, refuse_grant
-from latchstring.authorization_server.resources import narrow_requested
+from latchstring.authorization_server.resources import ALL_GRANTED
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.confirmation import Confirmation
@@ -50,7 +50,9 @@ class AuthorizationCodeFlow:
                     "Send the member to connect again.",
                     "code replayed",
                 )
-            resource = await narrow_requested(request, grant.resource, self._store) if request.resource else ()
+            audience = ALL_GRANTED
+            if request.resource or grant.resource:
+                audience = await self._issuer.find_audience(request.resource, grant.resource)
             generation = decision.generation
             absolute = after(now, self._settings.refresh_token_absolute_lifetime) if generation else None
             commit = await self._store.commit_redemption(
@@ -67,7 +69,7 @@ class AuthorizationCodeFlow:
                     grant,
                     generation=generation,
                     narrowed_scope=None,
-                    resource=resource,
+                    audience=audience,
                     confirmation=confirmation,
                     now=now,
                 )

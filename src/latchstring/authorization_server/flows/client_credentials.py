@@ -2,9 +2,8 @@
 
 from latchstring.authorization_server.grants import client_credentials
 from latchstring.authorization_server.issuing import TokenIssuer
-from latchstring.authorization_server.ports import Store
 from latchstring.authorization_server.records import ClientRecord
-from latchstring.authorization_server.resources import narrow_requested
+from latchstring.authorization_server.resources import ALL_GRANTED
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.token_request import TokenRequest
 from latchstring.protocol.token_response import TokenResponse
@@ -13,8 +12,7 @@ from latchstring.protocol.token_response import TokenResponse
 class ClientCredentialsFlow:
     """`grant_type=client_credentials`."""
 
-    def __init__(self, *, store: Store, issuer: TokenIssuer) -> None:
-        self._store = store
+    def __init__(self, *, issuer: TokenIssuer) -> None:
         self._issuer = issuer
 
     async def answer(
@@ -22,7 +20,9 @@ class ClientCredentialsFlow:
     ) -> TokenResponse:
         """An access token for the client itself, and never a refresh token."""
         access = client_credentials.decide(request, client)
-        resource = await narrow_requested(request, (), self._store) if request.resource else ()
+        audience = ALL_GRANTED
+        if request.resource:
+            audience = await self._issuer.find_audience(request.resource, ())
         return self._issuer.issue_to_client(
-            client, access.organization_id, scope=access.scope, resource=resource, confirmation=confirmation
+            client, access.organization_id, scope=access.scope, audience=audience, confirmation=confirmation
         )

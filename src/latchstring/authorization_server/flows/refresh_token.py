@@ -6,7 +6,7 @@ from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import Clock, Commit, Store
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import REFRESH_TOKEN_REUSE, refuse_grant
-from latchstring.authorization_server.resources import narrow_requested
+from latchstring.authorization_server.resources import ALL_GRANTED
 from latchstring.authorization_server.rotation import RotationVerdict
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
@@ -52,7 +52,9 @@ class RefreshTokenFlow:
                     "the grant was ended. Send the member to connect again.",
                     "refresh token reuse",
                 )
-            resource = await narrow_requested(request, grant.resource, self._store) if request.resource else ()
+            audience = ALL_GRANTED
+            if request.resource or grant.resource:
+                audience = await self._issuer.find_audience(request.resource, grant.resource)
             if decision.verdict is RotationVerdict.ROTATE:
                 commit = await self._store.commit_rotation(
                     grant.id,
@@ -69,7 +71,7 @@ class RefreshTokenFlow:
                     grant,
                     generation=generation,
                     narrowed_scope=decision.narrowed_scope,
-                    resource=resource,
+                    audience=audience,
                     confirmation=confirmation,
                     now=now,
                 )

@@ -1,12 +1,13 @@
 """Exchanges an access token for one that is good for less (RFC 8693): minted without a write."""
 
-from latchstring.authorization_server.access import find_live_access
+from latchstring.authorization_server.access import LiveAccess, find_live_access
 from latchstring.authorization_server.grants import token_exchange
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import refuse_many, verify_resources
+from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.tokens import AccessToken, ClientAccessToken, TokenCodec, TokenFacts
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import OAuthError
@@ -20,9 +21,18 @@ _NO_FACTS = TokenFacts()
 class TokenExchangeFlow:
     """`grant_type=urn:ietf:params:oauth:grant-type:token-exchange`."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, clock: Clock, issuer: TokenIssuer) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        codec: TokenCodec,
+        signed_access_tokens: SignedAccessTokens,
+        clock: Clock,
+        issuer: TokenIssuer,
+    ) -> None:
         self._store = store
         self._codec = codec
+        self._signed_access_tokens = signed_access_tokens
         self._clock = clock
         self._issuer = issuer
 
@@ -35,18 +45,17 @@ class TokenExchangeFlow:
         assert request.exchange is not None
         subject_text, actor_text = find_tokens(request.exchange)
         now = self._clock()
-        token, subject = await self._find("subject_token", subject_text, now)
+        token, live, subject = await self._find("subject_token", subject_text, now)
         expires_at, actor = token.expires_at, None
         if actor_text is not None:
-            actor_token, actor = await self._find("actor_token", actor_text, now)
+            actor_token, _, actor = await self._find("actor_token", actor_text, now)
             expires_at = min(expires_at, actor_token.expires_at)
         exchange = token_exchange.decide(request, client, subject, actor, confirmation)
         return self._issuer.issue_exchanged(
             token,
-            organization_id=subject.organization_id,
-            user_id=None if isinstance(token, ClientAccessToken) else subject.sub,
+            live,
             scope=exchange.scope,
-            resource=await self._narrow(request, subject.resource),
+            audience=await self._issuer.find_exact_audience(await self._narrow(request, subject.resource)),
             facts=exchange.facts,
             expires_at=expires_at,
             now=now,
@@ -54,13 +63,13 @@ class TokenExchangeFlow:
 
     async def _find(
         self, name: str, text: str, now: int
-    ) -> tuple[AccessToken | ClientAccessToken, token_exchange.Presented]:
+    ) -> tuple[AccessToken | ClientAccessToken, LiveAccess, token_exchange.Presented]:
         """The token and what it stands for now: its grant active, its membership lasting, itself not revoked."""
-        token = self._codec.parse_access_token(text)
+        token = self._codec.parse_access_token(text) or await self._signed_access_tokens.parse(text)
         live = None if token is None else await find_live_access(token, self._store, now)
         if token is None or live is None:
             raise OAuthError("invalid_request", name + " is expired, revoked or unknown.")
-        return token, token_exchange.Presented(
+        presented = token_exchange.Presented(
             token_id=token.token_id,
             client_id=live.client_id,
             sub=live.sub,
@@ -69,6 +78,7 @@ class TokenExchangeFlow:
             resource=live.resource,
             facts=token.facts or _NO_FACTS,
         )
+        return token, live, presented
 
     async def _narrow(self, request: TokenRequest, within: tuple[str, ...]) -> tuple[str, ...]:
         """The APIs that the new token is for: those named, which the subject token must be for too, or all of its."""

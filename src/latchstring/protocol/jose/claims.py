@@ -11,9 +11,9 @@ MAX_ID_LENGTH: Final = 256
 
 
 def find_text(claims: Mapping[str, Any], name: str) -> str:
-    """A claim that must be a non-empty string; raises `JwtRefused`."""
+    """A claim that must be a non-empty string; raises `JwtRefused`. NUL is in none: not every database keeps it."""
     value = claims.get(name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise JwtRefused(f"{name} is missing or not a string")
     return value
 

@@ -61,12 +61,16 @@ def _decode_part(part: str) -> dict[str, Any]:
 
 
 def verify_jwt(
-    jwt: UnverifiedJwt, keys: Sequence[PublicKey], *, algorithms: Collection[str], types: Collection[str] | None = None
+    jwt: UnverifiedJwt,
+    keys: Sequence[PublicKey],
+    *,
+    algorithms: Collection[str],
+    types: Collection[str | None] | None = None,
 ) -> PublicKey:
     """The key that signed the JWT; from then on its claims are its signer's. Raises `JwtRefused`.
 
     `types` are the values of `typ` that count, in small letters and without `application/` (RFC 8725 §3.11); None
-    takes any or none. Says nothing of the claims.
+    among them is for a JWT that has none, None instead of them for any. Says nothing of the claims.
     """
     header = jwt.header
     algorithm, key_id = header.get("alg"), header.get("kid")
@@ -88,8 +92,10 @@ def verify_jwt(
 
 
 def _read_type(header: Mapping[str, Any]) -> str | None:
-    value = header.get("typ")
-    return value.lower().removeprefix("application/") if isinstance(value, str) else None
+    if "typ" not in header:
+        return None
+    value = header["typ"]
+    return value.lower().removeprefix("application/") if isinstance(value, str) else ""
 
 
 def _is_signed_by(jwt: UnverifiedJwt, key: PublicKey, algorithm: str) -> bool:
@@ -106,7 +112,7 @@ def _registry_for(algorithm: str) -> JWSRegistry:
     return registry
 
 
-def render_jwt(header: Mapping[str, Any], claims: Mapping[str, Any], key: Any) -> str:
+def render_jwt(header: Mapping[str, Any], claims: Mapping[str, Any] | msgspec.Struct, key: Any) -> str:
     """The claims signed with a private key, by the header's `alg`."""
     payload = msgspec.json.encode(claims)
     return serialize_compact(dict(header), payload, key, registry=_registry_for(header["alg"]))

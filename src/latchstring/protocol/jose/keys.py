@@ -13,6 +13,7 @@ MAX_KEY_SET_SIZE: Final = 64 * 1024
 MAX_KEYS: Final = 32
 MAX_KEY_ID_LENGTH: Final = 256
 _RSA_BITS: Final = (2048, 8192)
+RSA_KEY_SIZE: Final = 3072
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -101,3 +102,14 @@ def parse_jwk_set(document: object) -> tuple[PublicKey, ...]:
     if len(set(key_ids)) != len(key_ids):
         raise ValueError("two keys have the same kid")
     return tuple(usable)
+
+
+def generate_private_key(algorithm: str) -> Mapping[str, Any]:
+    """A fresh private key for the algorithm, as a JWK; takes its entropy from the system."""
+    if algorithm == ES256:
+        key: Key = ECKey.generate_key("P-256")
+    elif algorithm in {EDDSA, ED25519}:
+        key = OKPKey.generate_key("Ed25519")
+    else:
+        key = RSAKey.generate_key(RSA_KEY_SIZE)
+    return key.as_dict(private=True)

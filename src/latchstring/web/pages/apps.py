@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from latchstring.authorization_server.apps import AppDetails, AppRefused, find_editable
 from latchstring.authorization_server.records import ClientRecord, UserRecord
+from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, NONE
 from latchstring.protocol.parameters import Parameters
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.messages import FIELD_ERRORS, FieldErrorKey, Text, field_error
@@ -66,7 +67,10 @@ async def create_app(page: Page) -> Response:
         if errors:
             raise AppRefused
         client, secret = await page.services.apps.create(
-            _read_details(form), organization_id=organization_id, created_by=user.user_id, is_public="is_public" in form
+            _read_details(form),
+            organization_id=organization_id,
+            created_by=user.user_id,
+            token_endpoint_auth_method=NONE if "is_public" in form else CLIENT_SECRET_POST,
         )
     except AppRefused as refused:
         return await _render_new(page, user, _read_back(form), {**errors, **_render_problems(refused)}, status=422)

@@ -21,6 +21,22 @@ def upgrade() -> None:
     op.add_column("oauth_grant", sa.Column("confirmation", sa.Text()))
     op.add_column("oauth_grant", sa.Column("authorization_details", sa.Text()))
     op.add_column("oauth_grant", sa.Column("authenticated_at", sa.BigInteger()))
+    op.add_column(
+        "resource_server",
+        sa.Column("access_token_format", sa.String(16), nullable=False, server_default="opaque"),
+    )
+    op.create_table(
+        "signing_key",
+        sa.Column("algorithm", sa.String(16), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("key_id", sa.String(64), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("sealed_private_key", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_from", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("algorithm", "sequence", name="pk_signing_key"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "used_once",
         sa.Column("digest", sa.LargeBinary(32), nullable=False),

@@ -1,0 +1,79 @@
+"""States of clients that prove themselves by a key of their own (RFC 7523)."""
+
+from typing import Any
+
+import msgspec
+
+from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.records import ClientSecurity
+from tests.conformance.given import World, _state
+from tests.support.signing import key_set, make_key, public_jwk, sign
+
+
+@_state("key app")
+async def _key_app(
+    world: World,
+    *,
+    algorithm: str = "ES256",
+    own_algorithm: str | None = None,
+    profile: Any = "oauth2.1",
+    key_id: str | None = "1",
+    method: str = "private_key_jwt",
+    **parameters: Any,
+) -> None:
+    """Its key is registered by value; with another `method`, for requests that it signs."""
+    members = {} if key_id is None else {"kid": key_id}
+    jwks = clean_key_set(key_set(public_jwk(make_key(algorithm), **members)))
+    security = ClientSecurity(profile=profile, jwks=jwks, token_endpoint_auth_signing_alg=own_algorithm)
+    await world.make_app("app", token_endpoint_auth_method=method, security=security, **parameters)
+
+
+@_state("key app by URL")
+async def _key_app_by_url(world: World) -> None:
+    """Its key is where it says; `${jwks_uri}`."""
+    world.values["jwks_uri"] = f"https://app.example/{world.shared.serial}/jwks.json"
+    security = ClientSecurity(jwks_uri=world.values["jwks_uri"])
+    await world.make_app("app", token_endpoint_auth_method="private_key_jwt", security=security)
+
+
+@_state("keys published")
+async def _keys_published(world: World, *, keys: list[int]) -> None:
+    """The app's document names those of its keys, `kid` being their numbers."""
+    document = key_set(*(public_jwk(make_key(number=number), kid=str(number)) for number in keys))
+    world.shared.documents[world.values["jwks_uri"]] = document
+
+
+@_state("keys gone")
+async def _keys_gone(world: World) -> None:
+    """The app's host no longer answers."""
+    del world.shared.documents[world.values["jwks_uri"]]
+
+
+@_state("assertion")
+async def _assertion(
+    world: World,
+    *,
+    algorithm: str = "ES256",
+    key: int | str = 1,
+    header: str = "{}",
+    claims: str = "{}",
+    seconds: str = "{}",
+) -> None:
+    """`${assertion}`, right in everything that is not given otherwise, in JSON; null leaves a name out. `seconds` are
+    claims in seconds from now."""
+    await world.app()
+    now = world.deployment.clock.now
+    client_id = world.values["client_id"]
+    world.shared.serial_of_assertion += 1
+    content: dict[str, Any] = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": world.values["issuer"],
+        "jti": f"jti-{world.shared.serial_of_assertion}",
+        "iat": now,
+        "exp": now + 60,
+        **msgspec.json.decode(claims),
+        **{name: now + later for name, later in msgspec.json.decode(seconds).items()},
+    }
+    head = {"alg": algorithm, "kid": str(key), **msgspec.json.decode(header)}
+    world.values["assertion"] = sign(content, make_key(algorithm, int(key)), **head)
