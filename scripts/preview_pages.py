@@ -90,7 +90,7 @@ CONSENT: dict[str, object] = {
     "sign_out_continue": "sealed",
 }
 
-SIGN_IN: dict[str, object] = {"continue_to": "", "email": "", "error": None, "app_name": None}
+SIGN_IN: dict[str, object] = {"continue_to": "", "email": "", "error": None, "app_name": None, "is_again": False}
 
 SEND_BACK: dict[str, object] = {
     "host": "app.mailloop.example",
@@ -204,6 +204,10 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     """Every page in every state: a name for its picture, the template, the context."""
     yield "sign-in", "sign_in.html", SIGN_IN
     yield "sign-in-for-app", "sign_in.html", {**SIGN_IN, "app_name": "Mailloop", "continue_to": "sealed"}
+    again = {"app_name": "Mailloop", "email": "ann@example.com", "is_again": True}
+    yield "sign-in-again", "sign_in.html", {**SIGN_IN, **again, "continue_to": "sealed"}
+    chooser = {"app_name": "Mailloop", "selected_href": "/oauth2/authorize/?visit=x", "sign_out_continue": "sealed"}
+    yield "select-account", "select_account.html", {"user": USER, **chooser}
     yield "send-back", "send_back.html", SEND_BACK
     announced = [detail("error", "invalid_scope"), detail("error_description", "The scope is malformed.")]
     yield (

@@ -199,7 +199,7 @@ async def test_a8_find_target_repeated_state_is_not_brought_back():
 
 
 async def test_a9_decide_unknown_parameters_are_ignored():
-    assert await prompt(ask(prompt="none", nonce="n", login_hint="ann", foo="bar")) == await prompt(ask())
+    assert await prompt(ask(display="page", nonce="n", ui_locales="de", foo="bar")) == await prompt(ask())
 
 
 @pytest.mark.parametrize("client", [{}, PUBLIC], ids=["confidential", "public"])

@@ -270,6 +270,8 @@ def _find(source: str, response: httpx.Response) -> str:
         return str(response.json()[name])
     if kind == "query":
         return _read_answer(response.headers["location"])[name]
+    if kind == "location":
+        return urlsplit(response.headers["location"]).query
     if kind == "field":
         return next(a["value"] for tag, a in _read_elements(response) if tag == "input" and a.get("name") == name)
     raise AssertionError(f"an answer has no {source!r}")

@@ -23,7 +23,6 @@ NOT_BUILT: Final = {
 }
 # Single rules of features that the server has.
 NOT_YET: Final = {
-    "P6": "pushed requests expire within 599 seconds; a client that must push comes with the FAPI 2.0 profile",
     "P7": "DPoP is not built yet",
     "P8": "one deployment is one issuer",
     "M9": "client ID metadata documents are not built yet",

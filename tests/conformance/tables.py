@@ -67,7 +67,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     dead: tuple[str, ...] = ()
     same: tuple[str, ...] = ()  # placeholders whose values are equal
     differ: tuple[str, ...] = ()  # placeholders whose values differ
-    keep: dict[str, str] = {}  # placeholder = "json.member", "query.parameter" or "field.name" of this answer
+    keep: dict[str, str] = {}  # placeholder = "json.member", "query.parameter", "location" or "field.name"
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

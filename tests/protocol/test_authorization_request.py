@@ -8,7 +8,7 @@ def test_parse_authorization_request_reads_known_parameters_and_ignores_others()
     """A9."""
     raw = (
         b"client_id=c&response_type=code&redirect_uri=https://a/&scope=x&state=s&code_challenge=y"
-        b"&code_challenge_method=S256&response_mode=query&organization_id=o&login_hint=ann&foo=bar"
+        b"&code_challenge_method=S256&response_mode=query&organization_id=o&login_hint=ann&prompt=login&max_age=5&foo=bar"
         b"&resource=https://b/&resource=https://a/&resource=https://b/"
     )
     assert parse_authorization_request(parse_parameters(raw)) == AuthorizationRequest(
@@ -22,6 +22,9 @@ def test_parse_authorization_request_reads_known_parameters_and_ignores_others()
         response_mode="query",
         organization_id="o",
         resource=("https://b/", "https://a/"),
+        prompt="login",
+        max_age="5",
+        login_hint="ann",
     )
 
 

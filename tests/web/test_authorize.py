@@ -410,7 +410,7 @@ async def test_authorize_empty_and_unknown_parameters_are_ignored(world: World) 
     """A9."""
     await world.arrive(world.ann)
     nothing = dict.fromkeys(("redirect_uri", "scope", "code_challenge", "response_mode", "organization_id"), "")
-    page = await authorize(world, **nothing, prompt="login", nonce="n" * 64, display="popup", utm_source="x")
+    page = await authorize(world, **nothing, ui_locales="de", nonce="n" * 64, display="popup", utm_source="x")
     assert_page(page, 200)
     answer = answer_of(await decide(world.http, page, "allow", world.acorn))
     grant = await find_grant(world, answer["code"])

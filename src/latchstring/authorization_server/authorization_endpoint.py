@@ -9,10 +9,16 @@ from typing import Final
 import msgspec
 
 from latchstring.authorization_server.clients import Clients
-from latchstring.authorization_server.policy import find_policy
+from latchstring.authorization_server.policy import find_policy, must_push_requests
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.settings import Settings
-from latchstring.protocol.authorization_request import AuthorizationRequest, parse_authorization_request
+from latchstring.protocol.authorization_request import (
+    AuthorizationRequest,
+    parse_authorization_request,
+    parse_login_hint,
+    parse_max_age,
+    parse_prompt,
+)
 from latchstring.protocol.authorization_response import FORM_POST, QUERY, RESPONSE_MODES
 from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, REFRESH_TOKEN
 from latchstring.protocol.errors import OAuthError
@@ -58,7 +64,10 @@ class AuthorizationResponse(msgspec.Struct, frozen=True):
 
 
 class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """A valid request, ready for a person. `sent_redirect_uri` is None when the request left it out."""
+    """A valid request, ready for a person. `sent_redirect_uri` is None when the request left it out.
+
+    `prompts`, `max_age` (seconds) and `login_hint` say how the person is to be met.
+    """
 
     client_id: str
     redirect_uri: str
@@ -70,6 +79,9 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     pushed_request_id: bytes | None = None
     resource: tuple[str, ...] = ()
     response_mode: str = QUERY
+    prompts: tuple[str, ...] = ()
+    max_age: int | None = None
+    login_hint: str | None = None
 
     @property
     def target(self) -> RedirectTarget:
@@ -128,9 +140,13 @@ def decide(
     target: RedirectTarget,
     settings: Settings,
     pushed_request_id: bytes | None = None,
+    *,
+    is_pushed: bool = False,
 ) -> AuthorizationPrompt:
     """Whether the request may be put before a person; the `OAuthError` of a refusal goes to the target."""
     parameters.refuse_repeats()
+    if must_push_requests(client) and not is_pushed:
+        raise OAuthError("invalid_request", "This client has to push its requests (RFC 9126).")
     if request.response_type is None:
         raise OAuthError("invalid_request", "response_type is missing.")
     if request.response_type != "code":
@@ -155,6 +171,9 @@ def decide(
         pushed_request_id=pushed_request_id,
         resource=request.resource,
         response_mode=target.response_mode,
+        prompts=parse_prompt(request.prompt),
+        max_age=parse_max_age(request.max_age),
+        login_hint=parse_login_hint(request.login_hint),
     )
 
 

@@ -25,13 +25,19 @@ class Consent:
         return new_grant_id(self._clock(), self._entropy(12))
 
     async def allow(
-        self, prompt: AuthorizationPrompt, user_id: str, organization_id: str, *, grant_id: bytes | None = None
+        self,
+        prompt: AuthorizationPrompt,
+        user_id: str,
+        organization_id: str,
+        *,
+        grant_id: bytes | None = None,
+        authenticated_at: int | None = None,
     ) -> str | ConsentCommit:
         """The code, or why there is none. Membership and the app's reach are checked in the very write, so that
         nothing that ended between page and click slips through.
 
         The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
-        worth anything, and no second grant.
+        worth anything, and no second grant. `authenticated_at` is when the member had signed in.
         """
         now = self._clock()
         grant = GrantRecord(
@@ -56,6 +62,7 @@ class Consent:
             ended_at=None,
             ended_by=None,
             ended_reason=None,
+            authenticated_at=authenticated_at,
         )
         commit = await self._store.commit_consent(grant, pushed_request_id=prompt.pushed_request_id)
         if commit is ConsentCommit.ANSWERED:

@@ -3,6 +3,8 @@
 import hashlib
 from typing import Final
 
+import msgspec
+
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.records import SessionRecord, UserRecord
 from latchstring.authorization_server.settings import Settings
@@ -13,6 +15,13 @@ COOKIE_ENTROPY_SIZE: Final = 32
 def hash_session(cookie: str) -> bytes:
     """The name under which a session is kept: a copy of the database signs nobody in."""
     return hashlib.sha256(cookie.encode()).digest()
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """Who is signed in with a browser, and since when."""
+
+    user: UserRecord
+    authenticated_at: int
 
 
 class Login:
@@ -42,10 +51,11 @@ class Login:
         )
         return cookie
 
-    async def find_user(self, cookie: str) -> UserRecord | None:
+    async def find(self, cookie: str) -> SignedIn | None:
         """Who is signed in with that cookie, if anyone."""
         session = await self._store.find_session(hash_session(cookie), self._clock())
-        return None if session is None else await self._store.find_user(session.user_id)
+        user = None if session is None else await self._store.find_user(session.user_id)
+        return None if session is None or user is None else SignedIn(user, session.created_at)
 
     async def end(self, cookie: str) -> None:
         """End the session; the cookie is worth nothing from then on."""

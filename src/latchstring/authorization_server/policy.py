@@ -68,6 +68,11 @@ _PROFILES: Final[Mapping[Profile, Policy]] = MappingProxyType(
 _WITHOUT_PKCE: Final = msgspec.structs.replace(_OAUTH_2_1, requires_pkce=False)
 
 
+def must_push_requests(client: ClientRecord) -> bool:
+    """Whether the client's requests count only where they were pushed (RFC 9126 §5, §6)."""
+    return client.security.requires_pushed_request or find_policy(client).requires_pushed_request
+
+
 def find_policy(client: ClientRecord) -> Policy:
     """What the client is held to."""
     security = client.security

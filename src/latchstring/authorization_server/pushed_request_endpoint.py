@@ -65,7 +65,7 @@ class PushedRequestEndpoint:
             authorization_request, found, target = await find_target(request, self._clients)
         except UnsafeRequest as unsafe:
             raise OAuthError("invalid_request", _WHY.get(unsafe.key, "The request is not valid."), unsafe.key) from None
-        decide(request, authorization_request, found, target, self._settings)
+        decide(request, authorization_request, found, target, self._settings, is_pushed=True)
         await verify_resources(authorization_request.resource, self._store)
         request_id = self._entropy(ID_ENTROPY_SIZE)
         lifetime = self._settings.pushed_request_lifetime
@@ -82,15 +82,16 @@ class PushedRequestEndpoint:
         return PushedRequest(render_request_uri(request_id), lifetime)
 
 
-async def find_pushed_parameters(parameters: Parameters, store: Store, now: int) -> tuple[Parameters, bytes]:
+async def find_pushed_parameters(parameters: Parameters, store: Store, arrived_at: int) -> tuple[Parameters, bytes]:
     """The pushed request that `request_uri` names, and its id; nothing outside it counts (RFC 9126 §4).
 
-    Unknown, expired, used or another client's is an `UnsafeRequest`: no redirect URI is proven.
+    Unknown, used, another client's, or expired when the browser first came with it (`arrived_at`), is an
+    `UnsafeRequest`: no redirect URI is proven.
     """
     if parameters.repeated & {"client_id", "request_uri"}:
         raise UnsafeRequest("repeated_parameter")
     request_id = parse_request_uri(parameters["request_uri"])
     pushed = None if request_id is None else await store.find_pushed_request(request_id)
-    if pushed is None or pushed.expires_at <= now or pushed.client_id != parameters.get("client_id"):
+    if pushed is None or pushed.expires_at <= arrived_at or pushed.client_id != parameters.get("client_id"):
         raise UnsafeRequest("request_uri_unknown")
     return parse_parameters(pushed.parameters.encode()), pushed.id

@@ -39,6 +39,7 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     jwks: str | None = None
     jwks_uri: str | None = None
     token_endpoint_auth_signing_alg: str | None = None
+    requires_pushed_request: bool = False
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):

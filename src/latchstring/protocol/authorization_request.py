@@ -1,9 +1,10 @@
-"""The authorization request (RFC 6749 §4.1.1 with RFC 7636)."""
+"""The authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3), and how to meet the person (OIDC Core §3.1.2.1)."""
 
 from typing import Final
 
 import msgspec
 
+from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters
 
 _REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
@@ -20,8 +21,17 @@ PUSHED_PARAMETERS: Final = frozenset(
         "response_mode",
         "organization_id",
         "resource",
+        "prompt",
+        "max_age",
+        "login_hint",
     }
 )
+NONE: Final = "none"
+LOGIN: Final = "login"
+CONSENT: Final = "consent"
+SELECT_ACCOUNT: Final = "select_account"
+PROMPTS: Final = (NONE, LOGIN, CONSENT, SELECT_ACCOUNT)
+MAX_HINT_LENGTH: Final = 320  # of an email address (RFC 5321 §4.5.3.1)
 
 
 def render_request_uri(request_id: bytes) -> str:
@@ -50,6 +60,9 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     response_mode: str | None = None
     organization_id: str | None = None
     resource: tuple[str, ...] = ()
+    prompt: str | None = None
+    max_age: str | None = None
+    login_hint: str | None = None
 
 
 def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
@@ -66,4 +79,31 @@ def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
         response_mode=get("response_mode"),
         organization_id=get("organization_id"),
         resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
+        prompt=get("prompt"),
+        max_age=get("max_age"),
+        login_hint=get("login_hint"),
     )
+
+
+def parse_prompt(text: str | None) -> tuple[str, ...]:
+    """How the person is to be met, each value once; `none` stands alone (OpenID Connect Core §3.1.2.1)."""
+    prompts = tuple(dict.fromkeys(text.split(" "))) if text is not None else ()
+    if not set(prompts) <= set(PROMPTS):
+        raise OAuthError("invalid_request", "prompt has a value that is not supported.")
+    if NONE in prompts and len(prompts) > 1:
+        raise OAuthError("invalid_request", "prompt has none together with another value.")
+    return prompts
+
+
+def parse_max_age(text: str | None) -> int | None:
+    """How many seconds ago the person may have signed in (OpenID Connect Core §3.1.2.1); None is any."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise OAuthError("invalid_request", "max_age is not a number of seconds.")
+    return int(text)
+
+
+def parse_login_hint(text: str | None) -> str | None:
+    """What to put into the sign-in form; a hint that can be no address there is none."""
+    return text if text is not None and len(text) <= MAX_HINT_LENGTH and text.isprintable() else None

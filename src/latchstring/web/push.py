@@ -2,11 +2,13 @@
 
 import msgspec
 
+from latchstring.protocol.client_metadata import NONE
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
 from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
 from latchstring.web.services import Services
+from latchstring.web.throttle import find_source
 
 _encode = msgspec.json.Encoder().encode
 
@@ -18,6 +20,8 @@ async def answer_pushed_request(
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
     credentials = find_credentials(services, scope, parameters)
+    if credentials.method == NONE and credentials.certificate is None:
+        await services.throttle.count_push(find_source(scope, services.settings))
     answer = services.pushed_request_endpoint.answer(parameters, credentials)
     pushed = await count_failures(services, scope, credentials, answer)
     await send_answer(send, 201, [*NO_STORE, (b"x-request-id", request_id)], _encode(pushed))

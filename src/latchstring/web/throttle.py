@@ -18,6 +18,7 @@ from latchstring.web.asgi import Scope, find_headers
 WRONG_SECRETS: Final = RateLimitItemPerMinute(20)
 SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
 SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
+PUSHES_WITHOUT_PROOF: Final = RateLimitItemPerMinute(60)
 RETRY_SIGN_IN_SECONDS: Final = 300
 _RETRY_AFTER: Final = 60
 # Names that callers make up must not fill the memory: they share this many counters for each source.
@@ -62,6 +63,17 @@ class Throttle:
             raise OAuthError(
                 "temporarily_unavailable",
                 "Too many failed client authentications. Wait a minute.",
+                status=429,
+                retry_after=_RETRY_AFTER,
+            )
+
+    async def count_push(self, source: str) -> None:
+        """Count a request that was pushed by a client that cannot prove itself; 429 beyond the limit. Each leaves a row
+        until it expires."""
+        if not await self._hit(PUSHES_WITHOUT_PROOF, "push", "", source):
+            raise OAuthError(
+                "temporarily_unavailable",
+                "Too many pushed requests from this address. Wait a minute.",
                 status=429,
                 retry_after=_RETRY_AFTER,
             )

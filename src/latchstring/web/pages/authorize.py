@@ -1,9 +1,11 @@
 """The authorization endpoint: prove the request, sign the member in if need be, ask."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from starlette.responses import Response
 
+from latchstring.authorization_server import interaction
 from latchstring.authorization_server.apps import find_editable
 from latchstring.authorization_server.authorization_endpoint import (
     AuthorizationPrompt,
@@ -13,25 +15,31 @@ from latchstring.authorization_server.authorization_endpoint import (
     find_target,
     render_error,
 )
-from latchstring.authorization_server.consent import is_vouched_for
+from latchstring.authorization_server.consent import is_stranger, is_vouched_for
+from latchstring.authorization_server.interaction import Interaction, Visit
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import verify_resources
+from latchstring.protocol.authorization_request import NONE
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.asgi import read_form_body
+from latchstring.web.headers import form_action_for
 from latchstring.web.pages.consent import build_question, encode_prompt, render_location
 from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused
 from latchstring.web.pages.question import ask
 from latchstring.web.pages.send_back import render_error_details, send_back
+from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.rendering.messages import MessageKey, detail
 
 
 async def authorize(page: Page) -> Response:
     """GET or POST /oauth2/authorize (RFC 6749 §3.1). Nothing is redirected before client and URI are proven."""
-    query = await _read_query(page)
+    address, visit = open_visit(page, (await _read_query(page)).decode("latin-1"))
+    now = page.services.clock()
+    visit = visit or Visit(now)
     try:
-        parameters = parse_parameters(query)
+        parameters = parse_parameters(address.encode("latin-1"))
     except OAuthError as error:
         details = render_error_details(page, error.code, error.description)
         return page.message("unreadable_request", details=details)
@@ -39,32 +47,59 @@ async def authorize(page: Page) -> Response:
     try:
         if "request_uri" in parameters:
             parameters, pushed_request_id = await find_pushed_parameters(
-                parameters, page.services.store, page.services.clock()
+                parameters, page.services.store, visit.arrived_at
             )
         request, client, target = await find_target(parameters, page.services.clients)
     except UnsafeRequest as unsafe:
         await page.find_user()
         return await _refuse_unsafe(page, unsafe, parameters)
     settings = page.services.settings
+    user = await page.find_user()
     try:
-        prompt = decide(parameters, request, client, target, settings, pushed_request_id)
+        is_pushed = pushed_request_id is not None
+        prompt = decide(parameters, request, client, target, settings, pushed_request_id, is_pushed=is_pushed)
         await verify_resources(prompt.resource, page.services.store)
-        location = render_location(prompt)
-        _refuse_long(prompt, location)
+        _refuse_long(page, prompt)
+        next_step = interaction.decide(prompt, visit, page.authenticated_at, now)
+        if NONE in prompt.prompts:
+            raise await _refuse_silence(page, client)
     except OAuthError as error:
         return await _send_error(page, client, render_error(target, error, settings.issuer))
-    user = await page.find_user()
-    if user is None:
-        return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
-    return await ask(page, build_question(page, prompt, user), client, user)
+    if user is None or next_step is Interaction.SIGN_IN:
+        return _sign_in(page, prompt, visit)
+    if next_step is Interaction.SELECT_ACCOUNT:
+        return _select_account(page, prompt, visit, client)
+    return await ask(page, build_question(page, prompt, user, visit), client, user)
+
+
+def _sign_in(page: Page, prompt: AuthorizationPrompt, visit: Visit) -> Response:
+    # Whoever is not signed in may have done so in another tab by the time; whoever is, has to all the same.
+    step: Literal["arrived", "must_sign_in"] = "arrived" if page.user is None else "must_sign_in"
+    location = render_visit(page, render_location(prompt), Visit(visit.arrived_at, step))
+    return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
+
+
+def _select_account(page: Page, prompt: AuthorizationPrompt, visit: Visit, client: ClientRecord) -> Response:
+    location = render_location(prompt)
+    context = {
+        "app_name": client.name,
+        "selected_href": render_visit(page, location, Visit(visit.arrived_at, "selected")),
+        "sign_out_continue": page.seal_continue(render_visit(page, location, Visit(visit.arrived_at))),
+    }
+    return page.render("select_account.html", context, form_action=form_action_for(prompt.redirect_uri))
+
+
+async def _refuse_silence(page: Page, client: ClientRecord) -> OAuthError:
+    assert page.user is not None
+    memberships = await page.services.store.find_memberships(page.user.user_id)
+    return interaction.refuse_silence(is_welcome=bool(memberships) and not is_stranger(client, memberships))
 
 
 async def _send_error(page: Page, client: ClientRecord, response: AuthorizationResponse) -> Response:
     # Nobody has clicked yet: for a client that may be anybody's the person is told first where this leads.
-    user = await page.find_user()
     memberships = []
-    if user is not None and not client.is_published:
-        memberships = list(await page.services.store.find_memberships(user.user_id))
+    if page.user is not None and not client.is_published:
+        memberships = list(await page.services.store.find_memberships(page.user.user_id))
     return send_back(page, response, stranger=None if is_vouched_for(client, memberships) else client)
 
 
@@ -78,10 +113,11 @@ async def _read_query(page: Page) -> bytes:
         raise PageRefused("too_large" if error.status == 413 else "unreadable_request") from None
 
 
-def _refuse_long(prompt: AuthorizationPrompt, location: str) -> None:
+def _refuse_long(page: Page, prompt: AuthorizationPrompt) -> None:
     # Both are carried by pages; refused now, the app's developer learns of it, and nobody has signed in for nothing.
+    location = render_visit(page, render_location(prompt), Visit(page.services.clock()))
     if max(len(location), len(encode_prompt(prompt))) > MAX_CARRIED_LENGTH:
-        raise OAuthError("invalid_request", "The request is too long: send a shorter state.")
+        raise OAuthError("invalid_request", "The request is too long: send a shorter state, or push it.")
 
 
 async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Parameters) -> Response:

@@ -7,6 +7,7 @@ import msgspec
 from starlette.responses import Response
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt, render_code, render_error
+from latchstring.authorization_server.interaction import Visit
 from latchstring.authorization_server.records import UserRecord
 from latchstring.protocol.authorization_request import render_request_uri
 from latchstring.protocol.authorization_response import FORM_POST
@@ -17,6 +18,7 @@ from latchstring.protocol.scope import render_scope
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.question import Question, ask_again
 from latchstring.web.pages.send_back import send_back
+from latchstring.web.pages.visit import render_visit
 
 AUTHORIZE: Final = "/oauth2/authorize/"
 _CONSENT: Final = b"consent"
@@ -32,6 +34,7 @@ class _Asked(msgspec.Struct, frozen=True):
     user_id: str
     asked_at: int
     grant_id: bytes
+    visit: Visit
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -63,10 +66,17 @@ async def answer_consent(page: Page) -> Response:
     organization_id = form.get("organization_id", "")
     outcome = None
     if organization_id:
-        outcome = await services.consent.allow(prompt, user.user_id, organization_id, grant_id=asked.grant_id)
+        outcome = await services.consent.allow(
+            prompt,
+            user.user_id,
+            organization_id,
+            grant_id=asked.grant_id,
+            authenticated_at=page.authenticated_at,
+        )
     if isinstance(outcome, str):
         return send_back(page, render_code(prompt.target, outcome, issuer))
-    return await ask_again(page, build_question(page, prompt, user), client, user, outcome, organization_id)
+    question = build_question(page, prompt, user, asked.visit)
+    return await ask_again(page, question, client, user, outcome, organization_id)
 
 
 def render_location(prompt: AuthorizationPrompt) -> str:
@@ -84,6 +94,9 @@ def render_location(prompt: AuthorizationPrompt) -> str:
         "code_challenge_method": None if prompt.code_challenge is None else S256,
         "organization_id": prompt.organization_id,
         "response_mode": FORM_POST if prompt.response_mode == FORM_POST else None,
+        "prompt": " ".join(prompt.prompts) or None,
+        "max_age": None if prompt.max_age is None else str(prompt.max_age),
+        "login_hint": prompt.login_hint,
     }
     pairs = [(name, value) for name, value in parameters.items() if value is not None]
     return f"{AUTHORIZE}?" + urlencode([*pairs, *(("resource", resource) for resource in prompt.resource)])
@@ -94,14 +107,14 @@ def encode_prompt(prompt: AuthorizationPrompt) -> bytes:
     return _encode(prompt)
 
 
-def build_question(page: Page, prompt: AuthorizationPrompt, user: UserRecord) -> Question:
+def build_question(page: Page, prompt: AuthorizationPrompt, user: UserRecord, visit: Visit) -> Question:
     """The prompt as the member is asked it."""
     services = page.services
-    asked = _Asked(prompt, user.user_id, services.clock(), services.consent.new_grant_id())
+    asked = _Asked(prompt, user.user_id, services.clock(), services.consent.new_grant_id(), visit)
     return Question(
         action="/consent",
         request=services.codec.render_page_value(_CONSENT, page.cookie.encode(), _encode(asked)),
-        location=render_location(prompt),
+        location=render_visit(page, render_location(prompt), Visit(visit.arrived_at)),
         scope=prompt.scope,
         organization_id=prompt.organization_id,
         redirect_uri=prompt.redirect_uri,

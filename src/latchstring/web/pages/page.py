@@ -63,11 +63,12 @@ class Page:
             request.headers.get("accept-language"), request.cookies.get(LANGUAGE_COOKIE)
         )
         self.user: UserRecord | None = None
+        self.authenticated_at: int | None = None
 
     async def find_user(self) -> UserRecord | None:
         """Who is signed in with this browser, if anyone."""
-        if self._has_cookie:
-            self.user = await self.services.login.find_user(self.cookie)
+        if self._has_cookie and (signed_in := await self.services.login.find(self.cookie)) is not None:
+            self.user, self.authenticated_at = signed_in.user, signed_in.authenticated_at
         return self.user
 
     async def require_user(self) -> UserRecord:

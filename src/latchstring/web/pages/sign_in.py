@@ -2,18 +2,22 @@
 
 from starlette.responses import Response
 
-from latchstring.protocol.parameters import parse_parameters
+from latchstring.authorization_server.interaction import Visit
+from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
+from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.pages.consent import AUTHORIZE
 from latchstring.web.pages.page import Page
+from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.throttle import RETRY_SIGN_IN_SECONDS, find_source
 
 HOME = "/connections"
 
 
 async def show_sign_in(page: Page) -> Response:
-    """GET /sign-in; somebody who is signed in goes on at once."""
+    """GET /sign-in; somebody who is signed in goes on at once, unless the app asked that they sign in again."""
     continue_to = page.open_continue(page.request.query_params.get("continue", ""))
-    if await page.find_user() is not None:
+    user = await page.find_user()
+    if user is not None and not _must_sign_in(page, continue_to):
         return page.redirect(continue_to or HOME)
     return await _render(page, continue_to)
 
@@ -31,40 +35,56 @@ async def sign_in(page: Page) -> Response:
     user = await page.services.authenticate(email, form.get("password", ""))
     if user is None:
         return await _render(page, continue_to, email=email, error="credentials", status=422)
+    address, visit = open_visit(page, continue_to or HOME)
     await page.services.login.end(page.cookie)
     page.take_cookie(await page.services.login.begin(user.user_id))
-    return page.redirect(continue_to or HOME)
+    if visit is not None:
+        address = render_visit(page, address, Visit(visit.arrived_at, "signed_in"))
+    return page.redirect(address)
 
 
 async def sign_out(page: Page) -> Response:
     """POST /sign-out; the session is dead, the cookie replaced."""
     form = await page.read_form()
     continue_to = page.open_continue(form.get("continue", ""))
+    address, visit = open_visit(page, continue_to or "")
     await page.services.login.end(page.cookie)
     page.take_cookie(page.services.login.new_cookie())
-    if continue_to:
-        return page.redirect(continue_to)
-    return page.message("signed_out")
+    if not continue_to:
+        return page.message("signed_out")
+    return page.redirect(address if visit is None else render_visit(page, address, Visit(visit.arrived_at)))
+
+
+def _must_sign_in(page: Page, continue_to: str | None) -> bool:
+    _, visit = open_visit(page, continue_to or "")
+    return visit is not None and visit.step == "must_sign_in"
 
 
 async def _render(
-    page: Page, continue_to: str | None, *, email: str = "", error: str | None = None, status: int = 200
+    page: Page, continue_to: str | None, *, email: str | None = None, error: str | None = None, status: int = 200
 ) -> Response:
+    request = await _find_request(page, continue_to)
+    client = await page.services.clients.find(request.get("client_id", ""))
+    is_again = page.user is not None and _must_sign_in(page, continue_to)
+    if email is None:
+        email = parse_login_hint(request.get("login_hint")) or (page.user.email if is_again and page.user else "")
     context = {
         "continue_to": page.seal_continue(continue_to) if continue_to else "",
         "email": email,
         "error": error,
-        "app_name": await _find_app_name(page, continue_to),
+        "app_name": None if client is None else client.name,
+        "is_again": is_again,
     }
     # The answer may lead through the authorization endpoint to an app.
     form_action = "'self' https: http://127.0.0.1:* http://localhost:*"
     return page.render("sign_in.html", context, status, form_action=form_action)
 
 
-async def _find_app_name(page: Page, continue_to: str | None) -> str | None:
-    """The app for whose sake the person signs in, if it is for one's."""
+async def _find_request(page: Page, continue_to: str | None) -> Parameters:
+    """What an app asked for, if the person signs in for one's sake."""
     if continue_to is None or not continue_to.startswith(AUTHORIZE):
-        return None
-    client_id = parse_parameters(continue_to.partition("?")[2].encode()).get("client_id", "")
-    client = await page.services.clients.find(client_id)
-    return None if client is None else client.name
+        return Parameters()
+    parameters = parse_parameters(continue_to.partition("?")[2].encode())
+    request_id = parse_request_uri(parameters.get("request_uri", ""))
+    pushed = None if request_id is None else await page.services.store.find_pushed_request(request_id)
+    return parameters if pushed is None else parse_parameters(pushed.parameters.encode())

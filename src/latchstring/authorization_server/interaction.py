@@ -1,0 +1,62 @@
+"""What a person has to do before they are asked: nothing, sign in, or say which account (OpenID Connect Core
+§3.1.2.3)."""
+
+from enum import Enum
+from typing import Final, Literal
+
+import msgspec
+
+from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
+from latchstring.protocol.authorization_request import LOGIN, NONE, SELECT_ACCOUNT
+from latchstring.protocol.errors import OAuthError
+
+VISIT_LIFETIME: Final = 3600
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """One browser's way through one request: when it came with it, and what the person has done for its sake since."""
+
+    arrived_at: int
+    step: Literal["arrived", "must_sign_in", "signed_in", "selected"] = "arrived"
+
+    def is_over(self, now: int) -> bool:
+        """Whether the way took so long that it begins anew."""
+        return now - self.arrived_at > VISIT_LIFETIME
+
+
+class Interaction(Enum):
+    """What comes before the question."""
+
+    NOTHING = "nothing"
+    SIGN_IN = "sign_in"
+    SELECT_ACCOUNT = "select_account"
+
+
+def decide(prompt: AuthorizationPrompt, visit: Visit, authenticated_at: int | None, now: int) -> Interaction:
+    """What the person does next. `authenticated_at` is when they signed in, None where nobody is.
+
+    A sign-in for the sake of this very request is as fresh as can be: so `max_age=0` and `prompt=login` do not loop,
+    and no other sign-in passes for one.
+    """
+    is_fresh = authenticated_at is not None and (visit.step == "signed_in" or _is_recent(prompt, authenticated_at, now))
+    if NONE in prompt.prompts and not is_fresh:
+        raise OAuthError("login_required", "The member has to sign in, and prompt=none forbids to ask.")
+    if not is_fresh:
+        return Interaction.SIGN_IN
+    if SELECT_ACCOUNT in prompt.prompts and visit.step not in {"signed_in", "selected"}:
+        return Interaction.SELECT_ACCOUNT
+    return Interaction.NOTHING
+
+
+def _is_recent(prompt: AuthorizationPrompt, authenticated_at: int, now: int) -> bool:
+    if LOGIN in prompt.prompts or prompt.max_age == 0:
+        return False
+    return prompt.max_age is None or now - authenticated_at <= prompt.max_age
+
+
+def refuse_silence(*, is_welcome: bool) -> OAuthError:
+    """Why `prompt=none` gets no code from a member who is signed in: consent is never given unasked (OpenID Connect
+    Core §3.1.2.6). `is_welcome` says whether the member could consent at all."""
+    if not is_welcome:
+        return OAuthError("interaction_required", "The member cannot connect this app without being told more.")
+    return OAuthError("consent_required", "The member has to consent, and prompt=none forbids to ask.")
