@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.client_keys import ClientKeys
@@ -143,6 +144,11 @@ def build_apps(
     return Apps(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy)
 
 
+def build_approvals(store: Store, clock: Clock = epoch_seconds) -> Approvals:
+    """Approvals of apps by organizations."""
+    return Approvals(store=store, clock=clock)
+
+
 def build_directory(store: Store, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom) -> BuiltInDirectory:
     """The embedded directory, for the server and the command line alike."""
     from latchstring.directory.built_in import BuiltInDirectory
@@ -189,7 +195,7 @@ def build_flows(
             store=store, codec=codec, settings=settings, clock=clock, issuer=issuer
         ),
         REFRESH_TOKEN: RefreshTokenFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
-        CLIENT_CREDENTIALS: ClientCredentialsFlow(issuer=issuer),
+        CLIENT_CREDENTIALS: ClientCredentialsFlow(store=store, issuer=issuer),
         TOKEN_EXCHANGE: TokenExchangeFlow(
             store=store,
             codec=codec,

@@ -89,6 +89,14 @@ async def test_exchanged_token_names_its_holder_and_where_it_came_from(house: Ho
     assert isinstance(token, AccessToken) or token.client_id == MAILLOOP
 
 
+async def test_token_of_an_approved_client_names_the_generation_of_its_approval(house: House):
+    text = await render(house, facts=TokenFacts(approval=7), grant_id=None, sub=MAILLOOP)
+    assert parse_jwt(text).claims["approval"] == 7
+    token = await parse(house, text)
+    assert token is not None
+    assert token.facts == TokenFacts(approval=7)
+
+
 async def test_token_of_another_issuer_or_another_s_keys_is_none(house: House):
     text = await render(house)
     house.configure(issuer="https://other.example")

@@ -1,9 +1,12 @@
-"""States of token exchanges: an API with an app of its own, which may exchange what the API was called with."""
+"""States of apps that act: an API with an app of its own, which may exchange what the API was called with; an app that
+another organization has approved."""
 
 from typing import Any
 
+from latchstring.authorization_server.ports import Commit
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
+from latchstring.wiring import build_approvals
 from tests.conformance.given import World, _state
 
 _API = "https://api.example/"
@@ -45,3 +48,18 @@ async def _exchanged(world: World) -> None:
     response = await world.browser("a program").post("/oauth2/token", data=body)
     assert response.status_code == 200, response.text
     world.values["exchanged_token"] = response.json()["access_token"]
+
+
+@_state("app approved")
+async def _approved(world: World, scope: str | None = None) -> None:
+    """By Chestnut, which neither owns it nor has Ann for a member."""
+    approvals = build_approvals(world.deployment.store, world.deployment.clock)
+    app, asked = await world.app(), None if scope is None else tuple(scope.split(" "))
+    await approvals.approve(app.client_id, world.values["chestnut"], scope=asked, by="operator")
+
+
+@_state("app unapproved")
+async def _unapproved(world: World) -> None:
+    approvals = build_approvals(world.deployment.store, world.deployment.clock)
+    ended = await approvals.end((await world.app()).client_id, world.values["chestnut"], by="operator")
+    assert ended is Commit.APPLIED

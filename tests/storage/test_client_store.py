@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.ports import Commit
-from latchstring.authorization_server.records import SecretHash
+from latchstring.authorization_server.records import ClientApprovalRecord, SecretHash
 from latchstring.protocol.errors import StoreUnavailable
 from latchstring.storage.store import SqlStore
 from tests.authorization_server.builders import (
@@ -184,3 +184,45 @@ async def test_change_whose_caller_went_away_is_seen_by_the_next_read(peopled: S
     await peopled.create_organization(build_organization("orga_later"))  # whatever was under way is done by now
     fresh = await peopled.find_clients_for_user(ANN)
     assert [await peopled.find_client(MAILLOOP)] == list(fresh)
+
+
+async def test_approve_client_again_is_the_next_generation_and_lasts(peopled: SqlStore):
+    await peopled.create_organization(build_organization("orga_birch", "Birch & Co"))
+    outcomes = []
+    for scope, by, now in ((("a", "b"), "operator", NOW), (("a",), "user_1", NOW + 1)):
+        outcomes.append(await peopled.approve_client(MAILLOOP, "orga_birch", scope=scope, by=by, now=now))
+        outcomes.append(await peopled.end_client_approval(MAILLOOP, "orga_birch", by="user_2", now=now))
+    assert outcomes == [Commit.APPLIED] * 4
+    assert await peopled.approve_client(MAILLOOP, "orga_birch", scope=("a", "c"), by=ANN, now=NOW + 9) is Commit.APPLIED
+    assert await peopled.find_client_approval(MAILLOOP, "orga_birch") == ClientApprovalRecord(
+        client_id=MAILLOOP,
+        organization_id="orga_birch",
+        scope=("a", "c"),
+        generation=3,
+        approved_by=ANN,
+        approved_at=NOW + 9,
+        ended_by=None,
+        ended_at=None,
+    )
+
+
+async def test_approve_client_of_an_unknown_organization_is_lost(peopled: SqlStore):
+    commit = await peopled.approve_client(MAILLOOP, "orga_nobody", scope=("a",), by="operator", now=NOW)
+    assert commit is Commit.LOST
+    assert await peopled.find_client_approval(MAILLOOP, "orga_nobody") is None
+
+
+async def test_end_client_approval_by_a_hundred_at_once_has_one_winner(peopled: SqlStore):
+    await peopled.approve_client(MAILLOOP, ACORN, scope=("a",), by="operator", now=NOW)
+    ends = (peopled.end_client_approval(MAILLOOP, ACORN, by=f"user_{n}", now=NOW) for n in range(100))
+    outcomes = await asyncio.gather(*ends)
+    assert (outcomes.count(Commit.APPLIED), outcomes.count(Commit.LOST)) == (1, 99)
+
+
+async def test_approve_client_by_fifty_at_once_counts_every_one(peopled: SqlStore):
+    """No generation is given twice."""
+    approvals = (peopled.approve_client(MAILLOOP, ACORN, scope=("a",), by="operator", now=NOW) for _ in range(50))
+    assert set(await asyncio.gather(*approvals)) == {Commit.APPLIED}
+    kept = await peopled.find_client_approval(MAILLOOP, ACORN)
+    assert kept is not None
+    assert kept.generation == 50

@@ -22,13 +22,14 @@ class LiveAccess(msgspec.Struct, frozen=True):
 async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
     """What the token stands for, or None if it is expired or revoked, or what it stands on has ended.
 
-    One read by primary key; a second only while a token of the same grant or client is singly revoked.
+    One read by primary key; a second for a client at work for another organization than its owner, and while a token of
+    the same grant or client is singly revoked.
     """
     if token.expires_at <= now:
         return None
     if isinstance(token, ClientAccessToken):
         client = await store.find_client(token.client_id)
-        if client is None or client.organization_id != token.organization_id:
+        if client is None or (client.organization_id != token.organization_id and not await _is_approved(token, store)):
             return None
         live = LiveAccess(
             find_holder(token, token.client_id),
@@ -61,6 +62,13 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
 def find_holder(token: AccessToken | ClientAccessToken, client_id: str) -> str:
     """Whom the token was issued to: the client that got it by an exchange, or the one that it stands on."""
     return client_id if token.facts is None or token.facts.client_id is None else token.facts.client_id
+
+
+async def _is_approved(token: ClientAccessToken, store: Store) -> bool:
+    """Whether the approval under which the token was issued still lasts: that one, not a later one."""
+    approval = await store.find_client_approval(token.client_id, token.organization_id)
+    generation = None if token.facts is None else token.facts.approval
+    return approval is not None and approval.ended_at is None and approval.generation == generation
 
 
 async def _is_revoked(token: AccessToken | ClientAccessToken, store: Store) -> bool:

@@ -113,9 +113,12 @@ class TokenIssuer:
         scope: tuple[str, ...],
         audience: Audience,
         confirmation: Confirmation | None,
+        approval: int | None = None,
     ) -> TokenResponse:
-        """An access token for the client itself, at work for an organization."""
+        """An access token for the client itself, at work for an organization. `approval` is the generation of that
+        organization's approval, where it does not own the client."""
         lifetime = self._settings.access_token_lifetime
+        is_plain = confirmation is None and approval is None
         granted = render_scope(scope)
         return TokenResponse(
             token_type=_token_type(confirmation),
@@ -124,7 +127,7 @@ class TokenIssuer:
                 organization_id,
                 scope=granted,
                 audience=audience,
-                facts=None if confirmation is None else TokenFacts(confirmation),
+                facts=None if is_plain else TokenFacts(confirmation, approval=approval),
                 lifetime=lifetime,
                 now=self._clock(),
             ),

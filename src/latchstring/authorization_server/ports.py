@@ -10,6 +10,7 @@ import msgspec
 
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
+    ClientApprovalRecord,
     ClientRecord,
     ConnectionRecord,
     GrantRecord,
@@ -164,6 +165,18 @@ class ClientStore(Protocol):
 
     async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
         """Replace the client's secrets; the old ones fail from then on."""
+
+    async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
+        """The approval, whether it lasts or has ended."""
+
+    async def approve_client(
+        self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
+    ) -> Commit:
+        """Insert an approval, or replace the one before by the next generation; `LOST` if there is no such
+        organization."""
+
+    async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
+        """End an approval that lasts."""
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         """The clients owned by the user's organizations, newest first."""

@@ -80,6 +80,20 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.token_endpoint_auth_method in {CLIENT_SECRET_POST, CLIENT_SECRET_BASIC}
 
 
+class ClientApprovalRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """That an organization lets a client of another one act for it. Each approval is a `generation` of its own: what
+    was issued under an earlier one is dead."""
+
+    client_id: str
+    organization_id: str
+    scope: tuple[str, ...]
+    generation: int
+    approved_by: str
+    approved_at: int
+    ended_by: str | None
+    ended_at: int | None
+
+
 class ResourceServerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An API behind a guard, and its credentials for introspection. `resource` is its identifier (RFC 8707).
 

@@ -58,6 +58,7 @@ def render_signed_access_token(
         act=None if facts.actor is None else msgspec.to_builtins(facts.actor),
         authorization_details=None if details is None else _decode(details),
         ancestors=[ancestor.hex() for ancestor in facts.ancestors],
+        approval=facts.approval,
     )
     return signer.sign(claims, type=TYPE)
 
@@ -98,6 +99,7 @@ def _read(claims: AccessTokenClaims) -> AccessToken | ClientAccessToken:
         else _encode(claims.authorization_details).decode(),
         client_id=claims.client_id if claims.ancestors else None,
         ancestors=tuple(bytes.fromhex(ancestor) for ancestor in claims.ancestors),
+        approval=claims.approval,
     )
     if facts == _NO_FACTS:
         facts = None

@@ -119,12 +119,14 @@ class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class TokenFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What only some access tokens carry: the key they are bound to, who acts, `authorization_details` (a JSON array)
-    where they are not the grant's own; after an exchange, whom the token was issued to and the ids of the tokens that
-    it came from."""
+    where they are not the grant's own; the generation of the approval under which a client acts for another
+    organization than its own; after an exchange, whom the token was issued to and the ids of the tokens that it came
+    from."""
 
     confirmation: Confirmation | None = None
     actor: Actor | None = None
     authorization_details: str | None = None
+    approval: int | None = None
     client_id: str | None = None
     ancestors: tuple[bytes, ...] = ()
 

@@ -17,7 +17,8 @@ class AccessTokenClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     """The claims of a JWT access token (RFC 9068 §2.2); times in epoch seconds.
 
     `grant_id` names the grant that the token stands on; a client's own token has none. `ancestors` are the `jti` of the
-    tokens that it came from by exchanges: it dies with each of them.
+    tokens that it came from by exchanges: it dies with each of them. `approval` is the generation of the approval under
+    which a client acts for an organization that does not own it.
     """
 
     iss: _Text
@@ -36,6 +37,7 @@ class AccessTokenClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     act: dict[str, Any] | None = None
     authorization_details: list[dict[str, Any]] | None = None
     ancestors: list[str] = []
+    approval: int | None = None
 
     @property
     def audience(self) -> tuple[str, ...]:

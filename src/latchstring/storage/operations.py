@@ -132,6 +132,15 @@ def create_signing_key(key_row: dict[str, Any], forgotten: Sequence[str]) -> Ste
     return Commit.APPLIED
 
 
+def approve_client(client_id: str, organization_id: str, scope: str, by: str, now: int) -> Steps[Commit]:
+    """Approve a client, once more if it was before."""
+    if (yield statements.FIND_ORGANIZATION, {"organization_id": organization_id}) is None:
+        return Commit.LOST
+    of_approval = {"of_client": client_id, "of_organization": organization_id}
+    yield statements.APPROVE_CLIENT, {**of_approval, "scope": scope, "by": by, "now": now}
+    return Commit.APPLIED
+
+
 def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:
     """Begin or resume a membership and resume the grants that its end had suspended."""
     user = yield statements.FIND_USER, {"user_id": user_id}

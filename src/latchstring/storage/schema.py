@@ -79,6 +79,21 @@ client = Table(
     Column("acts_for_resource", Text),
 )
 
+# No foreign keys: what an approval lets through is looked up with the client, and an organization's id is never reused.
+client_approval = Table(
+    "client_approval",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("organization_id", String(64), primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("approved_by", String(64), nullable=False),
+    Column("approved_at", BigInteger, nullable=False),
+    Column("ended_by", String(64)),
+    Column("ended_at", BigInteger),
+    sqlite_with_rowid=False,
+)
+
 resource_server = Table(
     "resource_server",
     metadata,

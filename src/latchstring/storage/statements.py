@@ -38,6 +38,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 
 from latchstring.storage.schema import (
     client,
+    client_approval,
     grant,
     membership,
     organization,
@@ -373,6 +374,46 @@ FIND_CLIENTS_FOR_USER = _define(
     .join(membership, membership.c.organization_id == client.c.organization_id)
     .where(membership.c.user_id == bindparam("user_id"), membership.c.ended_at.is_(None))
     .order_by(client.c.created_at.desc(), client.c.client_id),
+)
+_of_approval = and_(
+    client_approval.c.client_id == bindparam("of_client"),
+    client_approval.c.organization_id == bindparam("of_organization"),
+)
+FIND_CLIENT_APPROVAL = _define("find_client_approval", select(client_approval).where(_of_approval))
+APPROVE_CLIENT = _define_insert(
+    "approve_client",
+    lambda insert: (
+        insert(client_approval)
+        .values(
+            client_id=bindparam("of_client"),
+            organization_id=bindparam("of_organization"),
+            scope=bindparam("scope"),
+            generation=_ONE,
+            approved_by=bindparam("by"),
+            approved_at=bindparam("now"),
+            ended_by=null(),
+            ended_at=null(),
+        )
+        .on_conflict_do_update(
+            index_elements=["client_id", "organization_id"],
+            set_={
+                "scope": bindparam("scope", type_=_TEXT),
+                "generation": client_approval.c.generation + _ONE,
+                "approved_by": bindparam("by", type_=_TEXT),
+                "approved_at": bindparam("now", type_=_BIGINT),
+                "ended_by": null(),
+                "ended_at": null(),
+            },
+        )
+        .returning(client_approval.c.client_id)
+    ),
+)
+END_CLIENT_APPROVAL = _define(
+    "end_client_approval",
+    update(client_approval)
+    .where(_of_approval, client_approval.c.ended_at.is_(None))
+    .values(ended_by=bindparam("by"), ended_at=bindparam("now"))
+    .returning(client_approval.c.client_id),
 )
 FIND_RESOURCE_SERVER = _define_hot(
     "find_resource_server",

@@ -9,6 +9,7 @@ import msgspec
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
+    ClientApprovalRecord,
     ClientRecord,
     ClientSecurity,
     ConnectionRecord,
@@ -200,6 +201,21 @@ class SqlStore:
         parameters = {"id": client_id, "secrets": _encode(secrets).decode()}
         return await self._write_client_row(client_id, statements.REPLACE_SECRETS, parameters)
 
+    async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
+        of_approval = {"of_client": client_id, "of_organization": organization_id}
+        row = await self._engine.read(statements.FIND_CLIENT_APPROVAL, of_approval)
+        return None if row is None else _read_approval(row)
+
+    async def approve_client(
+        self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
+    ) -> Commit:
+        approve = partial(operations.approve_client, client_id, organization_id, " ".join(scope), by, now)
+        return await self._engine.commit(approve)
+
+    async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
+        of_approval = {"of_client": client_id, "of_organization": organization_id}
+        return await self._write(statements.END_CLIENT_APPROVAL, {**of_approval, "by": by, "now": now})
+
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
         return [_read_client(row) for row in rows]
@@ -368,6 +384,19 @@ def _write_client(client: ClientRecord) -> dict[str, Any]:
     row["secrets"] = _encode(client.secrets).decode()
     row["security"] = _encode(client.security).decode()
     return row
+
+
+def _read_approval(row: Row) -> ClientApprovalRecord:
+    return ClientApprovalRecord(
+        client_id=row[0],
+        organization_id=row[1],
+        scope=tuple(row[2].split(" ")),
+        generation=row[3],
+        approved_by=row[4],
+        approved_at=row[5],
+        ended_by=row[6],
+        ended_at=row[7],
+    )
 
 
 def _read_membership(row: Row) -> MembershipRecord:

@@ -59,3 +59,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_sweep"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "client_approval",
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("organization_id", sa.String(64), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("approved_by", sa.String(64), nullable=False),
+        sa.Column("approved_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_by", sa.String(64)),
+        sa.Column("ended_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("client_id", "organization_id", name="pk_client_approval"),
+        sqlite_with_rowid=False,
+    )

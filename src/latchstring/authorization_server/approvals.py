@@ -1,0 +1,38 @@
+"""An organization's word that an app of another one may act for it, without a member (RFC 6749 §4.4)."""
+
+from latchstring.authorization_server.apps import AppRefused, Problem
+from latchstring.authorization_server.ports import Clock, Commit, Store
+from latchstring.protocol.client_metadata import CLIENT_CREDENTIALS
+from latchstring.protocol.scope import OFFLINE_ACCESS
+
+
+class Approvals:
+    """Gives and ends approvals."""
+
+    def __init__(self, *, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def approve(
+        self, client_id: str, organization_id: str, *, scope: tuple[str, ...] | None, by: str
+    ) -> tuple[str, ...]:
+        """What is approved: all that the client is registered for, unless told otherwise. Replaces the approval before:
+        what the client got under that one is dead when this returns. `AppRefused` names what must change."""
+        client = await self._store.find_client(client_id)
+        if client is None or client.is_public or CLIENT_CREDENTIALS not in client.grant_types:
+            why = "Give a confidential client that is registered for client_credentials."
+            raise AppRefused(Problem("client", "approval_client", why))
+        if client.organization_id == organization_id:
+            raise AppRefused(Problem("organization", "approval_owner", "It owns the client, which needs no approval."))
+        allowed = tuple(value for value in client.scope if value != OFFLINE_ACCESS)
+        scope = allowed if scope is None else scope
+        if not scope or not set(scope) <= set(allowed):
+            raise AppRefused(Problem("scope", "approval_scope", f"The client may have: {' '.join(allowed)}."))
+        commit = await self._store.approve_client(client_id, organization_id, scope=scope, by=by, now=self._clock())
+        if commit is Commit.LOST:
+            raise AppRefused(Problem("organization", "approval_organization", "There is no such organization."))
+        return scope
+
+    async def end(self, client_id: str, organization_id: str, *, by: str) -> Commit:
+        """End the approval; what the client got under it is dead when this returns. `LOST` if there is none."""
+        return await self._store.end_client_approval(client_id, organization_id, by=by, now=self._clock())
