@@ -85,10 +85,19 @@ CONSENT: dict[str, object] = {
     "is_offline": True,
     "redirect_host": "app.mailloop.example",
     "is_redirect_local": False,
+    "user_code": None,
     "error": None,
     "error_organization": "",
     "sign_out_continue": "sealed",
 }
+
+DEVICE_CONSENT: dict[str, object] = {
+    **CONSENT,
+    "action": "/device/answer",
+    "redirect_host": "",
+    "user_code": "WDJB-MJHT",
+}
+DEVICE: dict[str, object] = {"user": USER, "user_code": "", "error": None, "sign_out_continue": "sealed"}
 
 SIGN_IN: dict[str, object] = {"continue_to": "", "email": "", "error": None, "app_name": None, "is_again": False}
 
@@ -217,6 +226,11 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     )
     yield "sign-in-wrong", "sign_in.html", {**SIGN_IN, "error": "credentials", "email": "ann@example.com"}
     yield "sign-in-expired", "sign_in.html", {**SIGN_IN, "error": "expired_page", "email": "ann@example.com"}
+    yield "device", "device.html", DEVICE
+    yield "device-filled", "device.html", {**DEVICE, "user_code": "WDJB-MJHT"}
+    yield "device-unknown", "device.html", {**DEVICE, "user_code": "WDJB-MJHX", "error": "unknown_code"}
+    yield "device-throttled", "device.html", {**DEVICE, "user_code": "WDJB-MJHX", "error": "throttled"}
+    yield "device-consent", "consent.html", DEVICE_CONSENT
     one = [organization("Acorn Partners", "admin")]
     yield "consent-one", "consent.html", {**CONSENT, "organizations": one}
     yield "consent-several", "consent.html", CONSENT

@@ -23,8 +23,10 @@ from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
+from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.flows.authorization_code import AuthorizationCodeFlow
 from latchstring.authorization_server.flows.client_credentials import ClientCredentialsFlow
+from latchstring.authorization_server.flows.device_code import DeviceCodeFlow
 from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.flows.refresh_token import RefreshTokenFlow
 from latchstring.authorization_server.flows.token_exchange import TokenExchangeFlow
@@ -40,7 +42,14 @@ from latchstring.authorization_server.signed_access_tokens import SignedAccessTo
 from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
-from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE
+from latchstring.authorization_server.user_codes import UserCodes
+from latchstring.protocol.client_metadata import (
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    DEVICE_CODE,
+    REFRESH_TOKEN,
+    TOKEN_EXCHANGE,
+)
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.jose.keys import generate_private_key
 from latchstring.storage.head import HEAD
@@ -196,6 +205,7 @@ def build_flows(
         ),
         REFRESH_TOKEN: RefreshTokenFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
         CLIENT_CREDENTIALS: ClientCredentialsFlow(store=store, issuer=issuer),
+        DEVICE_CODE: DeviceCodeFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
         TOKEN_EXCHANGE: TokenExchangeFlow(
             store=store,
             codec=codec,
@@ -264,6 +274,10 @@ def build_services(
             clock=clock,
             entropy=entropy,
         ),
+        device_authorization_endpoint=DeviceAuthorizationEndpoint(
+            authenticator=authenticator, store=store, codec=codec, settings=settings, clock=clock, entropy=entropy
+        ),
+        user_codes=UserCodes(store=store, settings=settings, clock=clock),
         consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),

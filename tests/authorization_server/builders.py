@@ -6,6 +6,7 @@ from latchstring.authorization_server.keyring import Keyring, KeyringKey
 from latchstring.authorization_server.policy import LEGACY
 from latchstring.authorization_server.records import (
     ClientRecord,
+    DeviceAuthorizationRecord,
     GrantRecord,
     MembershipRecord,
     OrganizationRecord,
@@ -128,3 +129,22 @@ def build_session(session_hash: bytes = b"\x07" * 32, **given: Any) -> SessionRe
     """Ann's session, good for an hour."""
     values: dict[str, Any] = {"user_id": ANN, "created_at": NOW, "expires_at": NOW + 3600}
     return SessionRecord(session_hash=session_hash, **{**values, **given})
+
+
+def build_device(**given: Any) -> DeviceAuthorizationRecord:
+    """A device of Mailloop's that waits for a person."""
+    values: dict[str, Any] = {
+        "id": GRANT_ID,
+        "client_id": MAILLOOP,
+        "user_code": "WDJBMJHT",
+        "row_secret": ROW_SECRET,
+        "scope": ("all.full_access", "offline_access"),
+        "resource": (),
+        "organization_id": None,
+        "is_denied": False,
+        "session_hash": None,
+        "interval": 5,
+        "polled_at": None,
+        "expires_at": NOW + 600,
+    }
+    return DeviceAuthorizationRecord(**{**values, **given})

@@ -15,7 +15,6 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 
 # Features that the server does not have yet; each rule of theirs is answered by the reason.
 NOT_BUILT: Final = {
-    "D": "the device grant is not built yet: `unsupported_grant_type`, and not in the metadata",
     "K": "client ID metadata documents are not built yet: such a client is unknown",
     "G": "dynamic registration is not built yet: there is no endpoint; apps are registered in the console",
     "O": "OpenID Connect is not offered; OAuth 2 alone",

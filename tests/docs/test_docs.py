@@ -14,8 +14,9 @@ import pytest
 import typer
 
 from latchstring import client
-from latchstring.authorization_server import refusals, resources, token_endpoint
-from latchstring.authorization_server.grants import authorization_code, client_credentials, refresh_token
+from latchstring.authorization_server import refusals, resources
+from latchstring.authorization_server.flows import device_code as device_code_flow
+from latchstring.authorization_server.grants import authorization_code, client_credentials, device_code, refresh_token
 from latchstring.authorization_server.keyring import new_keyring
 from latchstring.authorization_server.metadata_endpoint import build_metadata
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequest
@@ -25,6 +26,7 @@ from latchstring.cli.main import app
 from latchstring.client.settings import Settings as ClientSettings
 from latchstring.protocol import errors, parameters
 from latchstring.protocol.access_token_jwt import parse_access_token_claims
+from latchstring.protocol.device_authorization import DeviceAuthorization
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.protocol.server_metadata import render_server_metadata
 from latchstring.protocol.token_response import TokenResponse
@@ -247,7 +249,7 @@ def test_every_error_code_is_explained_with_its_status() -> None:
 
 def test_every_first_word_of_a_refusal_is_explained() -> None:
     told = {find_code(row[0])[0] for row in find_table(HTTP.section("Why a grant got nothing"), "first word")}
-    modules = (refusals, authorization_code, refresh_token, client_credentials, token_endpoint)
+    modules = (refusals, authorization_code, refresh_token, client_credentials, device_code, device_code_flow)
     sources = [inspect.getsource(module) for module in modules]
     used = {word for source in sources for word in re.findall(r'"([a-z_]+:) [a-z]', source)}
     assert used == told
@@ -303,6 +305,8 @@ def test_json_examples_have_the_fields_of_the_answers() -> None:
     assert set(find_json(HTTP, "token-response")) == fields - {"issued_token_type"}
     assert set(find_json(HTTP, "exchange-response")) == fields - {"refresh_token"}
     assert find_json(HTTP, "pushed-request").keys() == {field.name for field in msgspec.structs.fields(PushedRequest)}
+    device = find_json(HTTP, "device-authorization")
+    assert device.keys() == {field.name for field in msgspec.structs.fields(DeviceAuthorization)}
     shown = msgspec.convert(find_json(HTTP, "introspection"), IntrospectionResponse)
     assert set(find_json(HTTP, "introspection")) == {
         name for name, value in msgspec.structs.asdict(shown).items() if value is not None
@@ -317,6 +321,7 @@ def test_token_formats_are_those_of_the_codec() -> None:
     codec = TokenCodec(new_keyring(bytes(range(32)), 0))
     made = {
         "ls_ac_…": codec.render_code(bytes(16), bytes(16)),
+        "ls_dc_…": codec.render_device_code(bytes(16), bytes(16)),
         "ls_at_…": codec.render_access_token(bytes(16), token_id=bytes(12), issued_at=1, lifetime=3600, scope=None),
         "ls_rt_…": codec.render_refresh_token(bytes(16), 1, bytes(16)),
         "ls_cs_…": codec.render_client_secret(bytes(33)),

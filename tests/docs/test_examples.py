@@ -19,11 +19,13 @@ from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.wiring import build_application, prepare
 from tests.docs.live import serving
 from tests.docs.markdown import DOCS, Page, read_page, read_pages
+from tests.support import device
 from tests.support.deployment import PASSWORD
 from tests.support.forms import find_form
 from tests.support.process import QuickOperator
 
 CONNECT = read_page(DOCS / "howto/connect-an-app.md")
+DEVICE = read_page(DOCS / "howto/connect-a-device.md")
 GUARD = read_page(DOCS / "howto/guard-an-api.md")
 EXCHANGE = read_page(DOCS / "howto/exchange-a-token.md")
 API = "https://api.example.com"
@@ -96,6 +98,17 @@ class World:
             posted = urljoin(self.issuer, form.action)
             return browser.post(posted, data=form.fields | given, follow_redirects=False).headers["location"]
 
+    def allow_device(self, user_code: str, organization_id: str) -> str:
+        """Ann enters the code, signing in before, and allows; the page in the end."""
+        with httpx.Client(follow_redirects=True) as browser:
+            page = browser.get(f"{self.issuer}/device")
+            given = {"email": "ann@example.com", "password": PASSWORD}
+            for action in ("/sign-in", "/device", "/device/answer"):
+                posted = find_form(page, action)
+                page = browser.post(urljoin(self.issuer, action), data=posted.fields | given)
+                given = {"user_code": user_code, "organization_id": organization_id, "decision": "allow"}
+            return page.text
+
     def lets_in(self, token: str) -> bool:
         """Whether the API takes the token."""
         headers = {"authorization": f"Bearer {token}"}
@@ -139,7 +152,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 issuer=issuer, introspection_endpoint=introspection, resource=API, **credentials
             )
         ) as api:
+            devices = ["--public", f"--grant-type={device.GRANT_TYPE}", "--grant-type=refresh_token"]
+            television = operator.ask("client", "create", "--organization", acorn, "--name", "Loop TV", *devices)
             environment = {
+                "CRM_DEVICE_APP": television["client_id"],
                 "CRM_ISSUER": issuer,
                 "CRM_API": api,
                 "CRM_CLIENT_ID": app["client_id"],
@@ -266,6 +282,30 @@ def test_login_without_asyncio_connects(world: World) -> None:
     assert connection.organization_id == acorn
     assert defined["find_token"](connection) == connection.access_token
     defined["crm"].close()
+
+
+def test_device_shows_a_code_and_is_connected_by_the_person(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, birch = world.organization_ids
+    defined = run_block(DEVICE, 0)
+    waits: list[int] = []
+
+    def wait(seconds: int) -> None:
+        """Nobody for two polls; then Ann."""
+        waits.append(seconds)
+        if len(waits) == 3:
+            shown = capsys.readouterr().out.splitlines()[0]
+            address, _, user_code = shown.removeprefix("Open ").partition(" and enter ")
+            assert address == f"{world.issuer}/device"
+            assert "You can go back to your device" in world.allow_device(user_code, birch)
+
+    monkeypatch.setattr(defined["time"], "sleep", wait)
+    with httpx.Client() as http:
+        tokens = defined["connect"](http)
+    assert (tokens["organization_id"], tokens["user_id"]) == (birch, world.user_id)
+    assert world.lets_in(tokens["access_token"])
+    assert waits == [5, 5, 10], "the second poll came too fast"
 
 
 def obtain_own_token(world: World, scope: str = "all.full_access") -> str:

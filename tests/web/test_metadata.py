@@ -4,6 +4,7 @@ import pytest
 
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
+from tests.support import device
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.journey import answer_of, decide, exchange, grant_code, open_consent
 from tests.web.answers import REQUEST_ID, assert_refused, assert_sent_back
@@ -38,6 +39,7 @@ async def test_metadata_is_exactly_what_is_supported(world: World) -> None:
         "revocation_endpoint": "https://auth.example/oauth2/revoke/",
         "introspection_endpoint": "https://auth.example/oauth2/introspect/",
         "pushed_authorization_request_endpoint": "https://auth.example/oauth2/par/",
+        "device_authorization_endpoint": "https://auth.example/oauth2/device_authorization/",
         "jwks_uri": "https://auth.example/oauth2/jwks/",
         "scopes_supported": ["all.full_access", "offline_access"],
         "response_types_supported": ["code"],
@@ -46,6 +48,7 @@ async def test_metadata_is_exactly_what_is_supported(world: World) -> None:
             "authorization_code",
             "refresh_token",
             "client_credentials",
+            "urn:ietf:params:oauth:grant-type:device_code",
             "urn:ietf:params:oauth:grant-type:token-exchange",
         ],
         "token_endpoint_auth_methods_supported": [
@@ -134,7 +137,7 @@ async def advertised(world: World) -> dict[str, list[str]]:
 
 async def test_every_advertised_endpoint_answers(world: World) -> None:
     document = await advertised(world)
-    for name in ("token", "revocation", "introspection"):
+    for name in ("token", "revocation", "introspection", "device_authorization"):
         assert_refused(await post(world, str(document[f"{name}_endpoint"]), {"grant_type": "x"}), 401, "invalid_client")
     assert (await world.http.get(str(document["authorization_endpoint"]))).status_code == 400
 
@@ -187,11 +190,14 @@ async def test_every_advertised_grant_type_scope_and_challenge_method_works(worl
     code = answer_of(await decide(world.http, page, "allow", world.acorn))["code"]
     tokens = (await exchange(world.http, world.app, code, code_verifier=VERIFIER)).json()
     assert tokens["scope"].split() == document["scopes_supported"]
+    codes = await device.ask(world.http, world.app)
+    await device.allow(world.http, codes["user_code"], world.acorn)
     given = {
         "authorization_code": {"code": await grant_code(world.deployment, world.app, world.ann, world.acorn)},
         "refresh_token": {"refresh_token": tokens["refresh_token"]},
         "client_credentials": {},
         TOKEN_EXCHANGE: {"subject_token": tokens["access_token"], "subject_token_type": ACCESS_TOKEN_TYPE},
+        device.GRANT_TYPE: {"device_code": codes["device_code"]},
     }
     for grant_type in document["grant_types_supported"]:
         body = world.app.body(grant_type=grant_type, **given[grant_type])
@@ -214,7 +220,6 @@ async def test_response_type_that_is_not_advertised_does_not_work(world: World, 
         "/.well-known/openid-configuration",
         "/.well-known/jwks.json",
         "/oauth2/register/",
-        "/oauth2/device_authorization/",
         "/oauth2/userinfo/",
     ],
 )

@@ -160,7 +160,6 @@ async def test_token_request_unknown_and_empty_parameters_are_ignored(world: Wor
         ("", "invalid_request"),
         ("password", "unsupported_grant_type"),
         ("implicit", "unsupported_grant_type"),
-        ("urn:ietf:params:oauth:grant-type:device_code", "unsupported_grant_type"),
         ("urn:ietf:params:oauth:grant-type:jwt-bearer", "unsupported_grant_type"),
         ("AUTHORIZATION_CODE", "unsupported_grant_type"),
         ("authorization_code ", "unsupported_grant_type"),

@@ -4,8 +4,14 @@ from collections.abc import Sequence
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.identifiers import new_grant_id
-from latchstring.authorization_server.ports import Clock, ConsentCommit, Entropy, Store
-from latchstring.authorization_server.records import ClientRecord, GrantRecord, MembershipRecord
+from latchstring.authorization_server.login import hash_session
+from latchstring.authorization_server.ports import Clock, Commit, ConsentCommit, Entropy, Store
+from latchstring.authorization_server.records import (
+    ClientRecord,
+    DeviceAuthorizationRecord,
+    GrantRecord,
+    MembershipRecord,
+)
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 
@@ -40,28 +46,18 @@ class Consent:
         worth anything, and no second grant. `authenticated_at` is when the member had signed in.
         """
         now = self._clock()
-        grant = GrantRecord(
+        grant = _new_grant(
             id=grant_id or self.new_grant_id(),
             client_id=prompt.client_id,
             user_id=user_id,
             organization_id=organization_id,
             scope=prompt.scope,
             resource=prompt.resource,
-            status="pending",
             redirect_uri=prompt.sent_redirect_uri,
             code_challenge=prompt.code_challenge,
             row_secret=self._entropy(ROW_SECRET_SIZE),
-            generation=0,
             created_at=now,
-            activated_at=None,
-            rotated_at=None,
-            retry_count=0,
             expires_at=now + self._settings.code_lifetime,
-            absolute_expires_at=None,
-            access_revoked_until=0,
-            ended_at=None,
-            ended_by=None,
-            ended_reason=None,
             authenticated_at=authenticated_at,
         )
         commit = await self._store.commit_consent(grant, pushed_request_id=prompt.pushed_request_id)
@@ -82,10 +78,86 @@ class Consent:
             return ConsentCommit.ANSWERED
         return self._codec.render_code(made.id, made.row_secret)
 
+    async def allow_device(
+        self,
+        device: DeviceAuthorizationRecord,
+        user_id: str,
+        organization_id: str,
+        *,
+        cookie: str,
+        authenticated_at: int | None,
+    ) -> ConsentCommit:
+        """The same for a device, by the browser in which its code was entered: the grant takes over the request's id
+        and row secret, so that the device code is good for it (`docs/decisions/0012`)."""
+        now = self._clock()
+        grant = _new_grant(
+            id=device.id,
+            client_id=device.client_id,
+            user_id=user_id,
+            organization_id=organization_id,
+            scope=device.scope,
+            resource=device.resource,
+            redirect_uri=None,
+            code_challenge=None,
+            row_secret=device.row_secret,
+            created_at=now,
+            # A person who answers at the last moment is not told in vain that the device will notice.
+            expires_at=max(device.expires_at, now + self._settings.code_lifetime),
+            authenticated_at=authenticated_at,
+        )
+        return await self._store.commit_device_consent(grant, session_hash=hash_session(cookie), now=now)
+
+    async def decline_device(self, device: DeviceAuthorizationRecord, cookie: str) -> Commit:
+        """A No, which the device is told at its next poll."""
+        return await self._store.deny_device_authorization(
+            device.id, session_hash=hash_session(cookie), now=self._clock()
+        )
+
     async def decline(self, prompt: AuthorizationPrompt) -> None:
         """A pushed request is answered once, by a No as by a Yes."""
         if prompt.pushed_request_id is not None:
             await self._store.end_pushed_request(prompt.pushed_request_id)
+
+
+def _new_grant(
+    *,
+    id: bytes,
+    client_id: str,
+    user_id: str,
+    organization_id: str,
+    scope: tuple[str, ...],
+    resource: tuple[str, ...],
+    redirect_uri: str | None,
+    code_challenge: str | None,
+    row_secret: bytes,
+    created_at: int,
+    expires_at: int,
+    authenticated_at: int | None,
+) -> GrantRecord:
+    return GrantRecord(
+        id=id,
+        client_id=client_id,
+        user_id=user_id,
+        organization_id=organization_id,
+        scope=scope,
+        resource=resource,
+        status="pending",
+        redirect_uri=redirect_uri,
+        code_challenge=code_challenge,
+        row_secret=row_secret,
+        generation=0,
+        created_at=created_at,
+        activated_at=None,
+        rotated_at=None,
+        retry_count=0,
+        expires_at=expires_at,
+        absolute_expires_at=None,
+        access_revoked_until=0,
+        ended_at=None,
+        ended_by=None,
+        ended_reason=None,
+        authenticated_at=authenticated_at,
+    )
 
 
 def is_stranger(client: ClientRecord, memberships: Sequence[MembershipRecord]) -> bool:

@@ -26,6 +26,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         revocation_endpoint=f"{issuer}/oauth2/revoke/",
         introspection_endpoint=f"{issuer}/oauth2/introspect/",
         pushed_authorization_request_endpoint=f"{issuer}/oauth2/par/",
+        device_authorization_endpoint=f"{issuer}/oauth2/device_authorization/",
         jwks_uri=f"{issuer}/oauth2/jwks/",
         scopes_supported=list(settings.scopes_supported),
         response_types_supported=["code"],

@@ -13,6 +13,7 @@ from latchstring.authorization_server.records import (
     ClientApprovalRecord,
     ClientRecord,
     ConnectionRecord,
+    DeviceAuthorizationRecord,
     GrantRecord,
     MembershipRecord,
     OrganizationRecord,
@@ -85,6 +86,13 @@ class ConsentCommit(Enum):
     ANSWERED = "answered"
 
 
+class Claim(Enum):
+    """Why an entered user code was not taken."""
+
+    UNKNOWN = "unknown"
+    TOO_MANY = "too_many"
+
+
 class GrantStore(Protocol):
     """Grants, one row each."""
 
@@ -137,6 +145,32 @@ class GrantStore(Protocol):
 
     async def find_grants(self, *, user_id: str | None, organization_id: str | None) -> Sequence[GrantRecord]:
         """Grants for an operator's list, newest first, at most 1,000."""
+
+
+class DeviceStore(Protocol):
+    """Devices that wait for a person."""
+
+    async def create_device_authorization(self, device: DeviceAuthorizationRecord, *, now: int) -> Commit:
+        """Keep a device's request, and clear away those that have long expired; `LOST` if its user code is taken."""
+
+    async def find_device_authorization(self, device_id: bytes) -> DeviceAuthorizationRecord | None:
+        """The request, unless a person has allowed it."""
+
+    async def commit_poll(self, seen: DeviceAuthorizationRecord, *, interval: int, now: int) -> Commit:
+        """Note a poll, if there has been none since the request was seen."""
+
+    async def claim_device_authorization(
+        self, user_code: str, *, user_id: str, session_hash: bytes, now: int, window: int, max_wrong: int
+    ) -> DeviceAuthorizationRecord | Claim:
+        """Bind the waiting request of that user code to a browser session, unless another that lives has it. Wrong
+        codes count against the user, at most `max_wrong` in `window` seconds; beyond, no code is looked at."""
+
+    async def commit_device_consent(self, grant: GrantRecord, *, session_hash: bytes, now: int) -> ConsentCommit:
+        """As `commit_consent`, in place of the waiting request of the grant's id; `REQUEST_USED` if it is denied,
+        expired, gone or another session's."""
+
+    async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:
+        """Deny the waiting request; `LOST` if it is denied, expired, gone or another session's."""
 
 
 class ClientStore(Protocol):
@@ -234,5 +268,5 @@ class PeopleStore(Protocol):
         """Delete the session. Idempotent."""
 
 
-class Store(GrantStore, ClientStore, SigningKeyStore, PeopleStore, Protocol):
+class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, Protocol):
     """All of it, from one database."""

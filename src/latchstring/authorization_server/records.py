@@ -220,6 +220,30 @@ class PushedRequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
 
 
+class DeviceAuthorizationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that waits for a person (RFC 8628); gone once one has allowed it, for then the grant of that id stands.
+
+    `organization_id` is the one that the device hinted at. `session_hash` is the browser in which the code was entered:
+    only there can it be answered. `interval` is how many seconds the device has to leave between polls.
+    """
+
+    id: bytes
+    client_id: str
+    user_code: str
+    row_secret: bytes
+    scope: tuple[str, ...]
+    resource: tuple[str, ...]
+    organization_id: str | None
+    is_denied: bool
+    session_hash: bytes | None
+    interval: int
+    polled_at: int | None
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"DeviceAuthorizationRecord(id={self.id.hex()}, is_denied={self.is_denied})"
+
+
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A browser that is signed in, named by the hash of its cookie."""
 

@@ -4,6 +4,7 @@ from latchstring.authorization_server.records import GrantRecord
 from latchstring.protocol.errors import OAuthError
 
 CODE_REPLAYED = "authorization_code_replayed"
+DEVICE_CODE_REPLAYED = "device_code_replayed"
 REFRESH_TOKEN_REUSE = "refresh_token_reuse"
 MEMBERSHIP_ENDED = "membership_ended"
 REVOKED_BY_CLIENT = "revoked_by_client"
@@ -12,6 +13,7 @@ ENDED_BY_OPERATOR = "ended_by_operator"
 
 _ENDINGS = {
     CODE_REPLAYED: "superseded: the authorization code was used twice, so the grant was ended.",
+    DEVICE_CODE_REPLAYED: "superseded: the device code was used again, so the grant was ended.",
     REFRESH_TOKEN_REUSE: "superseded: an old refresh token was used again, so the grant was ended.",
     MEMBERSHIP_ENDED: "membership_ended: the member is no longer in the organization.",
     REVOKED_BY_CLIENT: "revoked: the app itself revoked the grant.",

@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_lifetime: int = 7 * 24 * 3600
     consent_page_lifetime: int = 3600
     pushed_request_lifetime: int = 90
+    device_code_lifetime: int = 600
     ended_grant_lifetime: int = 30 * 24 * 3600
     signing_algorithm: SigningAlgorithm = "ES256"
     signing_key_lifetime: int = 90 * 24 * 3600
@@ -126,6 +127,8 @@ def validate_settings(settings: Settings) -> Settings:
         raise _refuse("ended_grant_lifetime", "give at least 86400 seconds (a day)")
     if not 5 <= settings.pushed_request_lifetime < 600:
         raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
+    if not 60 <= settings.device_code_lifetime <= 1800:
+        raise _refuse("device_code_lifetime", "give 60 seconds to 30 minutes")
     if not 2 * KEY_PUBLICATION_LEAD <= settings.signing_key_lifetime <= 2 * 365 * 24 * 3600:
         raise _refuse("signing_key_lifetime", "give 2 days to 2 years, in seconds")
     if not 0 <= settings.trusted_proxies <= 8:

@@ -98,6 +98,17 @@ class Code(msgspec.Struct, frozen=True):
         return f"Code(grant_id={self.grant_id.hex()})"
 
 
+class DeviceCode(msgspec.Struct, frozen=True):
+    """A device code as read, its MAC not yet verified. `device_id` is the id of the grant that it comes to."""
+
+    device_id: bytes
+    key_id: int
+    mac: bytes
+
+    def __repr__(self) -> str:
+        return f"DeviceCode(device_id={self.device_id.hex()})"
+
+
 class RefreshToken(msgspec.Struct, frozen=True):
     """A refresh token as read, its MAC not yet verified."""
 
@@ -174,6 +185,7 @@ class TokenCodec:
         self._key_seals = {key.key_id: AESGCMSIV(key.derive(b"signing-key-seal")) for key in keyring.keys}
         self._page_keys = {key.key_id: key.derive(b"page-mac") for key in keyring.keys}
         self._code_prefix = f"{prefix}_ac_"
+        self._device_prefix = f"{prefix}_dc_"
         self._access_prefix = f"{prefix}_at_"
         self._refresh_prefix = f"{prefix}_rt_"
         self._secret_prefix = f"{prefix}_cs_"
@@ -216,6 +228,31 @@ class TokenCodec:
         """Whether this deployment made the code for the grant with that row secret."""
         return code.key_id in self._mac_keys and compare_digest(
             self._code_mac(code.key_id, code.grant_id, row_secret), code.mac
+        )
+
+    # -- device codes
+
+    def _device_mac(self, key_id: int, device_id: bytes, row_secret: bytes) -> bytes:
+        return hashlib.blake2b(
+            device_id + row_secret, digest_size=_CODE_MAC_SIZE, key=self._mac_keys[key_id], person=b"device"
+        ).digest()
+
+    def render_device_code(self, device_id: bytes, row_secret: bytes) -> str:
+        """The device code of a request (RFC 8628 §3.2), good for the grant that takes over its id and row secret."""
+        mac = self._device_mac(self._key_id, device_id, row_secret)
+        return self._render(self._device_prefix, self._key_id.to_bytes(2, "big") + device_id + mac)
+
+    def parse_device_code(self, text: str) -> DeviceCode | None:
+        """The device code's parts, or None for a string that is no device code of ours."""
+        raw = self._parse(self._device_prefix, text)
+        if raw is None or len(raw) != _CODE_SIZE:
+            return None
+        return DeviceCode(raw[2:18], int.from_bytes(raw[:2], "big"), raw[18:])
+
+    def verify_device_code(self, code: DeviceCode, row_secret: bytes) -> bool:
+        """Whether this deployment made the device code for the request, or the grant, with that row secret."""
+        return code.key_id in self._mac_keys and compare_digest(
+            self._device_mac(code.key_id, code.device_id, row_secret), code.mac
         )
 
     # -- refresh tokens

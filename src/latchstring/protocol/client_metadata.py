@@ -11,7 +11,8 @@ AUTHENTICATION_METHODS: Final = (CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, PRIVAT
 AUTHORIZATION_CODE: Final = "authorization_code"
 REFRESH_TOKEN: Final = "refresh_token"
 CLIENT_CREDENTIALS: Final = "client_credentials"
+DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, TOKEN_EXCHANGE)
+GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, DEVICE_CODE, TOKEN_EXCHANGE)
 # What an app gets unless told otherwise.
 DEFAULT_GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN)

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1; OpenID Connect Core §3.1.2.6. 429 and 503 answers
-# keep a code that no client reads as "your credential is bad".
+# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 8628 §3.5; OpenID Connect Core §3.1.2.6.
+# 429 and 503 answers keep a code that no client reads as "your credential is bad".
 STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_request": 400,
     "invalid_client": 401,
@@ -12,7 +12,10 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "unsupported_grant_type": 400,
     "invalid_scope": 400,
     "invalid_target": 400,
-    "access_denied": 403,
+    "access_denied": 400,
+    "authorization_pending": 400,
+    "slow_down": 400,
+    "expired_token": 400,
     "login_required": 400,
     "consent_required": 400,
     "interaction_required": 400,

@@ -12,6 +12,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     revocation_endpoint: str | None = None
     introspection_endpoint: str | None = None
     pushed_authorization_request_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
     jwks_uri: str | None = None
     scopes_supported: list[str] = []
     response_types_supported: list[str] = []

@@ -44,6 +44,7 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uri: str | None = None
     code_verifier: str | None = None
     refresh_token: str | None = None
+    device_code: str | None = None
     scope: str | None = None
     resource: tuple[str, ...] = ()
     organization_id: str | None = None
@@ -131,6 +132,7 @@ def parse_token_request(parameters: Parameters) -> TokenRequest:
         redirect_uri=get("redirect_uri"),
         code_verifier=get("code_verifier"),
         refresh_token=get("refresh_token"),
+        device_code=get("device_code"),
         scope=get("scope"),
         resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
         organization_id=get("organization_id"),

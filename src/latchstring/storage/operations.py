@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.storage import statements
-from latchstring.storage.engine import Steps
+from latchstring.storage.engine import Row, Steps
 
 
 class Swept(Enum):
@@ -34,6 +34,8 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
 # A page may be open for an hour after its request has expired; later nobody can be answering it.
 _STALE_AFTER: Final = 24 * 3600
 _CLOCK_SKEW: Final = 600
+# For a while a device can still be told that its code has expired, rather than that it is unknown.
+_DEVICE_STALE_AFTER: Final = 600
 
 
 def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps[ConsentCommit]:
@@ -59,6 +61,41 @@ def create_pushed_request(pushed_row: dict[str, Any], now: int) -> Steps[None]:
     """Insert a pushed request and clear away those that nobody can be answering any more."""
     yield statements.END_STALE_PUSHED_REQUESTS, {"stale_at": now - _STALE_AFTER}
     yield statements.INSERT_PUSHED_REQUEST, pushed_row
+
+
+def create_device(device_row: dict[str, Any], now: int) -> Steps[Commit]:
+    """Insert a device's request; clear away those that have long expired, and wrong codes that no longer count."""
+    yield statements.END_STALE_DEVICES, {"stale_at": now - _DEVICE_STALE_AFTER}
+    yield statements.FORGET_GUESSES, {"stale_at": now}
+    row = yield statements.INSERT_DEVICE, device_row
+    return Commit.LOST if row is None else Commit.APPLIED
+
+
+def claim_device(
+    user_code: str, user_id: str, session_hash: bytes, now: int, until: int, max_wrong: int
+) -> Steps[Row | Claim]:
+    """Bind the waiting request of that code to the session. Counted first and forgiven if right: a hundred guesses at
+    once are a hundred guesses."""
+    counted = yield statements.COUNT_GUESS, {"user_id": user_id, "now": now, "until": until}
+    assert counted is not None
+    if counted[0] > max_wrong:
+        return Claim.TOO_MANY
+    row = yield statements.CLAIM_DEVICE, {"code": user_code, "session": session_hash, "now": now}
+    if row is None:
+        return Claim.UNKNOWN
+    yield statements.FORGIVE_GUESS, {"of_user": user_id}
+    return row
+
+
+def device_consent(grant_row: dict[str, Any], session_hash: bytes, now: int) -> Steps[ConsentCommit]:
+    """Insert the pending grant in place of the request that the session has claimed."""
+    device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
+    if (yield statements.LOCK_DEVICE, device) is None:
+        return ConsentCommit.REQUEST_USED
+    commit = yield from consent(grant_row, None)
+    if commit is ConsentCommit.CREATED:
+        yield statements.END_DEVICE, {"device_id": grant_row["id"]}
+    return commit
 
 
 def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> Steps[None]:

@@ -178,6 +178,35 @@ pushed_request = Table(
     sqlite_with_rowid=False,
 )
 
+# A device that waits for a person (RFC 8628); allowed, it becomes the grant of the same id and row secret.
+device_authorization = Table(
+    "device_authorization",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("client_id", String(64), nullable=False),
+    Column("user_code", String(8), nullable=False, unique=True),
+    Column("row_secret", LargeBinary(16), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("organization_id", Text),
+    Column("is_denied", Boolean(create_constraint=False), nullable=False),
+    Column("session_hash", LargeBinary(32)),
+    Column("interval", Integer, nullable=False),
+    Column("polled_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# Who has entered how many wrong user codes, until when they count.
+user_code_guess = Table(
+    "user_code_guess",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("wrong_count", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
 session = Table(
     "browser_session",
     metadata,

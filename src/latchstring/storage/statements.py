@@ -22,12 +22,14 @@ from sqlalchemy import (
     delete,
     exists,
     extract,
+    false,
     func,
     insert,
     literal_column,
     null,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -39,6 +41,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from latchstring.storage.schema import (
     client,
     client_approval,
+    device_authorization,
     grant,
     membership,
     organization,
@@ -50,6 +53,7 @@ from latchstring.storage.schema import (
     sweep,
     used_once,
     user,
+    user_code_guess,
 )
 
 Parameters = Mapping[str, Any]
@@ -322,6 +326,93 @@ USE_PUSHED_REQUEST = _define(
 )
 END_STALE_PUSHED_REQUESTS = _define(
     "end_stale_pushed_requests", delete(pushed_request).where(pushed_request.c.expires_at < bindparam("stale_at"))
+)
+
+# -- devices
+
+INSERT_DEVICE = _define_insert(
+    "insert_device",
+    lambda insert: (
+        insert(device_authorization)
+        .values({column.name: bindparam(column.name) for column in device_authorization.columns})
+        .on_conflict_do_nothing(index_elements=["user_code"])
+        .returning(device_authorization.c.id)
+    ),
+)
+FIND_DEVICE = _define(
+    "find_device", select(device_authorization).where(device_authorization.c.id == bindparam("device_id"))
+)
+NOTE_POLL = _define(
+    "note_poll",
+    update(device_authorization)
+    .where(
+        device_authorization.c.id == bindparam("device_id"),
+        func.coalesce(device_authorization.c.polled_at, literal_column("0", BigInteger)) == bindparam("seen_polled_at"),
+        device_authorization.c.interval == bindparam("seen_interval"),
+    )
+    .values(polled_at=bindparam("now"), interval=bindparam("new_interval"))
+    .returning(device_authorization.c.id),
+)
+_is_waiting = and_(
+    device_authorization.c.is_denied == false(), device_authorization.c.expires_at > bindparam("now", type_=_BIGINT)
+)
+# A sign-out ends the session, and with it the claim.
+_has_living_claim = exists().where(
+    session.c.session_hash == device_authorization.c.session_hash,
+    session.c.expires_at > bindparam("now", type_=_BIGINT),
+)
+CLAIM_DEVICE = _define(
+    "claim_device",
+    update(device_authorization)
+    .where(
+        device_authorization.c.user_code == bindparam("code"),
+        _is_waiting,
+        or_(device_authorization.c.session_hash == bindparam("session"), ~_has_living_claim),
+    )
+    .values(session_hash=bindparam("session"))
+    .returning(*device_authorization.columns),
+)
+_is_claimed = and_(
+    device_authorization.c.id == bindparam("device_id"),
+    device_authorization.c.session_hash == bindparam("session"),
+    _is_waiting,
+)
+LOCK_DEVICE = _define("lock_device", select(device_authorization.c.id).where(_is_claimed).with_for_update())
+DENY_DEVICE = _define(
+    "deny_device",
+    update(device_authorization).where(_is_claimed).values(is_denied=true()).returning(device_authorization.c.id),
+)
+END_DEVICE = _define(
+    "end_device", delete(device_authorization).where(device_authorization.c.id == bindparam("device_id"))
+)
+END_STALE_DEVICES = _define(
+    "end_stale_devices", delete(device_authorization).where(device_authorization.c.expires_at < bindparam("stale_at"))
+)
+
+_is_past = user_code_guess.c.expires_at <= bindparam("now", type_=_BIGINT)
+COUNT_GUESS = _define_insert(
+    "count_guess",
+    lambda insert: (
+        insert(user_code_guess)
+        .values(user_id=bindparam("user_id"), wrong_count=_ONE, expires_at=bindparam("until"))
+        .on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={
+                "wrong_count": case((_is_past, _ONE), else_=user_code_guess.c.wrong_count + _ONE),
+                "expires_at": case((_is_past, bindparam("until", type_=_BIGINT)), else_=user_code_guess.c.expires_at),
+            },
+        )
+        .returning(user_code_guess.c.wrong_count)
+    ),
+)
+FORGIVE_GUESS = _define(
+    "forgive_guess",
+    update(user_code_guess)
+    .where(user_code_guess.c.user_id == bindparam("of_user"))
+    .values(wrong_count=user_code_guess.c.wrong_count - _ONE),
+)
+FORGET_GUESSES = _define(
+    "forget_guesses", delete(user_code_guess).where(user_code_guess.c.expires_at < bindparam("stale_at"))
 )
 
 # -- what counts once

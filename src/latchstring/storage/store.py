@@ -6,13 +6,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
     ClientRecord,
     ClientSecurity,
     ConnectionRecord,
+    DeviceAuthorizationRecord,
     GrantRecord,
     MembershipRecord,
     OrganizationRecord,
@@ -159,6 +160,39 @@ class SqlStore:
             statements.FIND_GRANTS, {"user_id": user_id, "organization_id": organization_id, "at_most": MAX_LISTED}
         )
         return [_read_grant(row) for row in rows]
+
+    # -- devices
+
+    async def create_device_authorization(self, device: DeviceAuthorizationRecord, *, now: int) -> Commit:
+        return await self._engine.commit(partial(operations.create_device, _write_device(device), now))
+
+    async def find_device_authorization(self, device_id: bytes) -> DeviceAuthorizationRecord | None:
+        row = await self._engine.read(statements.FIND_DEVICE, {"device_id": device_id})
+        return None if row is None else _read_device(row)
+
+    async def commit_poll(self, seen: DeviceAuthorizationRecord, *, interval: int, now: int) -> Commit:
+        poll = {
+            "device_id": seen.id,
+            "seen_polled_at": seen.polled_at or 0,
+            "seen_interval": seen.interval,
+            "now": now,
+            "new_interval": interval,
+        }
+        return await self._write(statements.NOTE_POLL, poll)
+
+    async def claim_device_authorization(
+        self, user_code: str, *, user_id: str, session_hash: bytes, now: int, window: int, max_wrong: int
+    ) -> DeviceAuthorizationRecord | Claim:
+        claim = partial(operations.claim_device, user_code, user_id, session_hash, now, now + window, max_wrong)
+        outcome = await self._engine.commit(claim)
+        return outcome if isinstance(outcome, Claim) else _read_device(outcome)
+
+    async def commit_device_consent(self, grant: GrantRecord, *, session_hash: bytes, now: int) -> ConsentCommit:
+        return await self._engine.commit(partial(operations.device_consent, _write_grant(grant), session_hash, now))
+
+    async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:
+        denial = {"device_id": device_id, "session": session_hash, "now": now}
+        return await self._write(statements.DENY_DEVICE, denial)
 
     # -- clients and resource servers
 
@@ -307,6 +341,30 @@ def _write_redemption(
         "new_expires_at": expires_at,
         "new_absolute_expires_at": absolute_expires_at,
     }
+
+
+def _write_device(device: DeviceAuthorizationRecord) -> dict[str, Any]:
+    row = msgspec.structs.asdict(device)
+    row["scope"] = " ".join(device.scope)
+    row["resource"] = " ".join(device.resource)
+    return row
+
+
+def _read_device(row: Row) -> DeviceAuthorizationRecord:
+    return DeviceAuthorizationRecord(
+        id=bytes(row[0]),
+        client_id=row[1],
+        user_code=row[2],
+        row_secret=bytes(row[3]),
+        scope=tuple(row[4].split(" ")),
+        resource=tuple(row[5].split(" ")) if row[5] else (),
+        organization_id=row[6],
+        is_denied=bool(row[7]),
+        session_hash=None if row[8] is None else bytes(row[8]),
+        interval=row[9],
+        polled_at=row[10],
+        expires_at=row[11],
+    )
 
 
 def _email_key(email: str) -> str:

@@ -13,11 +13,12 @@ from starlette.routing import Match, Route
 
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from latchstring.web.asgi import ClientGone, Receive, Scope, Send
+from latchstring.web.device_authorization import answer_device_authorization
 from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, log_defect, send_refusal
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
-from latchstring.web.pages import apps, authorize, connections, consent, sign_in
+from latchstring.web.pages import apps, authorize, connections, consent, device, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.push import answer_pushed_request
 from latchstring.web.revoke import answer_revocation
@@ -33,6 +34,7 @@ _MACHINES: Final[dict[str, MachineHandler]] = {
     "/oauth2/token": answer_token,
     "/oauth2/revoke": answer_revocation,
     "/oauth2/par": answer_pushed_request,
+    "/oauth2/device_authorization": answer_device_authorization,
     "/oauth2/introspect": answer_introspection,
     "/oauth2/jwks": answer_key_set,
     "/.well-known/oauth-authorization-server": answer_metadata,
@@ -48,6 +50,9 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("GET", "/oauth2/authorize", authorize.authorize),
     ("POST", "/oauth2/authorize", authorize.authorize),
     ("POST", "/consent", consent.answer_consent),
+    ("GET", "/device", device.show_device),
+    ("POST", "/device", device.enter_code),
+    ("POST", "/device/answer", device.answer_device),
     ("GET", "/sign-in", sign_in.show_sign_in),
     ("POST", "/sign-in", sign_in.sign_in),
     ("POST", "/sign-out", sign_in.sign_out),

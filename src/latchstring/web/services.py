@@ -7,6 +7,7 @@ from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
+from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Store
@@ -17,6 +18,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.authorization_server.user_codes import UserCodes
 from latchstring.web.rendering.renderer import PageRenderer
 from latchstring.web.throttle import Throttle
 
@@ -35,6 +37,8 @@ class Services:
     introspection_endpoint: IntrospectionEndpoint
     signing_keys: SigningKeys
     pushed_request_endpoint: PushedRequestEndpoint
+    device_authorization_endpoint: DeviceAuthorizationEndpoint
+    user_codes: UserCodes
     consent: Consent
     login: Login
     connections: Connections

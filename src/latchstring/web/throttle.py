@@ -20,6 +20,12 @@ SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
 SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
 PUSHES_WITHOUT_PROOF: Final = RateLimitItemPerMinute(60)
 RETRY_SIGN_IN_SECONDS: Final = 300
+# Each is a row for some minutes; behind one address there may be many devices of an app.
+DEVICE_AUTHORIZATIONS: Final = RateLimitItemPerMinute(60)
+# Before the account's own limit, which is in the store: so that no browser, and no source, has it asked without end.
+USER_CODES_FROM_BROWSER: Final = RateLimitItemPerMinute(20, 10)
+USER_CODES_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 10)
+RETRY_USER_CODE_SECONDS: Final = 600
 _RETRY_AFTER: Final = 60
 # Names that callers make up must not fill the memory: they share this many counters for each source.
 _BUCKETS: Final = 1024
@@ -77,6 +83,21 @@ class Throttle:
                 status=429,
                 retry_after=_RETRY_AFTER,
             )
+
+    async def count_device_authorization(self, client_id: str, source: str) -> None:
+        """Count a device's request; 429 beyond the limit of its client and source."""
+        if not await self._hit(DEVICE_AUTHORIZATIONS, "device", client_id, source):
+            raise OAuthError(
+                "temporarily_unavailable",
+                "Too many device codes were asked for from here. Wait a minute.",
+                status=429,
+                retry_after=_RETRY_AFTER,
+            )
+
+    async def may_enter_user_code(self, cookie: str, source: str) -> bool:
+        """Whether one more user code may be tried in this browser, and from there at all (RFC 8628 §5.1)."""
+        browser = await self._hit(USER_CODES_FROM_BROWSER, "browser", cookie, source)
+        return await self._hit(USER_CODES_FROM_SOURCE, "user code", "", source) and browser
 
     async def may_sign_in(self, email: str, source: str) -> bool:
         """Whether one more password may be tried for this account from there, and from there at all."""

@@ -19,14 +19,16 @@ from latchstring.web.rendering.renderer import initial_for, tint_for
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request as the page shows it. `request` is sealed and goes with the answer to `action`; `location` is the
-    address of our own that asks the same once more."""
+    address of our own that asks the same once more. Afterwards the member is sent to `redirect_uri`, or goes back to
+    the device that shows `user_code`."""
 
     action: str
     request: str
     location: str
     scope: tuple[str, ...]
     organization_id: str | None
-    redirect_uri: str
+    redirect_uri: str | None = None
+    user_code: str | None = None
 
 
 async def ask(
@@ -47,6 +49,7 @@ async def ask(
     if not memberships:
         return page.message("no_organization")
     publisher = await _find_owner(page, client)
+    uri = question.redirect_uri
     offered = {membership.organization_id for membership in memberships}
     context = {
         "action": question.action,
@@ -65,13 +68,14 @@ async def ask(
         "selected_organization_id": question.organization_id if question.organization_id in offered else None,
         "scopes": render_scopes(question.scope, services.settings),
         "is_offline": OFFLINE_ACCESS in question.scope,
-        "redirect_host": redirect_host(question.redirect_uri),
-        "is_redirect_local": is_loopback(question.redirect_uri),
+        "redirect_host": "" if uri is None else redirect_host(uri),
+        "is_redirect_local": uri is not None and is_loopback(uri),
+        "user_code": question.user_code,
         "error": error,
         "error_organization": error_organization,
         "sign_out_continue": page.seal_continue(question.location),
     }
-    return page.render("consent.html", context, status, form_action=form_action_for(question.redirect_uri))
+    return page.render("consent.html", context, status, form_action="'self'" if uri is None else form_action_for(uri))
 
 
 async def ask_again(

@@ -32,6 +32,9 @@ MessageKey = Literal[
     "server_error",
     "store_unavailable",
     "signed_out",
+    "device_connected",
+    "device_declined",
+    "device_code_spent",
 ]
 
 
@@ -72,6 +75,7 @@ def N_(message: str) -> str:  # noqa: N802 -- gettext's own name for "translate 
 _TO_CONNECTIONS: Final = Action(Text(N_("Your connections")), href="/connections")
 _TO_APPS: Final = Action(Text(N_("Your apps")), href="/apps")
 _TO_SIGN_IN: Final = Action(Text(N_("Sign in")), href="/sign-in")
+_TO_DEVICE: Final = Action(Text(N_("Enter a code")), href="/device")
 _OTHER_ACCOUNT: Final = Action(Text(N_("Use another account")), post="/sign-out")
 
 MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
@@ -264,6 +268,35 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             (N_("The apps you connected keep working until you disconnect them."),),
             kind="success",
             actions=(_TO_SIGN_IN,),
+        ),
+        "device_connected": Message(
+            200,
+            N_("You can go back to your device"),
+            (
+                N_("%(app)s may now reach %(organization)s. Your device notices within a few seconds."),
+                N_("You can disconnect it at any time under Connections."),
+            ),
+            kind="success",
+            actions=(_TO_CONNECTIONS,),
+        ),
+        "device_declined": Message(
+            200,
+            N_("You declined"),
+            (
+                N_("%(app)s gets no access, and your device will say so. Nothing was shared."),
+                N_("You can close this page."),
+            ),
+            kind="info",
+        ),
+        "device_code_spent": Message(
+            400,
+            N_("This code is no longer good"),
+            (
+                N_("It has expired, or it has been answered already. Your click changed nothing."),
+                N_("Begin again on your device: it will show a new code."),
+            ),
+            kind="info",
+            actions=(_TO_DEVICE,),
         ),
     }
 )

@@ -72,3 +72,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client_id", "organization_id", name="pk_client_approval"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "device_authorization",
+        sa.Column("id", sa.LargeBinary(16), nullable=False),
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("user_code", sa.String(8), nullable=False),
+        sa.Column("row_secret", sa.LargeBinary(16), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("organization_id", sa.Text()),
+        sa.Column("is_denied", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("session_hash", sa.LargeBinary(32)),
+        sa.Column("interval", sa.Integer(), nullable=False),
+        sa.Column("polled_at", sa.BigInteger()),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_device_authorization"),
+        sa.UniqueConstraint("user_code", name="uq_device_authorization_user_code"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_device_authorization_expires_at", "device_authorization", ["expires_at"])
+    op.create_table(
+        "user_code_guess",
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("wrong_count", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name="pk_user_code_guess"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_user_code_guess_expires_at", "user_code_guess", ["expires_at"])
