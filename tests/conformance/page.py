@@ -25,8 +25,6 @@ NOT_YET: Final = {
     "P7": "DPoP is not built yet",
     "P8": "one deployment is one issuer",
     "M9": "client ID metadata documents are not built yet",
-    "S7": "the guard takes opaque tokens alone; a JWT is asked about like any string, and is inactive",
-    "S8": "the guard takes opaque tokens alone",
     "S11": "DPoP is not built yet; a token bound to a key is refused",
     "S13": "DPoP is not built yet",
     "S14": "DPoP is not built yet",

@@ -5,6 +5,7 @@ import pytest
 
 from latchstring.demo.sample_api import create_app
 from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION, Crm, Organization
+from latchstring.resource_server.connections import AsyncConnections
 from latchstring.resource_server.introspection import AsyncIntrospection
 
 ISSUER = "http://127.0.0.1:8400"
@@ -39,7 +40,7 @@ async def http(monkeypatch):
     server = httpx.AsyncClient(transport=httpx.MockTransport(introspect))
     monkeypatch.setattr(
         "latchstring.resource_server.asgi.AsyncIntrospection",
-        lambda settings, _given: AsyncIntrospection(settings, server),
+        lambda settings, _given: AsyncIntrospection(settings, AsyncConnections(ISSUER, server)),
     )
     app = create_app(
         issuer=ISSUER,

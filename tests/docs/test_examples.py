@@ -30,6 +30,7 @@ GUARD = read_page(DOCS / "howto/guard-an-api.md")
 EXCHANGE = read_page(DOCS / "howto/exchange-a-token.md")
 API = "https://api.example.com"
 BILLING = "https://billing.example.com"
+FILES = "https://files.example.com"
 CALLBACK = "https://app.example.com/callback"
 
 # -- commands and what they print
@@ -141,6 +142,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     app = operator.ask("client", "create", *named, *grants)
     guard = operator.ask("resource-server", "create", "--name", "API", "--resource", API)
     billing = operator.ask("resource-server", "create", "--name", "Billing", "--resource", BILLING)
+    signed = ["--resource", FILES, "--access-token-format", "jwt"]
+    files = operator.ask("resource-server", "create", "--name", "Files", *signed)
     acting = ["--name", "API", "--grant-type", TOKEN_EXCHANGE, "--acts-for-resource", API]
     exchanging = operator.ask("client", "create", "--organization", birch, *acting)
     deployment = prepare(operator.database, None)
@@ -165,6 +168,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "RESOURCE": API,
                 "API_CLIENT_ID": guard["client_id"],
                 "API_CLIENT_SECRET": guard["client_secret"],
+                "FILES_CLIENT_ID": files["client_id"],
+                "FILES_CLIENT_SECRET": files["client_secret"],
                 "EXCHANGE_CLIENT_ID": exchanging["client_id"],
                 "EXCHANGE_CLIENT_SECRET": exchanging["client_secret"],
                 "BILLING_CLIENT_ID": billing["client_id"],
@@ -308,9 +313,9 @@ def test_device_shows_a_code_and_is_connected_by_the_person(
     assert waits == [5, 5, 10], "the second poll came too fast"
 
 
-def obtain_own_token(world: World, scope: str = "all.full_access") -> str:
+def obtain_own_token(world: World, scope: str = "all.full_access", **given: str) -> str:
     """The app's token for its own organization."""
-    given = {"grant_type": "client_credentials", "scope": scope}
+    given |= {"grant_type": "client_credentials", "scope": scope}
     own = (world.environment["CRM_CLIENT_ID"], world.environment["CRM_CLIENT_SECRET"])
     return str(httpx.post(f"{world.issuer}/oauth2/token/", data=given, auth=own).json()["access_token"])
 
@@ -347,6 +352,20 @@ async def test_guarded_plain_app_lets_good_tokens_in(world: World) -> None:
         answer = await http.get("/", headers=token)
         assert (answer.status_code, answer.text) == (200, world.organization_ids[0])
         assert (await http.get("/")).status_code == 401
+    await defined["guard"].aclose()
+
+
+async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RESOURCE", FILES), ("API_CLIENT_ID", ""), ("API_CLIENT_SECRET", "")):
+        monkeypatch.setenv(name, value or world.environment[name.replace("API", "FILES")])
+    defined = run_block(GUARD, 2)
+    token = obtain_own_token(world, resource=FILES)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=FILES) as http:
+        for good in (token, obtain_own_token(world)):
+            answer = await http.get("/", headers={"authorization": f"Bearer {good}"})
+            assert (answer.status_code, answer.text) == (200, world.organization_ids[0])
+        for bad in (token[:-1], obtain_own_token(world, resource=API)):
+            assert (await http.get("/", headers={"authorization": f"Bearer {bad}"})).status_code == 401
     await defined["guard"].aclose()
 
 

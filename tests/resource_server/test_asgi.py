@@ -315,7 +315,7 @@ async def test_lifespan_passes_and_closes_the_connections(server, api):
     async def send(message):
         sent.append(message["type"])
 
-    client = guard._introspection._client()
+    client = guard._connections.find()
     await guard.asgi(api)({"type": "lifespan"}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert client.is_closed

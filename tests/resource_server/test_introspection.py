@@ -6,6 +6,7 @@ import time
 import httpx
 import pytest
 
+from latchstring.resource_server.connections import AsyncConnections
 from latchstring.resource_server.introspection import AsyncIntrospection, Introspection
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.settings import GuardSettings
@@ -33,7 +34,7 @@ def settings(**changes):
 
 async def ask_async(transport, token, **changes):
     async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
-        return await AsyncIntrospection(settings(**changes), client).introspect(token)
+        return await AsyncIntrospection(settings(**changes), AsyncConnections(ENDPOINT, client)).introspect(token)
 
 
 async def ask_sync(transport, token, **changes):
@@ -163,9 +164,8 @@ def test_introspect_from_one_event_loop_after_another_works(unused_tcp_port):
         writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{"active":false}')
         await writer.drain()
 
-    introspection = AsyncIntrospection(
-        settings(introspection_endpoint=f"http://127.0.0.1:{unused_tcp_port}/introspect")
-    )
+    endpoint = f"http://127.0.0.1:{unused_tcp_port}/introspect"
+    introspection = AsyncIntrospection(settings(introspection_endpoint=endpoint), AsyncConnections(endpoint, None))
 
     async def run():
         async with await asyncio.start_server(serve_once, "127.0.0.1", unused_tcp_port):
@@ -177,12 +177,13 @@ def test_introspect_from_one_event_loop_after_another_works(unused_tcp_port):
 
 def test_introspection_closes_what_it_opened():
     async def run():
-        introspection = AsyncIntrospection(settings(introspection_endpoint="http://127.0.0.1:9/"))
+        connections = AsyncConnections("http://127.0.0.1:9/", None)
+        introspection = AsyncIntrospection(settings(introspection_endpoint="http://127.0.0.1:9/"), connections)
         with pytest.raises(Refusal):
             await introspection.introspect("token")
-        client = introspection._client()
-        await introspection.aclose()
-        await introspection.aclose()
+        client = connections.find()
+        await connections.aclose()
+        await connections.aclose()
         return client.is_closed
 
     assert asyncio.run(run())

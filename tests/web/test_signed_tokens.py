@@ -7,6 +7,7 @@ import pytest
 
 from latchstring.protocol.jose.jws import parse_jwt, verify_jwt
 from latchstring.protocol.jose.keys import parse_jwk_set
+from latchstring.resource_server import Guard
 from latchstring.storage.store import SqlStore
 from tests.support.journey import exchange, grant_code, introspect, refresh
 from tests.web.answers import REQUEST_ID, assert_refused
@@ -261,6 +262,34 @@ async def test_formats_are_remembered_so_that_bound_opaque_grants_cost_no_query(
     world.deployment.clock.advance(61)
     await refresh(world.http, world.app, second["refresh_token"])
     assert asked == [OPAQUE]
+
+
+async def test_guard_that_checks_by_itself_lives_through_rotations(world: World, files: tuple[str, str]) -> None:
+    """O9: with the real server, and with every request of the guard's counted."""
+    clock = world.deployment.clock
+    guard = Guard(
+        issuer="https://auth.example",
+        introspection_endpoint="https://auth.example/oauth2/introspect/",
+        jwks_uri="https://auth.example/oauth2/jwks/",
+        resource=FILES,
+        client_id=files[0],
+        client_secret=files[1],
+        http_client=world.http,
+        clock=clock,
+    )
+    tokens = await tokens_for(world, FILES)
+    key_ids = set()
+    for _ in range(100):
+        clock.advance(24 * 3600 - 7)
+        tokens = (await refresh(world.http, world.app, tokens["refresh_token"])).json()
+        key_ids.add(parse_jwt(tokens["access_token"]).header["kid"])
+        access = await guard.check([f"Bearer {tokens['access_token']}".encode()])
+        assert (access.organization_id, access.user_id, access.client_id) == (
+            world.acorn,
+            world.ann,
+            world.app.client_id,
+        )
+    assert len(key_ids) == 2
 
 
 # -- signed introspection

@@ -1,18 +1,25 @@
 """The guard for ASGI: one object that asks, decides and answers, and the wrapper before an app."""
 
+from __future__ import annotations
+
 import logging
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
 
+from latchstring.protocol.errors import ConfigurationError
+from latchstring.resource_server.connections import AsyncConnections
 from latchstring.resource_server.introspection import AsyncIntrospection
 from latchstring.resource_server.refusal import Refusal, RenderedRefusal, render_refusal
 from latchstring.resource_server.settings import DEFAULT_TIMEOUT, GuardSettings, verify_scopes
-from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token
+from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token, looks_signed
+
+if TYPE_CHECKING:
+    from latchstring.resource_server.local_check import AsyncLocalCheck
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -35,6 +42,9 @@ class Guard:
     this API's own credentials there; `resource` is this API's identifier, the audience of its tokens. Unset,
     it is refused with `ConfigurationError`. A token without an audience is for every API of the deployment.
     Nothing is cached: a token revoked is dead at the next request. `timeout` is in seconds.
+
+    With `jwks_uri`, JWT access tokens (RFC 9068) are checked here, by their signature alone, and are good until they
+    expire; opaque ones are asked about as ever. It needs `latchstring[jwt]`.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class Guard:
         client_id: str,
         client_secret: str,
         resource: str = "",
+        jwks_uri: str | None = None,
         scopes_supported: Sequence[str] = (),
         timeout: float = DEFAULT_TIMEOUT,
         http_client: httpx.AsyncClient | None = None,
@@ -57,11 +68,24 @@ class Guard:
             resource=resource,
             client_id=client_id,
             client_secret=client_secret,
+            jwks_uri=jwks_uri,
             scopes_supported=tuple(scopes_supported),
             timeout=timeout,
         )
-        self._introspection = AsyncIntrospection(self.settings, http_client)
         self._clock = clock
+        self._connections = AsyncConnections(introspection_endpoint, http_client)
+        self._introspection = AsyncIntrospection(self.settings, self._connections)
+        self._local_check = None if jwks_uri is None else self._build_local_check(jwks_uri)
+
+    def _build_local_check(self, jwks_uri: str) -> AsyncLocalCheck:
+        try:
+            from latchstring.resource_server.local_check import AsyncLocalCheck
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"Guard: with jwks_uri it needs {error.name}; install latchstring[jwt], or leave jwks_uri out"
+            ) from None
+        settings = self.settings
+        return AsyncLocalCheck(jwks_uri, settings.issuer, self._connections, settings.timeout, self._clock)
 
     def asgi(self, app: ASGIApp, scope: Sequence[str] = (), exempt: Collection[str] = ()) -> ASGIApp:
         """The app behind this guard: every request needs a token with all of `scope`, but for the paths in
@@ -78,7 +102,10 @@ class Guard:
     async def check(self, authorization: Sequence[bytes], query: bytes = b"", scope: Sequence[str] = ()) -> Access:
         """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`."""
         token = find_token(authorization, query)
-        answer = await self._introspection.introspect(token)
+        if self._local_check is not None and looks_signed(token):
+            answer = await self._local_check.check(token)
+        else:
+            answer = await self._introspection.introspect(token)
         access = decide_access(answer, issuer=self.settings.issuer, resource=self.settings.resource, now=self._clock())
         decide_scope(access, scope)
         return access
@@ -105,7 +132,7 @@ class Guard:
 
     async def aclose(self) -> None:
         """Close the connections to the authorization server; done by itself when the app shuts down."""
-        await self._introspection.aclose()
+        await self._connections.aclose()
 
 
 class GuardedApp:

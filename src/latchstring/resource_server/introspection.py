@@ -5,21 +5,23 @@ import logging
 import time
 from base64 import b64encode
 from typing import Final
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode
 
 import httpx
 
 from latchstring.protocol.introspection import IntrospectionResponse, parse_introspection
+from latchstring.resource_server.connections import (
+    BROKEN,
+    FAILED,
+    LIMITS,
+    MAX_ANSWER_LENGTH,
+    AsyncConnections,
+    trusts_environment,
+)
 from latchstring.resource_server.refusal import DEFAULT_RETRY_AFTER, Refusal, refuse_unavailable
 from latchstring.resource_server.settings import GuardSettings
 
-MAX_ANSWER_LENGTH: Final = 64 * 1024
 MAX_RETRY_AFTER: Final = 60
-# Below a server's usual 5 s keep-alive, so that we hang up first and seldom meet a connection just closed.
-_LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=32, keepalive_expiry=2.0)
-# A connection that broke says nothing about the question; everything else that can go wrong is final.
-_BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError)
-_FAILED: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, RuntimeError)
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,6 @@ class _Question:
             "accept": "application/json",
             "accept-encoding": "identity",
         }
-        # A proxy from the environment is for the world outside, not for this machine.
-        self.trust_env = urlsplit(self.endpoint).hostname not in {"127.0.0.1", "::1", "localhost"}
 
     def body(self, token: str) -> bytes:
         return urlencode({"token": token, "token_type_hint": "access_token"}).encode("ascii")
@@ -77,12 +77,11 @@ def _retry_after(response: httpx.Response) -> int:
 
 
 class AsyncIntrospection:
-    """Introspection over an `httpx.AsyncClient`: the caller's own, or one made on first use."""
+    """Introspection in asyncio."""
 
-    def __init__(self, settings: GuardSettings, http_client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, settings: GuardSettings, connections: AsyncConnections) -> None:
         self._question = _Question(settings)
-        self._given = http_client
-        self._own: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
+        self._connections = connections
 
     async def introspect(self, token: str) -> IntrospectionResponse:
         """The server's answer; raises `Refusal` (503) when there is none.
@@ -94,17 +93,17 @@ class AsyncIntrospection:
             async with asyncio.timeout(question.timeout):
                 try:
                     body = await self._ask(token)
-                except _BROKEN:
+                except BROKEN:
                     body = await self._ask(token)
         except TimeoutError:
             raise question.unavailable(f"no answer within {question.timeout} s") from None
-        except _FAILED as error:
+        except FAILED as error:
             raise question.unavailable(f"{type(error).__name__}: {error}") from None
         return question.read(body)
 
     async def _ask(self, token: str) -> bytes:
         question = self._question
-        async with self._client().stream(
+        async with self._connections.find().stream(
             "POST",
             question.endpoint,
             content=question.body(token),
@@ -120,21 +119,6 @@ class AsyncIntrospection:
                     raise question.unavailable("the answer is too large")
             return body
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._given is not None:
-            return self._given
-        loop = asyncio.get_running_loop()
-        if self._own is None or self._own[0] is not loop:
-            # Connections belong to the loop that opened them; test clients run a loop for each request.
-            self._own = (loop, httpx.AsyncClient(limits=_LIMITS, trust_env=self._question.trust_env))
-        return self._own[1]
-
-    async def aclose(self) -> None:
-        """Close the connections it opened itself."""
-        own, self._own = self._own, None
-        if own is not None and own[0] is asyncio.get_running_loop():
-            await own[1].aclose()
-
 
 class Introspection:
     """The same over an `httpx.Client`, for threads."""
@@ -142,7 +126,9 @@ class Introspection:
     def __init__(self, settings: GuardSettings, http_client: httpx.Client | None = None) -> None:
         self._question = _Question(settings)
         self._given = http_client
-        self._client = http_client or httpx.Client(limits=_LIMITS, trust_env=self._question.trust_env)
+        self._client = http_client or httpx.Client(
+            limits=LIMITS, trust_env=trusts_environment(settings.introspection_endpoint)
+        )
 
     def introspect(self, token: str) -> IntrospectionResponse:
         """The server's answer; raises `Refusal` (503) when there is none."""
@@ -151,9 +137,9 @@ class Introspection:
         try:
             try:
                 body = self._ask(token, deadline)
-            except _BROKEN:
+            except BROKEN:
                 body = self._ask(token, deadline)
-        except _FAILED as error:
+        except FAILED as error:
             raise question.unavailable(f"{type(error).__name__}: {error}") from None
         return question.read(body)
 

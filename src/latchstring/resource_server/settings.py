@@ -32,12 +32,15 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     client_id: str
     client_secret: str
+    jwks_uri: str | None = None
     scopes_supported: tuple[str, ...] = ()
     timeout: float = DEFAULT_TIMEOUT
 
     def __post_init__(self) -> None:
-        for name in ("issuer", "resource", "introspection_endpoint"):
+        for name in ("issuer", "resource", "introspection_endpoint", "jwks_uri"):
             value = getattr(self, name)
+            if value is None and name == "jwks_uri":
+                continue
             if not value:
                 raise ConfigurationError(f"Guard: {name} is not set. {_PURPOSE[name]}")
             try:
@@ -92,5 +95,6 @@ _PURPOSE: Final = {
     "issuer": "It is the issuer in the authorization server's metadata, such as https://login.example.com.",
     "resource": "It is this API's own identifier and its tokens' audience, such as https://api.example.com.",
     "introspection_endpoint": "It is in the authorization server's metadata, as introspection_endpoint.",
+    "jwks_uri": "It is in the authorization server's metadata, as jwks_uri; without it, JWTs are asked about too.",
     "credentials": "They are this API's own; `latchstring resource-server create` prints them.",
 }

@@ -49,6 +49,11 @@ def _has_access_token(query: bytes) -> bool:
     return any(unquote_to_bytes(pair.partition(b"=")[0]) == b"access_token" for pair in query.split(b"&"))
 
 
+def looks_signed(token: str) -> bool:
+    """Whether it can be a JWT at all; an opaque token has no dots."""
+    return token.count(".") == 2
+
+
 def decide_access(answer: IntrospectionResponse, *, issuer: str, resource: str, now: float) -> Access:
     """What the token lets its bearer do, from the server's answer (RFC 7662 §2.2); refuses a token that is
     inactive, expired, not yet valid, not a bearer access token, or for another API.

@@ -1,0 +1,76 @@
+"""Local checks: the key set is fetched when it is due, by one request for all that wait; needs joserfc."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+
+from latchstring.protocol.introspection import IntrospectionResponse
+from latchstring.protocol.jose.keys import MAX_KEY_SET_SIZE
+from latchstring.resource_server.connections import FAILED, AsyncConnections
+from latchstring.resource_server.key_cache import KeyCache
+from latchstring.resource_server.signed_token import parse_signed, verify_signed
+
+_MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age=([0-9]{1,9})(?:\s*(?:,|$))", re.ASCII | re.IGNORECASE)
+
+
+class AsyncLocalCheck:
+    """Judges signed access tokens by the keys at `jwks_uri`."""
+
+    def __init__(
+        self, jwks_uri: str, issuer: str, connections: AsyncConnections, timeout: float, clock: Callable[[], float]
+    ) -> None:
+        self._jwks_uri = jwks_uri
+        self._issuer = issuer
+        self._connections = connections
+        self._timeout = timeout
+        self._clock = clock
+        self._cache = KeyCache()
+        self._fetching: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
+
+    async def check(self, token: str) -> IntrospectionResponse:
+        """What the token's signature proves; a `Refusal` for a token that will not do, a 503 without keys."""
+        jwt, key_id = parse_signed(token)
+        await self._keep_up(key_id)
+        now = self._clock()
+        return verify_signed(jwt, self._cache.find(key_id, now), issuer=self._issuer, now=now)
+
+    async def _keep_up(self, key_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        fetching = self._fetching
+        if fetching is None or fetching[0] is not loop or fetching[1].done():
+            now = self._clock()
+            if not self._cache.is_due(key_id, now):
+                return
+            self._cache.begin(now)
+            fetching = self._fetching = (loop, loop.create_task(self._fetch(now)))
+        # A caller that hangs up must not take the answer from the others.
+        await asyncio.shield(fetching[1])
+
+    async def _fetch(self, now: float) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                body, max_age = await self._read()
+        except TimeoutError:
+            self._cache.fail(f"{self._jwks_uri} gave no answer within {self._timeout} s")
+        except FAILED as error:
+            self._cache.fail(f"{self._jwks_uri}: {type(error).__name__}: {error}")
+        else:
+            self._cache.remember(body, max_age, now)
+
+    async def _read(self) -> tuple[bytes, int | None]:
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        async with self._connections.find().stream(
+            "GET", self._jwks_uri, headers=headers, timeout=self._timeout, follow_redirects=False
+        ) as response:
+            if response.status_code != 200 or "content-encoding" in response.headers:
+                raise httpx.DecodingError(f"HTTP {response.status_code}", request=response.request)
+            body = b""
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_KEY_SET_SIZE:
+                    raise httpx.DecodingError("the key set is too large", request=response.request)
+            stated = _MAX_AGE.search(response.headers.get("cache-control", ""))
+            return body, None if stated is None else int(stated[1])
