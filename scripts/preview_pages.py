@@ -35,6 +35,10 @@ def picture(name: str) -> dict[str, object]:
     return {"name": name, "tint": tint_for(name), "initial": initial_for(name)}
 
 
+def published_by(name: str) -> dict[str, object]:
+    return {"publisher": name, "is_self_registered": False, "host": None}
+
+
 def organization(name: str, role: str = "member") -> dict[str, object]:
     return {"id": f"orga_{name}", "role": role, **picture(name)}
 
@@ -64,7 +68,7 @@ THREE_SCOPES = [
 APP = {
     **picture("Mailloop"),
     "description": "Sends the follow-ups you forget, and stops when somebody answers.",
-    "publisher": "Loop Labs",
+    **published_by("Loop Labs"),
     "is_verified": False,
     "terms_uri": "https://mailloop.example/terms",
     "policy_uri": "https://mailloop.example/privacy",
@@ -132,10 +136,10 @@ GRANTS = [
     },
 ]
 CONNECTED = [
-    {**picture("Mailloop"), "publisher": "Loop Labs", "grants": GRANTS},
+    {**picture("Mailloop"), **published_by("Loop Labs"), "grants": GRANTS},
     {
         **picture("Tally"),
-        "publisher": "Northwind",
+        **published_by("Northwind"),
         "grants": [
             {
                 "id": "grant_3",
@@ -261,7 +265,12 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
             "redirect_host": "a-very-long-subdomain-for-callbacks.integrations.mailloop.example",
         },
     )
-    names = {"app": "Mailloop", "organization": "Loop Labs", "parameter": "client_id"}
+    stranger = {**APP, "publisher": "", "is_self_registered": True, "terms_uri": None, "policy_uri": None}
+    yield "consent-registered", "consent.html", {**CONSENT, **local, "app": stranger}
+    documented = {**stranger, "host": "a-client-with-a-long-name.integrations.mailloop.example"}
+    yield "consent-document", "consent.html", {**CONSENT, "app": documented}
+    yield "consent-changed", "consent.html", {**CONSENT, "app": documented, "error": "app_changed"}
+    names = {"app": "Mailloop", "organization": "Loop Labs", "parameter": "client_id", "host": "mailloop.example"}
     for key in message_keys():
         context = message_page(key, **names)  # type: ignore[arg-type]  # every key takes a subset of the names
         if key in {"unknown_client", "repeated_parameter", "redirect_uri_missing"}:
@@ -283,7 +292,8 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
         {"user": USER, "apps": CONNECTED[1:], "notice": ("disconnected", "Mailloop")},
     )
     yield "connections-empty", "connections.html", {"user": USER, "apps": []}
-    long = {**picture(LONG_NAME), "publisher": LONG_NAME, "grants": [{**GRANTS[1], "organization": picture(LONG_NAME)}]}
+    grants = [{**GRANTS[1], "organization": picture(LONG_NAME)}]
+    long = {**picture(LONG_NAME), **published_by(LONG_NAME), "grants": grants}
     yield "connections-long", "connections.html", {"user": {**USER, "email": "a" * 50 + "@example.com"}, "apps": [long]}
     yield "apps", "apps.html", {"user": USER, "apps": APPS, "can_create": True}
     yield "apps-empty", "apps.html", {"user": USER, "apps": [], "can_create": True}

@@ -35,6 +35,9 @@ from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Entropy, Fetch, Store
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
+from latchstring.authorization_server.registration_codec import RegistrationCodec
+from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
+from latchstring.authorization_server.registration_tokens import RegistrationTokens
 from latchstring.authorization_server.resources import Audiences
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
@@ -158,6 +161,13 @@ def build_approvals(store: Store, clock: Clock = epoch_seconds) -> Approvals:
     return Approvals(store=store, clock=clock)
 
 
+def build_registration_tokens(
+    store: Store, codec: TokenCodec, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom
+) -> RegistrationTokens:
+    """Initial access tokens, made on the command line."""
+    return RegistrationTokens(store=store, codec=codec, clock=clock, entropy=entropy)
+
+
 def build_directory(store: Store, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom) -> BuiltInDirectory:
     """The embedded directory, for the server and the command line alike."""
     from latchstring.directory.built_in import BuiltInDirectory
@@ -234,7 +244,8 @@ def build_services(
     entropy = entropy or PooledEntropy()
     signing_keys = build_signing_keys(store, codec, settings, clock, entropy)
     signed_access_tokens = SignedAccessTokens(signing_keys=signing_keys, settings=settings)
-    clients = Clients(store=store)
+    registrations = RegistrationCodec(codec)
+    clients = Clients(store=store, registrations=registrations, settings=settings, clock=clock)
     keys = ClientKeys(key_sets=CachedKeySets(fetch=fetch or Fetcher(), clock=clock))
     authenticator = ClientAuthenticator(
         clients=clients, store=store, codec=codec, keys=keys, settings=settings, clock=clock
@@ -278,6 +289,15 @@ def build_services(
             authenticator=authenticator, store=store, codec=codec, settings=settings, clock=clock, entropy=entropy
         ),
         user_codes=UserCodes(store=store, settings=settings, clock=clock),
+        registration_endpoint=RegistrationEndpoint(
+            clients=clients,
+            store=store,
+            codec=codec,
+            registrations=registrations,
+            settings=settings,
+            clock=clock,
+            entropy=entropy,
+        ),
         consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),

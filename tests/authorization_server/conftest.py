@@ -19,6 +19,7 @@ from latchstring.authorization_server.introspection_endpoint import Introspectio
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import ConsentCommit, FetchRefused
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
+from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
@@ -69,7 +70,12 @@ class House:
         return self.now
 
     def _parts(self, *names: str) -> dict[str, Any]:
-        clients = Clients(store=self.store)
+        clients = Clients(
+            store=self.store,
+            registrations=RegistrationCodec(self.codec),
+            settings=self.settings,
+            clock=self.clock,
+        )
         parts = {
             "clients": clients,
             "authenticator": ClientAuthenticator(

@@ -37,7 +37,7 @@ class Clients:
     def __init__(self, client: ClientRecord) -> None:
         self.client = client
 
-    async def find(self, client_id: str) -> ClientRecord | None:
+    async def find_current(self, client_id: str) -> ClientRecord | None:
         return self.client if client_id == self.client.client_id else None
 
 

@@ -10,6 +10,7 @@ from latchstring.authorization_server.client_authentication import ClientAuthent
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity, ResourceServerRecord
+from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
@@ -46,12 +47,13 @@ def _authenticator(
     client: ClientRecord | None = None, resource_server: ResourceServerRecord | None = None
 ) -> ClientAuthenticator:
     store: Any = _Store(client, resource_server)
+    settings = Settings(issuer=ISSUER)
     return ClientAuthenticator(
-        clients=Clients(store=store),
+        clients=Clients(store=store, registrations=RegistrationCodec(CODEC), settings=settings, clock=lambda: NOW),
         store=store,
         codec=CODEC,
         keys=ClientKeys(key_sets=_no_key_sets),
-        settings=Settings(issuer=ISSUER),
+        settings=settings,
         clock=lambda: NOW,
     )
 

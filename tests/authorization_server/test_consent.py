@@ -57,7 +57,7 @@ def build_consent(house: House, entropy: CountingEntropy | None = None) -> Conse
 async def test_allow_makes_one_pending_grant_of_exactly_what_was_agreed(house: House):
     prompt = build_prompt(sent_redirect_uri=REDIRECT_URI, code_challenge="c" * 43, scope=("all.full_access",))
     entropy = CountingEntropy()
-    text = await build_consent(house, entropy).allow(prompt, ANN, ACORN)
+    text = await build_consent(house, entropy).allow(prompt, build_client(), ANN, ACORN)
     assert isinstance(text, str)
     code = house.codec.parse_code(text)
     assert code is not None
@@ -74,7 +74,7 @@ async def test_allow_makes_one_pending_grant_of_exactly_what_was_agreed(house: H
 
 async def test_allow_twice_makes_two_grants(house: House):
     consent = build_consent(house)
-    first, second = [await consent.allow(build_prompt(), ANN, ACORN) for _ in range(2)]
+    first, second = [await consent.allow(build_prompt(), build_client(), ANN, ACORN) for _ in range(2)]
     assert first != second
     assert len(await house.store.find_grants(user_id=ANN, organization_id=ACORN)) == 2
 
@@ -83,21 +83,23 @@ async def test_a25_allow_for_an_organization_of_others_makes_no_code(house: Hous
     """CVE-2026-33132."""
     await house.store.create_organization(build_organization("orga_other", "Other"))
     for organization_id in ("orga_other", "orga_unknown", ""):
-        commit = await build_consent(house).allow(build_prompt(), ANN, organization_id)
+        commit = await build_consent(house).allow(build_prompt(), build_client(), ANN, organization_id)
         assert commit is ConsentCommit.MEMBERSHIP_ENDED
     assert await house.store.find_grants(user_id=None, organization_id=None) == []
 
 
 async def test_a25_allow_after_the_membership_ended_makes_no_code(house: House):
     await house.store.end_membership(user_id=ANN, organization_id=ACORN, now=NOW)
-    assert await build_consent(house).allow(build_prompt(), ANN, ACORN) is ConsentCommit.MEMBERSHIP_ENDED
+    commit = await build_consent(house).allow(build_prompt(), build_client(), ANN, ACORN)
+    assert commit is ConsentCommit.MEMBERSHIP_ENDED
 
 
 async def test_allow_to_an_app_that_was_withdrawn_makes_no_code(house: House):
     await house.store.create_organization(build_organization("orga_other", "Other"))
     await house.client("oa2client_private", organization_id="orga_other", is_published=False)
     for client_id in ("oa2client_private", "oa2client_unknown"):
-        commit = await build_consent(house).allow(build_prompt(client_id=client_id), ANN, ACORN)
+        client = build_client(client_id=client_id)
+        commit = await build_consent(house).allow(build_prompt(client_id=client_id), client, ANN, ACORN)
         assert commit is ConsentCommit.APP_UNAVAILABLE
 
 

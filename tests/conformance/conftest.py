@@ -21,7 +21,9 @@ SETTINGS = {
         "all.full_access": ScopeDefinition(risk="high"),
         "contacts.read": ScopeDefinition(title="Read contacts", risk="low"),
         "contacts.write": ScopeDefinition(title="Change contacts"),
+        "contacts.delete": ScopeDefinition(title="Delete contacts", is_for_anyone=False),
     },
+    "registration": "open",
     "refresh_token_idle_lifetime": 180 * 24 * 3600,
     "refresh_token_absolute_lifetime": 365 * 24 * 3600,
 }

@@ -497,4 +497,10 @@ async def _database_up(world: World) -> None:
 
 
 # States of single features; each registers its own by being imported.
-from tests.conformance import given_assertion, given_device, given_exchange, given_jwt  # noqa: E402, F401
+from tests.conformance import (  # noqa: E402, F401
+    given_assertion,
+    given_device,
+    given_exchange,
+    given_jwt,
+    given_registration,
+)

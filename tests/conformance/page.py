@@ -16,7 +16,6 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 # Features that the server does not have yet; each rule of theirs is answered by the reason.
 NOT_BUILT: Final = {
     "K": "client ID metadata documents are not built yet: such a client is unknown",
-    "G": "dynamic registration is not built yet: there is no endpoint; apps are registered in the console",
     "O": "OpenID Connect is not offered; OAuth 2 alone",
     "F": "the FAPI 2.0 profile is not built yet",
 }

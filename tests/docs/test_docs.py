@@ -33,6 +33,7 @@ from latchstring.protocol.token_response import TokenResponse
 from latchstring.resource_server import Access, Guard
 from latchstring.web import app as web_app
 from latchstring.web import asgi
+from latchstring.web.register import REGISTER
 from latchstring.wiring import load_settings
 from tests.docs.markdown import DOCS, Page, find_code, find_table, read_page, read_pages, read_tables
 
@@ -282,6 +283,7 @@ def test_every_path_is_in_the_reference() -> None:
         served.setdefault(path, set()).add(method)
     for path in web_app._MACHINES:
         served[path] = {"GET"} if path.startswith(("/.well-known/", "/oauth2/jwks")) else {"POST"}
+    served[f"{REGISTER}/{{client_id}}"] = {"GET", "PUT", "DELETE"}
     assert told == served
 
 
@@ -325,6 +327,8 @@ def test_token_formats_are_those_of_the_codec() -> None:
         "ls_at_…": codec.render_access_token(bytes(16), token_id=bytes(12), issued_at=1, lifetime=3600, scope=None),
         "ls_rt_…": codec.render_refresh_token(bytes(16), 1, bytes(16)),
         "ls_cs_…": codec.render_client_secret(bytes(33)),
+        "ls_ia_…": codec.render_credential("ia", bytes(33)),
+        "ls_ra_…": codec.render_credential("ra", bytes(33)),
     }
     told = {find_code(row[0])[0]: row for row in find_table(TOKENS.section("Credentials"), "string")}
     assert set(told) == set(made)

@@ -89,6 +89,21 @@ def test_client_create_with_config_knows_the_scopes_of_the_deployment(company):
     assert usual.created["scope"] == "contacts.read offline_access"
 
 
+def test_registration_token_is_printed_once_listed_by_its_hint_and_ended(operator):
+    token = ("registration", "token")
+    created = operator.ask(*token, "create", "--count", "3", "--days", "2", "--note", "Partners")
+    assert created["token"].startswith(created["hint"])
+    assert (created["remaining"], created["expires_at"] - created["created_at"]) == (3, 2 * 24 * 3600)
+    (listed,) = operator.ask(*token, "list")
+    assert listed == {name: value for name, value in created.items() if name != "token"}
+    assert created["token"] not in operator.show(*token, "list")
+    operator.show(*token, "end", "--hint", created["hint"])
+    assert operator.ask(*token, "list") == []
+    refused = operator.run(*token, "end", "--hint", created["hint"])
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "there is no initial access token" in refused.stderr
+
+
 # -- what people read
 
 
@@ -123,7 +138,7 @@ def test_help_names_every_command_and_prints_to_standard_output(tmp_path):
     operator = Operator(tmp_path)
     ran = operator.run("--help")
     assert (ran.code, ran.stderr) == (0, "")
-    for group in ("serve", "organization", "user", "membership", "client", "resource-server", "grant"):
+    for group in ("serve", "organization", "user", "membership", "client", "resource-server", "registration", "grant"):
         assert f" {group} " in ran.stdout
     assert list(tmp_path.iterdir()) == []
 

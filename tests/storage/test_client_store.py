@@ -38,6 +38,8 @@ SECRETS = (
         {"redirect_uris": (), "grant_types": ("client_credentials",)},
         {"terms_uri": "https://a.example/t", "policy_uri": "https://a.example/p", "retry_window": 2592000},
         {"retry_window": 0, "access_revoked_until": 2**40, "created_at": 0},
+        {"organization_id": None, "public_id": "oa2registered_" + "x" * 2000, "client_uri": "https://a.example/"},
+        {"expires_at": NOW, "ended_at": NOW},
     ],
     ids=str,
 )

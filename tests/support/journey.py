@@ -105,6 +105,6 @@ async def grant_code(deployment: Deployment, app: App, user_id: str, organizatio
         "organization_id": None,
         **prompt,
     }
-    code = await deployment.services.consent.allow(AuthorizationPrompt(**given), user_id, organization_id)
+    code = await deployment.services.consent.allow(AuthorizationPrompt(**given), app.record, user_id, organization_id)
     assert isinstance(code, str)
     return code

@@ -253,7 +253,7 @@ def test_every_message_key_has_its_message_and_every_field_error_its_sentence():
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("key", MESSAGES)
 def test_message_is_whole_in_every_language(renderer: PageRenderer, key: MessageKey, locale: str):
-    context = message_page(key, app="Mailloop", organization="Loop Labs", parameter="scope")
+    context = message_page(key, app="Mailloop", organization="Loop Labs", parameter="scope", host="app.example")
     html = renderer.render_page("message.html", {**COMMON, **context}, locale)
     assert "%(" not in html
     if locale != "en":

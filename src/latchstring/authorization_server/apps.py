@@ -73,7 +73,8 @@ def clean_name(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _is_link(uri: str) -> bool:
+def is_link(uri: str) -> bool:
+    """Whether people can be shown the address as a link: a web address without a user name."""
     if len(uri) > 2000 or not uri.isprintable() or " " in uri:
         return False
     try:
@@ -116,7 +117,7 @@ def verify_app_details(details: AppDetails, *, is_redirected: bool = True) -> Ap
     if (is_redirected or redirect_uris) and (problem := _find_redirect_uri_problem(redirect_uris)):
         problems.append(problem)
     for field, link in (("terms_uri", details.terms_uri), ("policy_uri", details.policy_uri)):
-        if link is not None and not _is_link(link):
+        if link is not None and not is_link(link):
             problems.append(Problem(field, f"{field}_unusable", f"{field}: give a full web address."))
     if problems:
         raise AppRefused(*problems)

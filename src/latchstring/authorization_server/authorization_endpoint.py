@@ -64,7 +64,8 @@ class AuthorizationResponse(msgspec.Struct, frozen=True):
 
 
 class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """A valid request, ready for a person. `sent_redirect_uri` is None when the request left it out.
+    """A valid request, ready for a person. `client_id` is as sent; `sent_redirect_uri` is None when the request left
+    it out.
 
     `prompts`, `max_age` (seconds) and `login_hint` say how the person is to be met.
     """
@@ -107,7 +108,7 @@ async def find_target(
     request = parse_authorization_request(parameters)
     if parameters.repeated & {"client_id", "redirect_uri"}:
         raise UnsafeRequest("repeated_parameter")
-    client = await clients.find(request.client_id) if request.client_id else None
+    client = await clients.find_current(request.client_id) if request.client_id else None
     if client is None:
         raise UnsafeRequest("unknown_client")
     if request.redirect_uri is None:
@@ -161,7 +162,7 @@ def decide(
         raise OAuthError("invalid_request", "The parameter request is not supported.")
     _verify_code_challenge(request, client)
     return AuthorizationPrompt(
-        client_id=client.client_id,
+        client_id=request.client_id,
         redirect_uri=target.redirect_uri,
         sent_redirect_uri=request.redirect_uri,
         state=target.state,

@@ -1,15 +1,50 @@
 """Who a `client_id` is (RFC 6749 §2.2)."""
 
-from latchstring.authorization_server.ports import Store
+from latchstring.authorization_server.identifiers import derive_client_id
+from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.records import ClientRecord
+from latchstring.authorization_server.registration import build_client
+from latchstring.authorization_server.registration_codec import REGISTERED, RegistrationCodec
+from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.client_metadata import NONE
 
 
 class Clients:
-    """Finds clients, however they came to be known."""
+    """Finds clients, however they came to be known: by a row, or by an id that carries its own registration."""
 
-    def __init__(self, *, store: Store) -> None:
+    def __init__(self, *, store: Store, registrations: RegistrationCodec, settings: Settings, clock: Clock) -> None:
         self._store = store
+        self._registrations = registrations
+        self._settings = settings
+        self._clock = clock
 
     async def find(self, client_id: str) -> ClientRecord | None:
-        """The client that goes by that id, or None."""
-        return await self._store.find_client(client_id)
+        """The client that goes by that id, or None. One with a row also goes by the row's short id."""
+        if client_id.startswith(REGISTERED):
+            return await self._find_registered(client_id)
+        client = await self._store.find_client(client_id)
+        return None if client is None or client.ended_at is not None else client
+
+    async def find_current(self, client_id: str) -> ClientRecord | None:
+        """The client whom a person is about to be asked about: by the id that it goes by itself, and no other."""
+        client = await self.find(client_id)
+        return None if client is None or client.public_id not in {None, client_id} else client
+
+    async def _find_registered(self, client_id: str) -> ClientRecord | None:
+        now = self._clock()
+        row = await self._store.find_client(derive_client_id(client_id))
+        if row is not None:
+            is_live = row.ended_at is None and (row.expires_at is None or now < row.expires_at)
+            return row if is_live and row.public_id == client_id else None
+        carried = self._registrations.parse_client_id(client_id)
+        if carried is None or self._settings.registration == "off" or carried.expires_at <= now:
+            return None
+        is_public = carried.registration.token_endpoint_auth_method == NONE
+        return build_client(
+            carried.registration,
+            public_id=client_id,
+            settings=self._settings,
+            secrets=() if is_public else (self._registrations.hash_client_secret(client_id, carried.issued_at),),
+            created_at=carried.issued_at,
+            expires_at=carried.expires_at,
+        )

@@ -1,6 +1,9 @@
 """Consent: one person, one app, one organization, one grant (RFC 6749 §4.1.2)."""
 
+import hashlib
 from collections.abc import Sequence
+
+import msgspec
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.identifiers import new_grant_id
@@ -14,6 +17,8 @@ from latchstring.authorization_server.records import (
 )
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Consent:
@@ -33,6 +38,7 @@ class Consent:
     async def allow(
         self,
         prompt: AuthorizationPrompt,
+        client: ClientRecord,
         user_id: str,
         organization_id: str,
         *,
@@ -40,7 +46,7 @@ class Consent:
         authenticated_at: int | None = None,
     ) -> str | ConsentCommit:
         """The code, or why there is none. Membership and the app's reach are checked in the very write, so that
-        nothing that ended between page and click slips through.
+        nothing that ended between page and click slips through; an app that registered itself gets its row by it.
 
         The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
         worth anything, and no second grant. `authenticated_at` is when the member had signed in.
@@ -48,7 +54,7 @@ class Consent:
         now = self._clock()
         grant = _new_grant(
             id=grant_id or self.new_grant_id(),
-            client_id=prompt.client_id,
+            client_id=client.client_id,
             user_id=user_id,
             organization_id=organization_id,
             scope=prompt.scope,
@@ -60,7 +66,11 @@ class Consent:
             expires_at=now + self._settings.code_lifetime,
             authenticated_at=authenticated_at,
         )
-        commit = await self._store.commit_consent(grant, pushed_request_id=prompt.pushed_request_id)
+        commit = await self._store.commit_consent(
+            grant,
+            self_registered=client if client.is_self_registered else None,
+            pushed_request_id=prompt.pushed_request_id,
+        )
         if commit is ConsentCommit.ANSWERED:
             return await self._repeat(grant, now)
         if commit is not ConsentCommit.CREATED:
@@ -158,6 +168,13 @@ def _new_grant(
         ended_reason=None,
         authenticated_at=authenticated_at,
     )
+
+
+def render_version(client: ClientRecord) -> bytes:
+    """What the person was told of the app, and what the answer rests on, in 16 bytes: asked again if it changes."""
+    told = (client.name, client.description, client.redirect_uris, client.scope, client.token_endpoint_auth_method)
+    links = (client.terms_uri, client.policy_uri, client.client_uri)
+    return hashlib.sha256(_encode((told, links))).digest()[:16]
 
 
 def is_stranger(client: ClientRecord, memberships: Sequence[MembershipRecord]) -> bool:

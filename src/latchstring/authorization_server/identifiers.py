@@ -1,5 +1,6 @@
 """Identifiers as outside programs see them: a word for the kind, an underscore, 22 letters and digits."""
 
+import hashlib
 from typing import Final
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -36,6 +37,11 @@ def parse_identifier(kind: str, text: str) -> bytes | None:
             return None
         number = number * 62 + value
     return number.to_bytes(ID_ENTROPY_SIZE, "big") if number < 1 << 128 else None
+
+
+def derive_client_id(public_id: str) -> str:
+    """The short id, in rows and tokens, of a client that goes by a long one of its own."""
+    return render_identifier(CLIENT, hashlib.sha256(public_id.encode()).digest()[:ID_ENTROPY_SIZE])
 
 
 def new_grant_id(now: int, entropy: bytes) -> bytes:

@@ -28,6 +28,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         pushed_authorization_request_endpoint=f"{issuer}/oauth2/par/",
         device_authorization_endpoint=f"{issuer}/oauth2/device_authorization/",
         jwks_uri=f"{issuer}/oauth2/jwks/",
+        registration_endpoint=None if settings.registration == "off" else f"{issuer}/oauth2/register/",
         scopes_supported=list(settings.scopes_supported),
         response_types_supported=["code"],
         response_modes_supported=list(RESPONSE_MODES),

@@ -18,6 +18,7 @@ from latchstring.authorization_server.records import (
     MembershipRecord,
     OrganizationRecord,
     PushedRequestRecord,
+    RegistrationTokenRecord,
     ResourceServerRecord,
     Role,
     SecretHash,
@@ -99,10 +100,18 @@ class GrantStore(Protocol):
     async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
         """The grant, as last committed."""
 
-    async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
+    async def commit_consent(
+        self,
+        grant: GrantRecord,
+        *,
+        self_registered: ClientRecord | None = None,
+        pushed_request_id: bytes | None = None,
+    ) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
         is published or the user a member of its owner. A pushed request is used up in the same transaction, and
-        must not have been before. `ANSWERED` is for a grant that is there already: the same page came twice."""
+        must not have been before. `ANSWERED` is for a grant that is there already: the same page came twice. The row of
+        a client that registered itself is inserted along with the grant, unless there is one; deleted in the meantime,
+        it is unavailable."""
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         """Keep a pushed request; clear away those that nobody can be answering any more."""
@@ -211,6 +220,28 @@ class ClientStore(Protocol):
 
     async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
         """End an approval that lasts."""
+
+    async def save_registered_client(self, client: ClientRecord) -> Commit:
+        """Keep what a client has registered instead; `LOST` if it was deleted."""
+
+    async def end_registered_client(self, client: ClientRecord, *, reason: str, now: int) -> None:
+        """Delete a client that registered itself and end its grants, in one transaction. The row stays until
+        `expires_at`, for as long as its id would else be good. Idempotent."""
+
+    async def create_registration_token(self, token: RegistrationTokenRecord) -> None:
+        """Insert an initial access token."""
+
+    async def find_registration_tokens(self) -> Sequence[RegistrationTokenRecord]:
+        """The initial access tokens, newest first."""
+
+    async def end_registration_token(self, hint: str) -> Commit:
+        """Delete the initial access tokens that begin like that; `LOST` if there are none."""
+
+    async def has_registration_token(self, token_hash: bytes, *, now: int) -> bool:
+        """Whether one more client may be registered by that initial access token."""
+
+    async def use_registration_token(self, token_hash: bytes, *, now: int) -> Commit:
+        """Count one registration by that initial access token; `LOST` if it has expired or is used up."""
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         """The clients owned by the user's organizations, newest first."""

@@ -59,7 +59,7 @@ class PushedRequestEndpoint:
         client = await self._authenticator.authenticate(credentials)
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
-        request = Parameters({**parameters, "client_id": client.client_id})
+        request = Parameters({**parameters, "client_id": credentials.client_id})
         request.lists = parameters.lists
         try:
             authorization_request, found, target = await find_target(request, self._clients)
@@ -92,6 +92,9 @@ async def find_pushed_parameters(parameters: Parameters, store: Store, arrived_a
         raise UnsafeRequest("repeated_parameter")
     request_id = parse_request_uri(parameters["request_uri"])
     pushed = None if request_id is None else await store.find_pushed_request(request_id)
-    if pushed is None or pushed.expires_at <= arrived_at or pushed.client_id != parameters.get("client_id"):
+    if pushed is None or pushed.expires_at <= arrived_at:
         raise UnsafeRequest("request_uri_unknown")
-    return parse_parameters(pushed.parameters.encode()), pushed.id
+    kept = parse_parameters(pushed.parameters.encode())
+    if kept["client_id"] != parameters.get("client_id"):
+        raise UnsafeRequest("request_uri_unknown")
+    return kept, pushed.id

@@ -48,6 +48,10 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     `organization_id` is the owner; None for an app that registered itself. `access_revoked_until` is as on a grant,
     for tokens that the client got for itself. `acts_for_resource` is the API (RFC 8707) whose callers' tokens it may
     exchange.
+
+    `public_id` is what an app that registered itself goes by: the id that carries its registration, or the URL of its
+    metadata document. Until a person consents it has no row, or one that counts until `expires_at`. `ended_at` is
+    when it was deleted.
     """
 
     client_id: str
@@ -68,6 +72,15 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     security: ClientSecurity = ClientSecurity()
     acts_for_resource: str | None = None
+    public_id: str | None = None
+    client_uri: str | None = None
+    expires_at: int | None = None
+    ended_at: int | None = None
+
+    @property
+    def is_self_registered(self) -> bool:
+        """Whether nobody here vouches for it: anyone can use any name."""
+        return self.public_id is not None
 
     @property
     def is_public(self) -> bool:
@@ -203,12 +216,25 @@ class MembershipRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A live grant as people see it: with the names of app, publisher and organization."""
+    """A live grant as people see it: with the names of app, publisher and organization. An app that registered itself
+    has a `client_public_id` and no publisher."""
 
     grant: GrantRecord
+    client_public_id: str | None
     client_name: str
-    publisher_name: str
+    publisher_name: str | None
     organization_name: str
+
+
+class RegistrationTokenRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An initial access token (RFC 7591 §1.2): who has it may register that many clients."""
+
+    token_hash: bytes
+    hint: str
+    note: str
+    remaining: int
+    created_at: int
+    expires_at: int
 
 
 class PushedRequestRecord(msgspec.Struct, frozen=True, kw_only=True):

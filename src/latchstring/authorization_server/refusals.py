@@ -10,6 +10,7 @@ MEMBERSHIP_ENDED = "membership_ended"
 REVOKED_BY_CLIENT = "revoked_by_client"
 DISCONNECTED = "disconnected"
 ENDED_BY_OPERATOR = "ended_by_operator"
+REGISTRATION_DELETED = "registration_deleted"
 
 _ENDINGS = {
     CODE_REPLAYED: "superseded: the authorization code was used twice, so the grant was ended.",
@@ -19,6 +20,7 @@ _ENDINGS = {
     REVOKED_BY_CLIENT: "revoked: the app itself revoked the grant.",
     DISCONNECTED: "revoked: a person disconnected the app.",
     ENDED_BY_OPERATOR: "revoked: the operator ended the grant.",
+    REGISTRATION_DELETED: "revoked: the app deleted its registration.",
 }
 _RECONNECT = " Send the member to connect again."
 

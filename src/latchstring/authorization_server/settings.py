@@ -21,11 +21,15 @@ _ISSUER_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 
 
 class ScopeDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scope lets an app do, in words for members. An empty title stands for the built-in text."""
+    """What a scope lets an app do, in words for members. An empty title stands for the built-in text.
+
+    Where `is_for_anyone` is false, an app that registered itself never gets it.
+    """
 
     title: str = ""
     description: str = ""
     risk: Risk = "medium"
+    is_for_anyone: bool = True
 
 
 def _built_in_scopes() -> dict[str, ScopeDefinition]:
@@ -39,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
     `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone, put the certificate
     that a client showed them.
+
+    `registration` says who may register a client by itself (RFC 7591): nobody, who has an initial access token, or
+    anyone. Within `registration_lifetime` a person must have connected it.
     """
 
     issuer: str
@@ -62,11 +69,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxies: int = 0
     client_certificate_header: str | None = None
     trusted_proxy_networks: tuple[str, ...] = ()
+    registration: Literal["off", "gated", "open"] = "off"
+    registration_lifetime: int = 24 * 3600
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
         """Every scope an app can be given; `offline_access` is always one."""
         return (*self.scopes, OFFLINE_ACCESS)
+
+    @property
+    def scopes_for_anyone(self) -> tuple[str, ...]:
+        """Every scope that an app can have which registered itself."""
+        return (*(name for name, scope in self.scopes.items() if scope.is_for_anyone), OFFLINE_ACCESS)
 
     @property
     def is_https(self) -> bool:
@@ -134,6 +148,8 @@ def validate_settings(settings: Settings) -> Settings:
     if not 0 <= settings.trusted_proxies <= 8:
         raise _refuse("trusted_proxies", "give how many proxies stand in front, 0 to 8")
     _verify_certificate_source(settings)
+    if not 60 <= settings.registration_lifetime <= 30 * 24 * 3600:
+        raise _refuse("registration_lifetime", "give 60 seconds to 30 days")
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

@@ -178,6 +178,8 @@ class TokenCodec:
     """Makes and reads credential strings. Pure: entropy is an argument, time is compared by the caller."""
 
     def __init__(self, keyring: Keyring, prefix: str = "ls") -> None:
+        self._keyring = keyring
+        self._prefix = prefix
         self._key_id = keyring.current.key_id
         self._mac_keys = {key.key_id: key.derive(b"token-mac") for key in keyring.keys}
         self._seals = {key.key_id: AESGCMSIV(key.derive(b"access-seal")) for key in keyring.keys}
@@ -204,6 +206,19 @@ class TokenCodec:
         if render_checksum(text[:-6].encode("ascii")) != text[-6:]:
             return None
         return parse_base62(text[len(prefix) : -6])
+
+    def render_credential(self, kind: str, raw: bytes) -> str:
+        """A credential of a kind that is made elsewhere, such as `ra`; `raw` is a multiple of three bytes long."""
+        return self._render(f"{self._prefix}_{kind}_", raw)
+
+    @property
+    def key_id(self) -> int:
+        """The number of the key that makes what is new."""
+        return self._key_id
+
+    def derive_keys(self, purpose: bytes) -> dict[int, bytes]:
+        """The keys for a purpose of somebody else's, by number."""
+        return {key.key_id: key.derive(purpose) for key in self._keyring.keys}
 
     # -- authorization codes
 

@@ -5,7 +5,19 @@ import sys
 import typer
 
 from latchstring.authorization_server.apps import AppRefused
-from latchstring.cli import client, doctor, grant, key, membership, migrate, organization, resource_server, serve, user
+from latchstring.cli import (
+    client,
+    doctor,
+    grant,
+    key,
+    membership,
+    migrate,
+    organization,
+    registration,
+    resource_server,
+    serve,
+    user,
+)
 from latchstring.cli.output import CommandRefused, refuse_undecodable
 from latchstring.directory.built_in import DirectoryRefused
 from latchstring.protocol.errors import ConfigurationError, OAuthError, StoreUnavailable
@@ -24,6 +36,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(membership.app, name="membership")
 app.add_typer(client.app, name="client")
 app.add_typer(resource_server.app, name="resource-server")
+app.add_typer(registration.app, name="registration")
 app.add_typer(grant.app, name="grant")
 app.add_typer(key.app, name="key")
 

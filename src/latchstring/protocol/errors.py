@@ -2,8 +2,8 @@
 
 from typing import Final
 
-# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 8628 §3.5; OpenID Connect Core §3.1.2.6.
-# 429 and 503 answers keep a code that no client reads as "your credential is bad".
+# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 7591 §3.2.2, RFC 8628 §3.5; OpenID Connect Core
+# §3.1.2.6. 429 and 503 answers keep a code that no client reads as "your credential is bad".
 STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_request": 400,
     "invalid_client": 401,
@@ -21,6 +21,10 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "interaction_required": 400,
     "unsupported_response_type": 400,
     "unsupported_token_type": 400,
+    "invalid_redirect_uri": 400,
+    "invalid_client_metadata": 400,
+    "invalid_software_statement": 400,
+    "unapproved_software_statement": 400,
     "invalid_token": 401,
     "insufficient_scope": 403,
     "temporarily_unavailable": 503,

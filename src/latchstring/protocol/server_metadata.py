@@ -14,6 +14,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     pushed_authorization_request_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
     jwks_uri: str | None = None
+    registration_endpoint: str | None = None
     scopes_supported: list[str] = []
     response_types_supported: list[str] = []
     response_modes_supported: list[str] = []

@@ -38,8 +38,11 @@ _CLOCK_SKEW: Final = 600
 _DEVICE_STALE_AFTER: Final = 600
 
 
-def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps[ConsentCommit]:
-    """Insert a pending grant and use up the pushed request; when a condition does not hold, say which."""
+def consent(
+    grant_row: dict[str, Any], client_row: dict[str, Any] | None, pushed_request_id: bytes | None
+) -> Steps[ConsentCommit]:
+    """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself; when a
+    condition does not hold, say which."""
     pushed = {"request_id": pushed_request_id}
     if pushed_request_id is not None and (yield statements.LOCK_PUSHED_REQUEST, pushed) is None:
         is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}
@@ -48,6 +51,8 @@ def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps
     member = yield statements.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
+    if client_row is not None and (yield statements.KEEP_REGISTERED_CLIENT, client_row) is None:
+        return ConsentCommit.APP_UNAVAILABLE
     row = yield statements.INSERT_CONSENT, grant_row
     if row is None:
         is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}
@@ -55,6 +60,13 @@ def consent(grant_row: dict[str, Any], pushed_request_id: bytes | None) -> Steps
     if pushed_request_id is not None:
         yield statements.USE_PUSHED_REQUEST, pushed
     return ConsentCommit.CREATED
+
+
+def end_registered_client(client_row: dict[str, Any], reason: str, now: int) -> Steps[None]:
+    """Delete a client that registered itself: its grants end, and its row says so until its id has lapsed."""
+    yield statements.END_REGISTERED_CLIENT, {**client_row, "ended_at": now}
+    ending = {"of_client": client_row["client_id"], "now": now, "by": client_row["client_id"], "reason": reason}
+    yield statements.END_GRANTS_OF_CLIENT, ending
 
 
 def create_pushed_request(pushed_row: dict[str, Any], now: int) -> Steps[None]:
@@ -92,7 +104,7 @@ def device_consent(grant_row: dict[str, Any], session_hash: bytes, now: int) -> 
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
     if (yield statements.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
-    commit = yield from consent(grant_row, None)
+    commit = yield from consent(grant_row, None, None)
     if commit is ConsentCommit.CREATED:
         yield statements.END_DEVICE, {"device_id": grant_row["id"]}
     return commit

@@ -77,6 +77,23 @@ client = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("security", Text, nullable=False, server_default=LEGACY_SECURITY),
     Column("acts_for_resource", Text),
+    Column("public_id", Text),
+    Column("client_uri", Text),
+    Column("expires_at", BigInteger, index=True),
+    Column("ended_at", BigInteger),
+)
+
+# Initial access tokens, by hash.
+registration_token = Table(
+    "registration_token",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("hint", String(64), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # No foreign keys: what an approval lets through is looked up with the client, and an organization's id is never reused.
@@ -148,6 +165,7 @@ grant = Table(
     Column("authorization_details", Text),
     Column("authenticated_at", BigInteger),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
+    Index("ix_oauth_grant_client_id", "client_id"),
     sqlite_with_rowid=False,
 )
 

@@ -46,6 +46,7 @@ from latchstring.storage.schema import (
     membership,
     organization,
     pushed_request,
+    registration_token,
     resource_server,
     revoked_access_token,
     session,
@@ -139,6 +140,7 @@ FIND_GRANT = _define_hot(
 _owner_member = membership.alias("owner_member")
 _is_reachable: ColumnElement[bool] = exists().where(
     client.c.client_id == bindparam("client_id"),
+    client.c.ended_at.is_(None),
     or_(
         client.c.is_published,
         exists().where(
@@ -287,6 +289,7 @@ FIND_CONNECTIONS = _define(
     "find_connections",
     select(
         *grant.columns,
+        client.c.public_id.label("client_public_id"),
         client.c.name.label("client_name"),
         _publisher.c.name.label("publisher_name"),
         organization.c.name.label("organization_name"),
@@ -452,6 +455,92 @@ UPDATE_CLIENT = _define(
     )
     .returning(client.c.client_id),
 )
+
+# -- clients that registered themselves
+
+_is_not_ended = client.c.ended_at.is_(None)
+
+
+def _insert_registered(insert: Insert) -> Any:
+    return insert(client).values({column.name: bindparam(column.name) for column in client.columns})
+
+
+# What was registered; the rest of the row is not its client's to say.
+_REGISTERED: Final = (
+    "name",
+    "redirect_uris",
+    "scope",
+    "grant_types",
+    "token_endpoint_auth_method",
+    "terms_uri",
+    "policy_uri",
+    "client_uri",
+    "security",
+)
+# A person has consented: the row stays, as it is where there is one.
+KEEP_REGISTERED_CLIENT = _define_insert(
+    "keep_registered_client",
+    lambda insert: (
+        _insert_registered(insert)
+        .on_conflict_do_update(index_elements=["client_id"], set_={"expires_at": null()}, where=_is_not_ended)
+        .returning(client.c.client_id)
+    ),
+)
+
+
+def _save_registered(insert: Insert) -> Any:
+    statement = _insert_registered(insert)
+    registered = {name: statement.excluded[name] for name in _REGISTERED}
+    return statement.on_conflict_do_update(
+        index_elements=["client_id"], set_=registered, where=_is_not_ended
+    ).returning(client.c.client_id)
+
+
+SAVE_REGISTERED_CLIENT = _define_insert("save_registered_client", _save_registered)
+
+
+def _end_registered(insert: Insert) -> Any:
+    statement = _insert_registered(insert)
+    ended = {"expires_at": statement.excluded.expires_at, "ended_at": statement.excluded.ended_at}
+    return statement.on_conflict_do_update(index_elements=["client_id"], set_=ended, where=_is_not_ended).returning(
+        client.c.client_id
+    )
+
+
+END_REGISTERED_CLIENT = _define_insert("end_registered_client", _end_registered)
+END_GRANTS_OF_CLIENT = _define(
+    "end_grants_of_client",
+    update(grant).where(grant.c.client_id == bindparam("of_client"), grant.c.status != _ENDED).values(**_ENDING),
+)
+
+INSERT_REGISTRATION_TOKEN = _define("insert_registration_token", insert(registration_token))
+FIND_REGISTRATION_TOKENS = _define(
+    "find_registration_tokens", select(registration_token).order_by(registration_token.c.created_at.desc())
+)
+END_REGISTRATION_TOKEN = _define(
+    "end_registration_token",
+    delete(registration_token)
+    .where(registration_token.c.hint == bindparam("by_hint"))
+    .returning(registration_token.c.hint),
+)
+_is_usable_token = and_(
+    registration_token.c.token_hash == bindparam("by_hash"),
+    registration_token.c.expires_at > bindparam("now"),
+    registration_token.c.remaining >= _ONE,
+)
+FIND_REGISTRATION_TOKEN = _define(
+    "find_registration_token", select(registration_token.c.token_hash).where(_is_usable_token)
+)
+USE_REGISTRATION_TOKEN = _define(
+    "use_registration_token",
+    update(registration_token)
+    .where(_is_usable_token)
+    .values(remaining=registration_token.c.remaining - _ONE)
+    .returning(registration_token.c.token_hash),
+)
+
+# -- apps' secrets, resource servers
+
 REPLACE_SECRETS = _define(
     "replace_secrets",
     update(client)
@@ -707,7 +796,8 @@ def _define_sweep(name: str, table: Table) -> Statement:
 
 
 SWEEPS: Final = tuple(
-    _define_sweep(f"sweep_{table.name}", table) for table in (revoked_access_token, used_once, pushed_request, session)
+    _define_sweep(f"sweep_{table.name}", table)
+    for table in (revoked_access_token, used_once, pushed_request, session, client, registration_token)
 )
 _is_dead = or_(grant.c.status == _ENDED, grant.c.expires_at < bindparam("now", type_=_BIGINT))
 _overdue, _kept, _live = (literal_column(f"'{kind}'", String) for kind in ("overdue", "kept", "live"))
@@ -716,7 +806,16 @@ COUNT_GRANTS = _define("count_grants", select(_kind, func.count(), func.min(gran
 DATABASE_CLOCK = _define("database_clock", select(cast(extract("epoch", func.current_timestamp()), _BIGINT)))
 COUNTS: Final = {
     table.name: _define(f"count_{table.name}", select(func.count()).select_from(table))
-    for table in (client, organization, user, session, pushed_request, revoked_access_token, used_once)
+    for table in (
+        client,
+        organization,
+        user,
+        session,
+        pushed_request,
+        revoked_access_token,
+        used_once,
+        registration_token,
+    )
 }
 
 

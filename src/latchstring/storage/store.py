@@ -18,6 +18,7 @@ from latchstring.authorization_server.records import (
     MembershipRecord,
     OrganizationRecord,
     PushedRequestRecord,
+    RegistrationTokenRecord,
     ResourceServerRecord,
     Role,
     SecretHash,
@@ -97,8 +98,21 @@ class SqlStore:
         row = await self._engine.read(statements.FIND_GRANT, {"grant_id": grant_id})
         return None if row is None else _read_grant(row)
 
-    async def commit_consent(self, grant: GrantRecord, *, pushed_request_id: bytes | None = None) -> ConsentCommit:
-        return await self._engine.commit(partial(operations.consent, _write_grant(grant), pushed_request_id))
+    async def commit_consent(
+        self,
+        grant: GrantRecord,
+        *,
+        self_registered: ClientRecord | None = None,
+        pushed_request_id: bytes | None = None,
+    ) -> ConsentCommit:
+        kept = None if self_registered is None else {**_write_client(self_registered), "expires_at": None}
+
+        def consent() -> Steps[ConsentCommit]:
+            outcome = yield from operations.consent(_write_grant(grant), kept, pushed_request_id)
+            self._forget(grant.client_id)
+            return outcome
+
+        return await self._engine.commit(consent)
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         await self._engine.commit(partial(operations.create_pushed_request, msgspec.structs.asdict(pushed), now))
@@ -150,7 +164,11 @@ class SqlStore:
         rows = await self._engine.read_all(statements.FIND_CONNECTIONS, {"user_id": user_id})
         return [
             ConnectionRecord(
-                grant=_read_grant(row[:-3]), client_name=row[-3], publisher_name=row[-2], organization_name=row[-1]
+                grant=_read_grant(row[:-4]),
+                client_public_id=row[-4],
+                client_name=row[-3],
+                publisher_name=row[-2],
+                organization_name=row[-1],
             )
             for row in rows
         ]
@@ -249,6 +267,43 @@ class SqlStore:
     async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
         of_approval = {"of_client": client_id, "of_organization": organization_id}
         return await self._write(statements.END_CLIENT_APPROVAL, {**of_approval, "by": by, "now": now})
+
+    async def save_registered_client(self, client: ClientRecord) -> Commit:
+        return await self._write_client_row(client.client_id, statements.SAVE_REGISTERED_CLIENT, _write_client(client))
+
+    async def end_registered_client(self, client: ClientRecord, *, reason: str, now: int) -> None:
+        def end() -> Steps[None]:
+            yield from operations.end_registered_client(_write_client(client), reason, now)
+            self._forget(client.client_id)
+
+        await self._engine.commit(end)
+
+    async def create_registration_token(self, token: RegistrationTokenRecord) -> None:
+        await self._engine.write(statements.INSERT_REGISTRATION_TOKEN, msgspec.structs.asdict(token))
+
+    async def find_registration_tokens(self) -> Sequence[RegistrationTokenRecord]:
+        rows = await self._engine.read_all(statements.FIND_REGISTRATION_TOKENS, {})
+        return [
+            RegistrationTokenRecord(
+                token_hash=bytes(row[0]),
+                hint=row[1],
+                note=row[2],
+                remaining=row[3],
+                created_at=row[4],
+                expires_at=row[5],
+            )
+            for row in rows
+        ]
+
+    async def end_registration_token(self, hint: str) -> Commit:
+        return await self._write(statements.END_REGISTRATION_TOKEN, {"by_hint": hint})
+
+    async def has_registration_token(self, token_hash: bytes, *, now: int) -> bool:
+        parameters = {"by_hash": token_hash, "now": now}
+        return await self._engine.read(statements.FIND_REGISTRATION_TOKEN, parameters) is not None
+
+    async def use_registration_token(self, token_hash: bytes, *, now: int) -> Commit:
+        return await self._write(statements.USE_REGISTRATION_TOKEN, {"by_hash": token_hash, "now": now})
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
@@ -420,6 +475,10 @@ def _read_client(row: Row) -> ClientRecord:
         created_at=row[15],
         security=_decode_security(row[16]),
         acts_for_resource=row[17],
+        public_id=row[18],
+        client_uri=row[19],
+        expires_at=row[20],
+        ended_at=row[21],
     )
 
 

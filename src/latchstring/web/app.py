@@ -21,6 +21,7 @@ from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import apps, authorize, connections, consent, device, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.push import answer_pushed_request
+from latchstring.web.register import REGISTER, answer_registered_client, answer_registration
 from latchstring.web.revoke import answer_revocation
 from latchstring.web.services import Services
 from latchstring.web.token import answer_token
@@ -37,6 +38,7 @@ _MACHINES: Final[dict[str, MachineHandler]] = {
     "/oauth2/device_authorization": answer_device_authorization,
     "/oauth2/introspect": answer_introspection,
     "/oauth2/jwks": answer_key_set,
+    REGISTER: answer_registration,
     "/.well-known/oauth-authorization-server": answer_metadata,
 }
 
@@ -97,6 +99,8 @@ class Application:
         handler = self._machines.get(path)
         if handler is not None:
             await self._answer_machine(handler, scope, receive, send, request_id)
+        elif path.startswith(f"{REGISTER}/"):
+            await self._answer_machine(answer_registered_client, scope, receive, send, request_id)
         elif path.startswith("/static/"):
             await self._send_static(path.removeprefix("/static/"), scope, receive, send)
         else:

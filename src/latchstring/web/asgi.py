@@ -13,6 +13,11 @@ Header = tuple[bytes, bytes]
 
 MAX_BODY_SIZE: Final = 64 * 1024
 _FORM: Final = b"application/x-www-form-urlencoded"
+_JSON: Final = b"application/json"
+_WRONG_TYPE: Final = {
+    _FORM: "The body's content type is application/x-www-form-urlencoded.",
+    _JSON: "The body's content type is application/json.",
+}
 
 
 class MethodRefused(OAuthError):
@@ -36,12 +41,23 @@ async def read_form_body(scope: Scope, receive: Receive) -> bytes:
     """The body of a form POST; refuses other methods (405), other types (415) and what is too large (413)."""
     if scope["method"] != "POST":
         raise MethodRefused("This endpoint takes POST only.", b"POST")
+    _refuse_other_types(scope, _FORM)
+    return await read_body(receive)
+
+
+async def read_json_body(scope: Scope, receive: Receive) -> bytes:
+    """The body of a JSON request; refuses other types (415) and what is too large (413)."""
+    _refuse_other_types(scope, _JSON)
+    return await read_body(receive)
+
+
+def _refuse_other_types(scope: Scope, expected: bytes) -> None:
     content_types = find_headers(scope, b"content-type")
     media_type, _, options = (content_types[0] if content_types else b"").partition(b";")
     charset = options.strip().lower().replace(b'"', b"")
-    if len(content_types) != 1 or media_type.strip().lower() != _FORM or charset not in {b"", b"charset=utf-8"}:
-        raise OAuthError("invalid_request", "The body's content type is application/x-www-form-urlencoded.", status=415)
-    return await read_body(receive)
+    if len(content_types) != 1 or media_type.strip().lower() != expected or charset not in {b"", b"charset=utf-8"}:
+        why = _WRONG_TYPE[expected]
+        raise OAuthError("invalid_request", why, status=415)
 
 
 def verify_read(scope: Scope) -> None:

@@ -31,6 +31,10 @@ async def send_refusal(scope: Scope, send: Send, request_id: bytes, error: OAuth
     if error.code == "invalid_client" and find_headers(scope, b"authorization"):
         challenge = render_challenge("Basic", {"realm": "latchstring", "charset": "UTF-8"})
         headers.append((b"www-authenticate", challenge.encode()))
+    if error.code == "invalid_token":
+        # RFC 6750 §3.1: without a token there is nothing to call wrong.
+        fault = {"error": error.code} if find_headers(scope, b"authorization") else {}
+        headers.append((b"www-authenticate", render_challenge("Bearer", {"realm": "latchstring", **fault}).encode()))
     if error.status in {429, 503}:
         headers.append((b"retry-after", b"%d" % error.retry_after))
     log.info(

@@ -13,6 +13,7 @@ from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.records import UserRecord
+from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signing_keys import SigningKeys
@@ -39,6 +40,7 @@ class Services:
     pushed_request_endpoint: PushedRequestEndpoint
     device_authorization_endpoint: DeviceAuthorizationEndpoint
     user_codes: UserCodes
+    registration_endpoint: RegistrationEndpoint
     consent: Consent
     login: Login
     connections: Connections

@@ -16,6 +16,7 @@ from latchstring.protocol.errors import OAuthError
 from latchstring.web.asgi import Scope, find_headers
 
 WRONG_SECRETS: Final = RateLimitItemPerMinute(20)
+REGISTRATIONS: Final = RateLimitItemPerMinute(30)
 SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
 SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
 PUSHES_WITHOUT_PROOF: Final = RateLimitItemPerMinute(60)
@@ -69,6 +70,16 @@ class Throttle:
             raise OAuthError(
                 "temporarily_unavailable",
                 "Too many failed client authentications. Wait a minute.",
+                status=429,
+                retry_after=_RETRY_AFTER,
+            )
+
+    async def count_registration(self, source: str) -> None:
+        """Count a client that registers, changes or deletes itself; 429 beyond the limit."""
+        if not await self._hit(REGISTRATIONS, "registration", "", source):
+            raise OAuthError(
+                "temporarily_unavailable",
+                "Too many registrations from here. Wait a minute.",
                 status=429,
                 retry_after=_RETRY_AFTER,
             )

@@ -69,7 +69,7 @@ async def authorize(page: Page) -> Response:
         return _sign_in(page, prompt, visit)
     if next_step is Interaction.SELECT_ACCOUNT:
         return _select_account(page, prompt, visit, client)
-    return await ask(page, build_question(page, prompt, user, visit), client, user)
+    return await ask(page, build_question(page, prompt, client, user, visit), client, user)
 
 
 def _sign_in(page: Page, prompt: AuthorizationPrompt, visit: Visit) -> Response:

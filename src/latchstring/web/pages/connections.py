@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.records import ConnectionRecord
+from latchstring.authorization_server.registration import find_document_host
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.scope import OFFLINE_ACCESS
 from latchstring.web.pages.page import Page, PageRefused
@@ -49,6 +50,8 @@ def _group_by_app(connections: Sequence[ConnectionRecord], settings: Settings) -
         {
             "name": of_client[0].client_name,
             "publisher": of_client[0].publisher_name,
+            "is_self_registered": of_client[0].client_public_id is not None,
+            "host": find_document_host(of_client[0].client_public_id),
             "tint": tint_for(client_id),
             "initial": initial_for(of_client[0].client_name),
             "grants": [_render_grant(connection, settings) for connection in of_client],

@@ -7,8 +7,9 @@ import msgspec
 from starlette.responses import Response
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt, render_code, render_error
+from latchstring.authorization_server.consent import render_version
 from latchstring.authorization_server.interaction import Visit
-from latchstring.authorization_server.records import UserRecord
+from latchstring.authorization_server.records import ClientRecord, UserRecord
 from latchstring.protocol.authorization_request import render_request_uri
 from latchstring.protocol.authorization_response import FORM_POST
 from latchstring.protocol.errors import OAuthError
@@ -16,7 +17,7 @@ from latchstring.protocol.pkce import S256
 from latchstring.protocol.redirect_uri import find_registered
 from latchstring.protocol.scope import render_scope
 from latchstring.web.pages.page import Page, PageRefused
-from latchstring.web.pages.question import Question, ask_again
+from latchstring.web.pages.question import Question, ask, ask_again
 from latchstring.web.pages.send_back import send_back
 from latchstring.web.pages.visit import render_visit
 
@@ -27,7 +28,8 @@ _CONSENT: Final = b"consent"
 class _Asked(msgspec.Struct, frozen=True):
     """What a consent page asks and of whom, as the page carries it. Bound to the browser that was asked.
 
-    `grant_id` is of the grant that Allow makes: a page that is answered twice makes one.
+    `grant_id` is of the grant that Allow makes: a page that is answered twice makes one. `version` is of what was told
+    of the app: an answer to anything else does not count.
     """
 
     prompt: AuthorizationPrompt
@@ -35,6 +37,7 @@ class _Asked(msgspec.Struct, frozen=True):
     asked_at: int
     grant_id: bytes
     visit: Visit
+    version: bytes
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -50,7 +53,7 @@ async def answer_consent(page: Page) -> Response:
     if asked is None or user is None or user.user_id != asked.user_id:
         raise PageRefused("wrong_session")
     prompt = asked.prompt
-    client = await services.clients.find(prompt.client_id)
+    client = await services.clients.find_current(prompt.client_id)
     if client is None or not find_registered(prompt.redirect_uri, client.redirect_uris):
         raise PageRefused("page_expired")
     if services.clock() - asked.asked_at > services.settings.consent_page_lifetime:
@@ -63,11 +66,15 @@ async def answer_consent(page: Page) -> Response:
         return send_back(page, render_error(prompt.target, denied, issuer))
     if decision != "allow":
         raise PageRefused("unreadable_request")
+    question = build_question(page, prompt, client, user, asked.visit)
+    if render_version(client) != asked.version:
+        return await ask(page, question, client, user, error="app_changed", status=409)
     organization_id = form.get("organization_id", "")
     outcome = None
     if organization_id:
         outcome = await services.consent.allow(
             prompt,
+            client,
             user.user_id,
             organization_id,
             grant_id=asked.grant_id,
@@ -75,7 +82,6 @@ async def answer_consent(page: Page) -> Response:
         )
     if isinstance(outcome, str):
         return send_back(page, render_code(prompt.target, outcome, issuer))
-    question = build_question(page, prompt, user, asked.visit)
     return await ask_again(page, question, client, user, outcome, organization_id)
 
 
@@ -107,10 +113,13 @@ def encode_prompt(prompt: AuthorizationPrompt) -> bytes:
     return _encode(prompt)
 
 
-def build_question(page: Page, prompt: AuthorizationPrompt, user: UserRecord, visit: Visit) -> Question:
+def build_question(
+    page: Page, prompt: AuthorizationPrompt, client: ClientRecord, user: UserRecord, visit: Visit
+) -> Question:
     """The prompt as the member is asked it."""
     services = page.services
-    asked = _Asked(prompt, user.user_id, services.clock(), services.consent.new_grant_id(), visit)
+    now, grant_id = services.clock(), services.consent.new_grant_id()
+    asked = _Asked(prompt, user.user_id, now, grant_id, visit, render_version(client))
     return Question(
         action="/consent",
         request=services.codec.render_page_value(_CONSENT, page.cookie.encode(), _encode(asked)),

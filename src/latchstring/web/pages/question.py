@@ -8,6 +8,7 @@ from starlette.responses import Response
 from latchstring.authorization_server.consent import is_stranger
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
+from latchstring.authorization_server.registration import find_document_host, find_own_links
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.redirect_uri import is_loopback, redirect_host
 from latchstring.protocol.scope import OFFLINE_ACCESS
@@ -50,6 +51,7 @@ async def ask(
         return page.message("no_organization")
     publisher = await _find_owner(page, client)
     uri = question.redirect_uri
+    terms_uri, policy_uri = find_own_links(client)
     offered = {membership.organization_id for membership in memberships}
     context = {
         "action": question.action,
@@ -59,8 +61,10 @@ async def ask(
             "description": client.description,
             "publisher": "" if publisher is None else publisher.name,
             "is_verified": False,
-            "terms_uri": client.terms_uri,
-            "policy_uri": client.policy_uri,
+            "is_self_registered": client.is_self_registered,
+            "host": find_document_host(client.public_id),
+            "terms_uri": terms_uri,
+            "policy_uri": policy_uri,
             "tint": tint_for(client.client_id),
             "initial": initial_for(client.name),
         },

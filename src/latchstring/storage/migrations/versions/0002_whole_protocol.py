@@ -17,6 +17,23 @@ def upgrade() -> None:
         client.alter_column("organization_id", existing_type=sa.String(64), nullable=True)
         client.add_column(sa.Column("security", sa.Text(), nullable=False, server_default=_LEGACY))
         client.add_column(sa.Column("acts_for_resource", sa.Text()))
+        client.add_column(sa.Column("public_id", sa.Text()))
+        client.add_column(sa.Column("client_uri", sa.Text()))
+        client.add_column(sa.Column("expires_at", sa.BigInteger()))
+        client.add_column(sa.Column("ended_at", sa.BigInteger()))
+    op.create_index("ix_client_expires_at", "client", ["expires_at"])
+    op.create_index("ix_oauth_grant_client_id", "oauth_grant", ["client_id"])
+    op.create_table(
+        "registration_token",
+        sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("hint", sa.String(64), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name="pk_registration_token"),
+        sqlite_with_rowid=False,
+    )
     op.execute("UPDATE client SET security = '{}' WHERE token_endpoint_auth_method = 'none'")
     op.add_column("oauth_grant", sa.Column("confirmation", sa.Text()))
     op.add_column("oauth_grant", sa.Column("authorization_details", sa.Text()))
