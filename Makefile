@@ -5,7 +5,7 @@ BASE_PORT ?= 8400
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench fuzz mutants lock clean
+.PHONY: help setup run test check format bench fuzz mutants peers lock clean
 
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,10 +40,13 @@ fuzz: setup ## let coverage lead through every parser and endpoint (SECONDS=30 e
 mutants: setup ## change the rules one at a time and see whether a test fails (MODULE='rotation scope')
 	@exec $(PY) -m tests.mutants $(MODULE)
 
+peers: setup ## send the conformance cases to other servers as well, installed in .peers/ (needs npm)
+	@exec $(PY) -m tests.peers $(ARGS)
+
 lock: ## write requirements/lock.txt anew (ARGS=--upgrade moves the pins)
 	@scripts/lock.sh $(ARGS)
 
 clean: ## remove what the targets made: .venv, the demo's data, caches, artefacts
-	@rm -rf .venv .setup .demo .artifacts build dist
+	@rm -rf .venv .setup .demo .artifacts .peers build dist
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

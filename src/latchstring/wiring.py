@@ -180,7 +180,12 @@ def build_renderer(settings: Settings) -> PageRenderer:
     from latchstring.web.rendering.renderer import PageRenderer
 
     try:
-        return PageRenderer(settings.deployment_name, logo_url=settings.logo_url, accent=settings.accent_color)
+        return PageRenderer(
+            settings.deployment_name,
+            base_path=settings.base_path,
+            logo_url=settings.logo_url,
+            accent=settings.accent_color,
+        )
     except ValueError as error:
         raise ConfigurationError(f"settings: {error}") from None
 

@@ -33,6 +33,8 @@ def test_validate_settings_defaults_are_safe():
         "http://127.0.0.1:8400",
         "http://[::1]:8400",
         "http://localhost:8400",
+        "https://auth.example/login",
+        "https://auth.example/tenants/t1",
     ],
 )
 def test_validate_settings_issuer_is_accepted(issuer):
@@ -51,7 +53,13 @@ def test_validate_settings_issuer_is_accepted(issuer):
         pytest.param("https://:8443", id="port-without-host"),
         pytest.param("HTTPS://auth.example", id="capitals-would-lose-the-secure-cookie"),
         pytest.param("https://auth.example/", id="slash"),
-        pytest.param("https://auth.example/t1", id="path"),
+        pytest.param("https://auth.example/t1/", id="slash-behind-a-path"),
+        pytest.param("https://auth.example//t1", id="empty-segment"),
+        pytest.param("https://auth.example/t1/../t2", id="dots"),
+        pytest.param("https://auth.example/./t1", id="dot"),
+        pytest.param("https://auth.example/oauth2", id="own-path"),
+        pytest.param("https://auth.example/apps/t1", id="own-path-and-more"),
+        pytest.param("https://auth.example/t%31", id="escape"),
         pytest.param("https://auth.example?x=1", id="M3-query"),
         pytest.param("https://auth.example?", id="M3-empty-query"),
         pytest.param("https://auth.example#x", id="M3-fragment"),

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -53,8 +54,8 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
+@asynccontextmanager
+async def open_shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
     """The deployment and the API behind its guard."""
     documents: dict[str, bytes] = {}
 
@@ -81,3 +82,10 @@ async def shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
         async with httpx.AsyncClient(transport=transport, base_url="https://api.example") as api:
             chestnut = await deployment.organization("Chestnut Ltd")
             yield Shared(deployment, api, (guard_id, guard_secret), chestnut, documents)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
+    """The one for all cases on an engine."""
+    async with open_shared(folder, database) as opened:
+        yield opened

@@ -217,7 +217,6 @@ async def test_response_type_that_is_not_advertised_does_not_work(world: World, 
 @pytest.mark.parametrize(
     "path",
     [
-        "/.well-known/openid-configuration",
         "/.well-known/jwks.json",
         "/oauth2/register/",
         "/oauth2/userinfo/",

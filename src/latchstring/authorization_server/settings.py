@@ -17,6 +17,10 @@ MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
 MAX_ACCESS_TOKEN_LIFETIME: Final = 24 * 3600
 # A key is published this long before it signs, and signs at least as long: whoever keeps keys for a day knows it.
 KEY_PUBLICATION_LEAD: Final = 24 * 3600
+# What the server's own paths begin with: below an issuer's path of the same name they could not be told apart.
+OWN_SEGMENTS: Final = frozenset(
+    {".well-known", "apps", "connections", "consent", "device", "oauth2", "sign-in", "sign-out", "static"}
+)
 _ISSUER_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]")
 
 
@@ -78,6 +82,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return (*self.scopes, OFFLINE_ACCESS)
 
     @property
+    def base_path(self) -> str:
+        """The issuer's path, below which everything of the server lies; empty where the host is its alone."""
+        return urlsplit(self.issuer).path
+
+    @property
     def scopes_for_anyone(self) -> tuple[str, ...]:
         """Every scope that an app can have which registered itself."""
         return (*(name for name, scope in self.scopes.items() if scope.is_for_anyone), OFFLINE_ACCESS)
@@ -102,8 +111,10 @@ def _verify_issuer(issuer: str) -> None:
         raise _refuse("issuer", "give an http or https URL without query, fragment or user name (RFC 8414 §2)")
     if issuer.endswith("/"):
         raise _refuse("issuer", "leave out the slash at the end")
-    if parts.path:
-        raise _refuse("issuer", "an issuer with a path is not supported; give scheme, host and port only")
+    if any(segment in {"", ".", ".."} or ":" in segment for segment in parts.path.split("/")[1:]):
+        raise _refuse("issuer", "its path is made of plain segments, such as https://example.com/login")
+    if OWN_SEGMENTS & set(parts.path.split("/")[1:2]):
+        raise _refuse("issuer", "its path begins like one of the server's own; choose another, such as /login")
 
 
 def _verify_certificate_source(settings: Settings) -> None:

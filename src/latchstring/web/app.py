@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from latchstring.web.asgi import ClientGone, Receive, Scope, Send
+from latchstring.web.base_path import find_relative, place_machine
 from latchstring.web.device_authorization import answer_device_authorization
 from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, log_defect, send_refusal
 from latchstring.web.introspect import answer_introspection
@@ -40,6 +41,7 @@ _MACHINES: Final[dict[str, MachineHandler]] = {
     "/oauth2/jwks": answer_key_set,
     REGISTER: answer_registration,
     "/.well-known/oauth-authorization-server": answer_metadata,
+    "/.well-known/openid-configuration": answer_metadata,
 }
 
 
@@ -85,7 +87,10 @@ class Application:
         # Unique, not secret: a random part for each process, then a number.
         self._request_id_prefix = b"req_" + os.urandom(8).hex().encode()
         self._request_numbers = itertools.count(1)
-        self._machines = {path + slash: handler for path, handler in _MACHINES.items() for slash in ("", "/")}
+        self._base_path = services.settings.base_path
+        self._machines = {
+            place: handler for path, handler in _MACHINES.items() for place in place_machine(path, self._base_path)
+        }
         self._routes = [(_compile(method, path), handler) for method, path, handler in _PAGES]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +100,7 @@ class Application:
         if scope["type"] != "http":
             return
         request_id = self._request_id_prefix + b"%06x" % next(self._request_numbers)
+        scope = find_relative(scope, self._base_path)
         path = scope["path"]
         handler = self._machines.get(path)
         if handler is not None:

@@ -8,8 +8,11 @@ LANGUAGE_COOKIE: Final = "lang"
 
 
 def session_cookie_name(settings: Settings) -> str:
-    """`__Host-` where TLS allows it, so that no neighbour domain can plant the cookie."""
-    return "__Host-latchstring_session" if settings.is_https else "latchstring_session"
+    """`__Host-` where TLS allows it, so that no neighbour domain can plant the cookie. That name is for a host's only
+    server; below a path, where another may be beside this one, `__Secure-` is what there is."""
+    if not settings.is_https:
+        return "latchstring_session"
+    return "__Secure-latchstring_session" if settings.base_path else "__Host-latchstring_session"
 
 
 def render_session_cookie(settings: Settings, value: str) -> str:
@@ -17,7 +20,7 @@ def render_session_cookie(settings: Settings, value: str) -> str:
     or the session's own."""
     secure = "; Secure" if settings.is_https else ""
     return (
-        f"{session_cookie_name(settings)}={value}; Path=/; HttpOnly; SameSite=Lax; "
+        f"{session_cookie_name(settings)}={value}; Path={settings.base_path or '/'}; HttpOnly; SameSite=Lax; "
         f"Max-Age={settings.session_lifetime}{secure}"
     )
 

@@ -149,7 +149,9 @@ class Page:
         return self.render("message.html", context, MESSAGES[key].status)
 
     def redirect(self, location: str) -> Response:
-        """A 303, so that a form is never posted on (RFC 9700 §4.12)."""
+        """A 303, so that a form is never posted on (RFC 9700 §4.12). A location that is a path is one of our own."""
+        if location.startswith("/"):
+            location = self.services.settings.base_path + location
         response = RedirectResponse(location, 303, headers=render_page_headers(self.services.settings))
         response.headers["location"] = location  # as rendered, not quoted a second time
         return self._finish(response)

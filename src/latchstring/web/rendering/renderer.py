@@ -89,8 +89,12 @@ def initial_for(name: str) -> str:
 class PageRenderer:
     """Turns a template and its context into HTML, in the languages that have a catalog."""
 
-    def __init__(self, deployment_name: str, *, logo_url: str | None = None, accent: str | None = None) -> None:
-        """Reads templates, catalogs and static files. Refuses a logo that the pages' CSP would block."""
+    def __init__(
+        self, deployment_name: str, *, base_path: str = "", logo_url: str | None = None, accent: str | None = None
+    ) -> None:
+        """Reads templates, catalogs and static files; `base_path` goes before every address of ours. Refuses a logo
+        that the pages' CSP would block."""
+        self._base_path = base_path
         if logo_url is not None and not _is_own_path(logo_url):
             raise ValueError(f"logo URL {logo_url!r} must be a path on this server, such as /static/logo.svg")
         self._languages = load_languages()
@@ -140,7 +144,7 @@ class PageRenderer:
 
     def static_url(self, name: str) -> str:
         """The address of a static file; it changes when the file does, so it may be cached forever."""
-        return f"/static/{name}?v={self._static[name].version}"
+        return f"{self._base_path}/static/{name}?v={self._static[name].version}"
 
     def static_file(self, name: str) -> StaticFile | None:
         """The static file of that name, the deployment's accent already in the style sheet; or `None`."""
@@ -198,6 +202,7 @@ class PageRenderer:
             return words if words is not None else translations.ugettext(N_("just now"))
 
         environment.globals.update(
+            base_path=self._base_path,
             deployment=deployment,
             language=language,
             static_url=self.static_url,
