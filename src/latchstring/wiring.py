@@ -38,6 +38,7 @@ from latchstring.authorization_server.pushed_request_endpoint import PushedReque
 from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
 from latchstring.authorization_server.registration_tokens import RegistrationTokens
+from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.resources import Audiences
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
@@ -255,6 +256,7 @@ def build_services(
     authenticator = ClientAuthenticator(
         clients=clients, store=store, codec=codec, keys=keys, settings=settings, clock=clock
     )
+    request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
     return Services(
         settings=settings,
         store=store,
@@ -284,6 +286,7 @@ def build_services(
         pushed_request_endpoint=PushedRequestEndpoint(
             authenticator=authenticator,
             clients=clients,
+            request_objects=request_objects,
             store=store,
             codec=codec,
             settings=settings,
@@ -303,6 +306,7 @@ def build_services(
             clock=clock,
             entropy=entropy,
         ),
+        request_objects=request_objects,
         consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),

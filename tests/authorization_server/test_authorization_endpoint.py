@@ -16,7 +16,7 @@ from latchstring.authorization_server.authorization_endpoint import (
     render_code,
     render_error,
 )
-from latchstring.authorization_server.records import ClientRecord
+from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
 from latchstring.protocol.authorization_response import render_redirect
 from latchstring.protocol.errors import OAuthError
@@ -28,6 +28,8 @@ SETTINGS = Settings(
     issuer="https://auth.example",
     scopes={"all.full_access": ScopeDefinition(), "a.read": ScopeDefinition(), "b.write": ScopeDefinition()},
 )
+MUST_SIGN = ClientSecurity(requires_signed_request=True)
+MUST_PUSH = ClientSecurity(requires_pushed_request=True)
 PUBLIC = {"token_endpoint_auth_method": "none"}
 
 
@@ -153,7 +155,10 @@ async def test_find_target_mismatch_tells_the_page_which_app_and_what_came():
             "invalid_request",
             id="form_post-to-an-app",
         ),
-        pytest.param(ask(request="x.y.z"), {}, "invalid_request", id="A29-request-object"),
+        pytest.param(ask(), {"security": MUST_SIGN}, "invalid_request", id="A29-unsigned"),
+        pytest.param(ask(), {"security": MUST_PUSH}, "invalid_request", id="P6-not-pushed"),
+        pytest.param(ask(prompt="none login"), {}, "invalid_request", id="O1-prompt"),
+        pytest.param(ask(max_age="x"), {}, "invalid_request", id="O2-max-age"),
         pytest.param(ask(), {"grant_types": ("client_credentials",)}, "unauthorized_client", id="T9-grant-type"),
         pytest.param(ask(), PUBLIC, "invalid_request", id="A11-public-without-pkce"),
         pytest.param(ask(code_challenge=""), PUBLIC, "invalid_request", id="A11-public-with-empty-challenge"),

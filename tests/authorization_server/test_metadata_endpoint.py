@@ -35,4 +35,4 @@ def test_metadata_introspection_needs_a_secret_or_a_key_and_no_list_is_empty():
     methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
     assert document["introspection_endpoint_auth_methods_supported"] == methods
     assert "none" in document["token_endpoint_auth_methods_supported"]
-    assert all(value for value in document.values())
+    assert all(value for name, value in document.items() if name != "request_uri_parameter_supported")

@@ -503,4 +503,5 @@ from tests.conformance import (  # noqa: E402, F401
     given_exchange,
     given_jwt,
     given_registration,
+    given_request_object,
 )

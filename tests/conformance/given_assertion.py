@@ -19,12 +19,20 @@ async def _key_app(
     profile: Any = "oauth2.1",
     key_id: str | None = "1",
     method: str = "private_key_jwt",
+    request_algorithm: str | None = None,
+    requires_signed_request: bool = False,
     **parameters: Any,
 ) -> None:
     """Its key is registered by value; with another `method`, for requests that it signs."""
     members = {} if key_id is None else {"kid": key_id}
     jwks = clean_key_set(key_set(public_jwk(make_key(algorithm), **members)))
-    security = ClientSecurity(profile=profile, jwks=jwks, token_endpoint_auth_signing_alg=own_algorithm)
+    security = ClientSecurity(
+        profile=profile,
+        jwks=jwks,
+        token_endpoint_auth_signing_alg=own_algorithm,
+        request_object_signing_alg=request_algorithm,
+        requires_signed_request=requires_signed_request,
+    )
     await world.make_app("app", token_endpoint_auth_method=method, security=security, **parameters)
 
 
@@ -77,3 +85,13 @@ async def _assertion(
     }
     head = {"alg": algorithm, "kid": str(key), **msgspec.json.decode(header)}
     world.values["assertion"] = sign(content, make_key(algorithm, int(key)), **head)
+
+
+@_state("RSA app that signs requests by PS256")
+async def _ps256_app(world: World) -> None:
+    await _key_app(world, algorithm="RS256", method="client_secret_post", request_algorithm="PS256")
+
+
+@_state("RSA app of FAPI 2.0")
+async def _fapi_app(world: World) -> None:
+    await _key_app(world, algorithm="RS256", own_algorithm="PS256", profile="fapi2")

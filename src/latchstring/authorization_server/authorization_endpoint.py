@@ -31,13 +31,21 @@ _LINE_BREAKS: Final = frozenset("\r\n")
 
 
 class UnsafeRequest(Exception):
-    """A request that must not be redirected. `key` names the page's message."""
+    """A request that must not be redirected. `key` names the page's message; `error` is what its developer reads."""
 
-    def __init__(self, key: str, *, client: ClientRecord | None = None, received: str | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        *,
+        client: ClientRecord | None = None,
+        received: str | None = None,
+        error: OAuthError | None = None,
+    ) -> None:
         super().__init__(key)
         self.key = key
         self.client = client
         self.received = received
+        self.error = error
 
 
 class RedirectTarget(msgspec.Struct, frozen=True):
@@ -143,11 +151,14 @@ def decide(
     pushed_request_id: bytes | None = None,
     *,
     is_pushed: bool = False,
+    is_signed: bool = False,
 ) -> AuthorizationPrompt:
     """Whether the request may be put before a person; the `OAuthError` of a refusal goes to the target."""
     parameters.refuse_repeats()
     if must_push_requests(client) and not is_pushed:
         raise OAuthError("invalid_request", "This client has to push its requests (RFC 9126).")
+    if client.security.requires_signed_request and not is_signed:
+        raise OAuthError("invalid_request", "This client has to sign its requests (RFC 9101).")
     if request.response_type is None:
         raise OAuthError("invalid_request", "response_type is missing.")
     if request.response_type != "code":
@@ -158,8 +169,6 @@ def decide(
         raise OAuthError("invalid_request", "The response_mode is query or form_post.")
     if request.response_mode == FORM_POST and target.response_mode != FORM_POST:
         raise OAuthError("invalid_request", "form_post needs an http redirect_uri and a state without line breaks.")
-    if "request" in parameters:
-        raise OAuthError("invalid_request", "The parameter request is not supported.")
     _verify_code_challenge(request, client)
     return AuthorizationPrompt(
         client_id=request.client_id,

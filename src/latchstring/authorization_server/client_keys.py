@@ -30,7 +30,8 @@ def clean_key_set(document: bytes) -> str:
 
 
 def verify_keys_fit(method: str, security: ClientSecurity, signing_algorithms: Collection[str]) -> None:
-    """Refuse, by `ValueError`, keys that do not fit the method by which the client will authenticate (RFC 7591 §2)."""
+    """Refuse, by `ValueError`, keys that do not fit what the client will sign: how it authenticates, and its requests
+    (RFC 7591 §2, RFC 9101 §10.5)."""
     if security.jwks is not None and security.jwks_uri is not None:
         raise ValueError("give the keys by value or by URL, not both")
     if security.jwks_uri is not None:
@@ -38,6 +39,10 @@ def verify_keys_fit(method: str, security: ClientSecurity, signing_algorithms: C
             parse_https_url(security.jwks_uri)
         except ValueError as error:
             raise ValueError(f"the URL of the keys: {error}") from None
+    if security.requires_signed_request and security.jwks is None and security.jwks_uri is None:
+        raise ValueError("who has to sign its requests needs public keys")
+    if security.request_object_signing_alg not in {None, *signing_algorithms}:
+        raise ValueError(f"the signing algorithm of requests is one of {', '.join(signing_algorithms)}")
     own = security.token_endpoint_auth_signing_alg
     if method != PRIVATE_KEY_JWT:
         if own is not None:

@@ -11,13 +11,20 @@ from latchstring.protocol.authorization_request import LOGIN, NONE, SELECT_ACCOU
 from latchstring.protocol.errors import OAuthError
 
 VISIT_LIFETIME: Final = 3600
+Step = Literal["arrived", "must_sign_in", "signed_in", "selected"]
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """One browser's way through one request: when it came with it, and what the person has done for its sake since."""
+    """One browser's way through one request: when it came with it, whether the client had signed it, and what the
+    person has done for its sake since."""
 
     arrived_at: int
-    step: Literal["arrived", "must_sign_in", "signed_in", "selected"] = "arrived"
+    step: Step = "arrived"
+    is_signed: bool = False
+
+    def at(self, step: Step) -> "Visit":
+        """The same way, a step further or back."""
+        return msgspec.structs.replace(self, step=step)
 
     def is_over(self, now: int) -> bool:
         """Whether the way took so long that it begins anew."""

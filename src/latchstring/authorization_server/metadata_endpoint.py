@@ -40,6 +40,9 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         introspection_endpoint_auth_methods_supported=confidential,
         introspection_endpoint_auth_signing_alg_values_supported=algorithms,
         introspection_signing_alg_values_supported=[settings.signing_algorithm],
+        request_parameter_supported=True,
+        request_uri_parameter_supported=False,
+        request_object_signing_alg_values_supported=algorithms,
         code_challenge_methods_supported=[S256],
         authorization_response_iss_parameter_supported=True,
     )

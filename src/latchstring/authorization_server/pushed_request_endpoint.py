@@ -10,6 +10,7 @@ from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.records import PushedRequestRecord
+from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
@@ -40,6 +41,7 @@ class PushedRequestEndpoint:
         *,
         authenticator: ClientAuthenticator,
         clients: Clients,
+        request_objects: RequestObjects,
         store: Store,
         codec: TokenCodec,
         settings: Settings,
@@ -48,6 +50,7 @@ class PushedRequestEndpoint:
     ) -> None:
         self._authenticator = authenticator
         self._clients = clients
+        self._request_objects = request_objects
         self._store = store
         self._codec = codec
         self._settings = settings
@@ -59,13 +62,18 @@ class PushedRequestEndpoint:
         client = await self._authenticator.authenticate(credentials)
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
-        request = Parameters({**parameters, "client_id": credentials.client_id})
-        request.lists = parameters.lists
+        is_signed = "request" in parameters
+        if is_signed:
+            request_object, now = parameters["request"], self._clock()
+            request = await self._request_objects.open(request_object, client, credentials.client_id, now)
+        else:
+            request = Parameters({**parameters, "client_id": credentials.client_id})
+            request.lists = parameters.lists
         try:
             authorization_request, found, target = await find_target(request, self._clients)
         except UnsafeRequest as unsafe:
             raise OAuthError("invalid_request", _WHY.get(unsafe.key, "The request is not valid."), unsafe.key) from None
-        decide(request, authorization_request, found, target, self._settings, is_pushed=True)
+        decide(request, authorization_request, found, target, self._settings, is_pushed=True, is_signed=is_signed)
         await verify_resources(authorization_request.resource, self._store)
         request_id = self._entropy(ID_ENTROPY_SIZE)
         lifetime = self._settings.pushed_request_lifetime
@@ -91,10 +99,16 @@ async def find_pushed_parameters(parameters: Parameters, store: Store, arrived_a
     if parameters.repeated & {"client_id", "request_uri"}:
         raise UnsafeRequest("repeated_parameter")
     request_id = parse_request_uri(parameters["request_uri"])
-    pushed = None if request_id is None else await store.find_pushed_request(request_id)
-    if pushed is None or pushed.expires_at <= arrived_at:
-        raise UnsafeRequest("request_uri_unknown")
-    kept = parse_parameters(pushed.parameters.encode())
-    if kept["client_id"] != parameters.get("client_id"):
-        raise UnsafeRequest("request_uri_unknown")
+    if "request" in parameters:
+        why = OAuthError("invalid_request", "request and request_uri stand together (RFC 9101 section 5).")
+        raise UnsafeRequest("request_refused", error=why)
+    if request_id is None:
+        why = OAuthError("invalid_request_uri", "Only the request_uri of a pushed request counts; none is fetched.")
+        raise UnsafeRequest("request_refused", error=why)
+    pushed = await store.find_pushed_request(request_id)
+    kept = None if pushed is None else parse_parameters(pushed.parameters.encode())
+    is_good = pushed is not None and pushed.expires_at > arrived_at
+    if pushed is None or kept is None or not is_good or kept["client_id"] != parameters.get("client_id"):
+        why = OAuthError("invalid_request_uri", "The request_uri is unknown, expired, answered or another client's.")
+        raise UnsafeRequest("request_uri_unknown", error=why)
     return kept, pushed.id

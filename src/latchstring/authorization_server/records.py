@@ -31,7 +31,8 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """What is asked of a client beyond its secret: the profile that it keeps, and what it is let off by name.
 
     What the two come to is decided by `policy`. Its keys are `jwks`, a JWK Set as JSON text, or at `jwks_uri`;
-    `token_endpoint_auth_signing_alg` is the only algorithm that it authenticates with, where it says so (RFC 7591 §2).
+    `token_endpoint_auth_signing_alg` is the only algorithm that it authenticates with, `request_object_signing_alg` the
+    only one that it signs requests with, where it says so (RFC 7591 §2).
     """
 
     profile: Profile = "oauth2.1"
@@ -39,7 +40,9 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     jwks: str | None = None
     jwks_uri: str | None = None
     token_endpoint_auth_signing_alg: str | None = None
+    request_object_signing_alg: str | None = None
     requires_pushed_request: bool = False
+    requires_signed_request: bool = False
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -65,6 +65,15 @@ def create(
     token_endpoint_auth_signing_alg: Annotated[
         str | None, typer.Option(help="The only algorithm that it signs its assertions with [default: any good one]")
     ] = None,
+    request_object_signing_alg: Annotated[
+        str | None, typer.Option(help="The only algorithm that it signs its requests with [default: any good one]")
+    ] = None,
+    require_pushed_requests: Annotated[
+        bool, typer.Option("--require-pushed-requests", help="Only pushed requests count (RFC 9126).")
+    ] = False,
+    require_signed_requests: Annotated[
+        bool, typer.Option("--require-signed-requests", help="Only signed requests count (RFC 9101).")
+    ] = False,
     scope: Annotated[str | None, typer.Option(help="What the app may ask for, space-delimited.")] = None,
     grant_type: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     published: Annotated[
@@ -84,8 +93,13 @@ def create(
     method = token_endpoint_auth_method or (NONE if public else CLIENT_SECRET_POST)
     if method not in AUTHENTICATION_METHODS or (public and method != NONE):
         raise CommandRefused(f"--token-endpoint-auth-method: give one of {', '.join(AUTHENTICATION_METHODS)}")
-    keys = ClientSecurity(
-        jwks=_read_keys(jwks), jwks_uri=jwks_uri, token_endpoint_auth_signing_alg=token_endpoint_auth_signing_alg
+    security = ClientSecurity(
+        jwks=_read_keys(jwks),
+        jwks_uri=jwks_uri,
+        token_endpoint_auth_signing_alg=token_endpoint_auth_signing_alg,
+        request_object_signing_alg=request_object_signing_alg,
+        requires_pushed_request=require_pushed_requests,
+        requires_signed_request=require_signed_requests,
     )
 
     async def work(store: SqlStore, deployment: Deployment) -> tuple[ClientRecord, str | None]:
@@ -96,7 +110,7 @@ def create(
             organization_id=organization,
             created_by=None,
             token_endpoint_auth_method=method,
-            security=None if keys == ClientSecurity() else keys,
+            security=None if security == ClientSecurity() else security,
             is_published=published,
             scope=None if scope is None else parse_scope(scope),
             grant_types=tuple(grant_type) if grant_type else DEFAULT_GRANT_TYPES,

@@ -16,6 +16,8 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "authorization_pending": 400,
     "slow_down": 400,
     "expired_token": 400,
+    "invalid_request_object": 400,
+    "invalid_request_uri": 400,
     "login_required": 400,
     "consent_required": 400,
     "interaction_required": 400,

@@ -14,6 +14,7 @@ from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
+from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signing_keys import SigningKeys
@@ -41,6 +42,7 @@ class Services:
     device_authorization_endpoint: DeviceAuthorizationEndpoint
     user_codes: UserCodes
     registration_endpoint: RegistrationEndpoint
+    request_objects: RequestObjects
     consent: Consent
     login: Login
     connections: Connections

@@ -1,8 +1,8 @@
 """The authorization endpoint: prove the request, sign the member in if need be, ask."""
 
 from collections.abc import Sequence
-from typing import Literal
 
+import msgspec
 from starlette.responses import Response
 
 from latchstring.authorization_server import interaction
@@ -16,17 +16,17 @@ from latchstring.authorization_server.authorization_endpoint import (
     render_error,
 )
 from latchstring.authorization_server.consent import is_stranger, is_vouched_for
-from latchstring.authorization_server.interaction import Interaction, Visit
+from latchstring.authorization_server.interaction import Interaction, Step, Visit
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.protocol.authorization_request import NONE
 from latchstring.protocol.errors import OAuthError
-from latchstring.protocol.parameters import Parameters, parse_parameters
+from latchstring.protocol.parameters import MAX_VALUE_LENGTH, Parameters, parse_parameters
 from latchstring.web.asgi import read_form_body
 from latchstring.web.headers import form_action_for
-from latchstring.web.pages.consent import build_question, encode_prompt, render_location
-from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused
+from latchstring.web.pages.consent import AUTHORIZE, build_question, encode_prompt, render_location
+from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused, render_address
 from latchstring.web.pages.question import ask
 from latchstring.web.pages.send_back import render_error_details, send_back
 from latchstring.web.pages.visit import open_visit, render_visit
@@ -35,7 +35,8 @@ from latchstring.web.rendering.messages import MessageKey, detail
 
 async def authorize(page: Page) -> Response:
     """GET or POST /oauth2/authorize (RFC 6749 §3.1). Nothing is redirected before client and URI are proven."""
-    address, visit = open_visit(page, (await _read_query(page)).decode("latin-1"))
+    query = await _read_query(page)
+    address, visit = open_visit(page, query.decode("latin-1"))
     now = page.services.clock()
     visit = visit or Visit(now)
     try:
@@ -49,6 +50,11 @@ async def authorize(page: Page) -> Response:
             parameters, pushed_request_id = await find_pushed_parameters(
                 parameters, page.services.store, visit.arrived_at
             )
+        elif "request" in parameters:
+            if page.request.method == "POST" and not page.has_cookie and len(address) <= MAX_VALUE_LENGTH:
+                return page.redirect(render_address(AUTHORIZE, query))
+            parameters = await page.services.request_objects.find_parameters(parameters, visit.arrived_at)
+            visit = msgspec.structs.replace(visit, is_signed=True)
         request, client, target = await find_target(parameters, page.services.clients)
     except UnsafeRequest as unsafe:
         await page.find_user()
@@ -57,7 +63,16 @@ async def authorize(page: Page) -> Response:
     user = await page.find_user()
     try:
         is_pushed = pushed_request_id is not None
-        prompt = decide(parameters, request, client, target, settings, pushed_request_id, is_pushed=is_pushed)
+        prompt = decide(
+            parameters,
+            request,
+            client,
+            target,
+            settings,
+            pushed_request_id,
+            is_pushed=is_pushed,
+            is_signed=is_pushed or visit.is_signed,
+        )
         await verify_resources(prompt.resource, page.services.store)
         _refuse_long(page, prompt)
         next_step = interaction.decide(prompt, visit, page.authenticated_at, now)
@@ -74,8 +89,8 @@ async def authorize(page: Page) -> Response:
 
 def _sign_in(page: Page, prompt: AuthorizationPrompt, visit: Visit) -> Response:
     # Whoever is not signed in may have done so in another tab by the time; whoever is, has to all the same.
-    step: Literal["arrived", "must_sign_in"] = "arrived" if page.user is None else "must_sign_in"
-    location = render_visit(page, render_location(prompt), Visit(visit.arrived_at, step))
+    step: Step = "arrived" if page.user is None else "must_sign_in"
+    location = render_visit(page, render_location(prompt), visit.at(step))
     return page.redirect(f"/sign-in?continue={page.seal_continue(location)}")
 
 
@@ -83,8 +98,8 @@ def _select_account(page: Page, prompt: AuthorizationPrompt, visit: Visit, clien
     location = render_location(prompt)
     context = {
         "app_name": client.name,
-        "selected_href": render_visit(page, location, Visit(visit.arrived_at, "selected")),
-        "sign_out_continue": page.seal_continue(render_visit(page, location, Visit(visit.arrived_at))),
+        "selected_href": render_visit(page, location, visit.at("selected")),
+        "sign_out_continue": page.seal_continue(render_visit(page, location, visit.at("arrived"))),
     }
     return page.render("select_account.html", context, form_action=form_action_for(prompt.redirect_uri))
 
@@ -128,8 +143,11 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
         "redirect_uri_missing": "redirect_uri_missing",
         "repeated_parameter": "repeated_parameter",
         "request_uri_unknown": "page_expired",
+        "request_refused": "unreadable_request",
     }
-    details = [detail("error", "invalid_request")]
+    details = [detail("error", "invalid_request" if unsafe.error is None else unsafe.error.code)]
+    if unsafe.error is not None:
+        details.append(detail("error_description", unsafe.error.description))
     if "client_id" in parameters:
         details.append(detail("client_id", parameters["client_id"][:200]))
     if unsafe.received is not None:
@@ -140,7 +158,7 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
         placeholders["app"] = unsafe.client.name
     if unsafe.key == "repeated_parameter":
         placeholders["parameter"] = ", ".join(
-            sorted(parameters.repeated & {"client_id", "redirect_uri", "request_uri"})
+            sorted(parameters.repeated & {"client_id", "redirect_uri", "request", "request_uri"})
         )
     difference = None
     if unsafe.client is not None and unsafe.received is not None and page.user is not None:

@@ -123,7 +123,7 @@ def build_question(
     return Question(
         action="/consent",
         request=services.codec.render_page_value(_CONSENT, page.cookie.encode(), _encode(asked)),
-        location=render_visit(page, render_location(prompt), Visit(visit.arrived_at)),
+        location=render_visit(page, render_location(prompt), visit.at("arrived")),
         scope=prompt.scope,
         organization_id=prompt.organization_id,
         redirect_uri=prompt.redirect_uri,

@@ -56,9 +56,9 @@ class Page:
         self.request = request
         self.request_id = request_id
         cookie = request.cookies.get(session_cookie_name(services.settings), "")
-        self._has_cookie = is_session_cookie(cookie)
+        self.has_cookie = is_session_cookie(cookie)
         self._is_cookie_new = False
-        self.cookie = cookie if self._has_cookie else services.login.new_cookie()
+        self.cookie = cookie if self.has_cookie else services.login.new_cookie()
         self.locale = services.renderer.negotiate_locale(
             request.headers.get("accept-language"), request.cookies.get(LANGUAGE_COOKIE)
         )
@@ -67,7 +67,7 @@ class Page:
 
     async def find_user(self) -> UserRecord | None:
         """Who is signed in with this browser, if anyone."""
-        if self._has_cookie and (signed_in := await self.services.login.find(self.cookie)) is not None:
+        if self.has_cookie and (signed_in := await self.services.login.find(self.cookie)) is not None:
             self.user, self.authenticated_at = signed_in.user, signed_in.authenticated_at
         return self.user
 
@@ -80,7 +80,7 @@ class Page:
 
     def take_cookie(self, cookie: str) -> None:
         """Give the browser this cookie with the answer, in place of the one it has."""
-        self.cookie, self._has_cookie, self._is_cookie_new = cookie, False, True
+        self.cookie, self.has_cookie, self._is_cookie_new = cookie, False, True
 
     # -- forms
 
@@ -98,7 +98,7 @@ class Page:
             key: MessageKey = "too_large" if error.status == 413 else "unreadable_request"
             raise PageRefused(key) from None
         token = form.get("csrf_token", "")
-        if not self._has_cookie or (self.services.codec.parse_page_value(_CSRF, self.cookie.encode(), token) is None):
+        if not self.has_cookie or (self.services.codec.parse_page_value(_CSRF, self.cookie.encode(), token) is None):
             raise PageRefused("forged_form")
         return form
 
@@ -159,6 +159,6 @@ class Page:
     def _finish(self, response: Response) -> Response:
         # A cross-site post comes without the cookie that the browser has: a fresh one would replace it, and sign the
         # member out. Only a page that is opened gives one, and an answer that was told to.
-        if not self._has_cookie and (self._is_cookie_new or self.request.method in {"GET", "HEAD"}):
+        if not self.has_cookie and (self._is_cookie_new or self.request.method in {"GET", "HEAD"}):
             response.headers.append("set-cookie", render_session_cookie(self.services.settings, self.cookie))
         return response

@@ -2,7 +2,6 @@
 
 from starlette.responses import Response
 
-from latchstring.authorization_server.interaction import Visit
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.pages.consent import AUTHORIZE
@@ -39,7 +38,7 @@ async def sign_in(page: Page) -> Response:
     await page.services.login.end(page.cookie)
     page.take_cookie(await page.services.login.begin(user.user_id))
     if visit is not None:
-        address = render_visit(page, address, Visit(visit.arrived_at, "signed_in"))
+        address = render_visit(page, address, visit.at("signed_in"))
     return page.redirect(address)
 
 
@@ -52,7 +51,7 @@ async def sign_out(page: Page) -> Response:
     page.take_cookie(page.services.login.new_cookie())
     if not continue_to:
         return page.message("signed_out")
-    return page.redirect(address if visit is None else render_visit(page, address, Visit(visit.arrived_at)))
+    return page.redirect(address if visit is None else render_visit(page, address, visit.at("arrived")))
 
 
 def _must_sign_in(page: Page, continue_to: str | None) -> bool:

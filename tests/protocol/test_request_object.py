@@ -1,0 +1,84 @@
+"""The request object's claims (RFC 9101 §4, §5; A29)."""
+
+import pytest
+
+from latchstring.protocol.jose.jws import JwtRefused
+from latchstring.protocol.request_object import read_request_claims, verify_request_claims
+
+NOW = 1_800_000_000
+ISSUER = "https://auth.example"
+GOOD = {"iss": "app", "client_id": "app", "aud": ISSUER, "exp": NOW + 3600}
+
+
+@pytest.mark.parametrize("audience", [ISSUER, [ISSUER], ["https://other.example", ISSUER]])
+def test_verify_request_claims_of_a_good_one_is_silent(audience):
+    verify_request_claims({**GOOD, "aud": audience, "iat": NOW, "nbf": NOW, "jti": "1"}, "app", ISSUER, NOW)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iss": "other"},
+        {"iss": ["app"]},
+        {"client_id": "other"},
+        {"client_id": ["app"]},
+        {"aud": "https://auth.example/"},
+        {"aud": []},
+        {"aud": {"https://auth.example": 1}},
+        {"exp": NOW},
+        {"exp": NOW + 3611},
+        {"exp": None},
+        {"exp": True},
+        {"nbf": NOW + 11},
+        {"iat": NOW + 11},
+        {"request": ""},
+        {"request_uri": None},
+    ],
+)
+def test_a29_verify_request_claims_of_a_wrong_one_is_refused(wrong):
+    with pytest.raises(JwtRefused):
+        verify_request_claims({**GOOD, **wrong}, "app", ISSUER, NOW)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_a29_verify_request_claims_with_one_missing_is_refused(name):
+    with pytest.raises(JwtRefused):
+        verify_request_claims({key: value for key, value in GOOD.items() if key != name}, "app", ISSUER, NOW)
+
+
+def test_read_request_claims_keeps_parameters_alone():
+    claims = {
+        **GOOD,
+        "state": "s",
+        "scope": "",
+        "max_age": 0,
+        "organization_id": "orga_x",
+        "resource": ["https://a/", "https://b/", ""],
+        "nonce": 5,
+        "claims": {"userinfo": {}},
+        "client_secret": "x",
+    }
+    read = read_request_claims(claims)
+    assert read == {"client_id": "app", "state": "s", "max_age": "0", "organization_id": "orga_x"}
+    assert read.lists == {"resource": ["https://a/", "https://b/"]}
+    assert read_request_claims({"resource": "https://a/"}).lists == {"resource": ["https://a/"]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": 1},
+        {"state": None},
+        {"state": ["s"]},
+        {"state": "a\0b"},
+        {"state": "x" * 8193},
+        {"max_age": True},
+        {"max_age": 1.5},
+        {"resource": [1]},
+        {"resource": {"a": 1}},
+        {"resource": [["https://a/"]]},
+    ],
+)
+def test_a29_read_request_claims_of_no_parameters_value_is_refused(wrong):
+    with pytest.raises(JwtRefused):
+        read_request_claims(wrong)
