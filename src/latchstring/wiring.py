@@ -34,6 +34,7 @@ from latchstring.authorization_server.introspection_endpoint import Introspectio
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Entropy, Fetch, Store
+from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
@@ -257,14 +258,18 @@ def build_services(
         clients=clients, store=store, codec=codec, keys=keys, settings=settings, clock=clock
     )
     request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
+    proofs = Proofs(store=store, codec=codec, settings=settings, clock=clock)
     return Services(
         settings=settings,
         store=store,
         codec=codec,
         clock=clock,
         clients=clients,
+        proofs=proofs,
         token_endpoint=TokenEndpoint(
-            authenticator=authenticator, flows=build_flows(settings, store, codec, signing_keys, clock, entropy)
+            authenticator=authenticator,
+            proofs=proofs,
+            flows=build_flows(settings, store, codec, signing_keys, clock, entropy),
         ),
         revocation_endpoint=RevocationEndpoint(
             authenticator=authenticator,
@@ -285,6 +290,7 @@ def build_services(
         signing_keys=signing_keys,
         pushed_request_endpoint=PushedRequestEndpoint(
             authenticator=authenticator,
+            proofs=proofs,
             clients=clients,
             request_objects=request_objects,
             store=store,

@@ -18,6 +18,7 @@ from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import ConsentCommit, FetchRefused
+from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
@@ -135,7 +136,8 @@ class House:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
         flows = build_flows(self.settings, self.store, self.codec, self.signing_keys, self.clock, os.urandom)
-        endpoint = TokenEndpoint(**self._parts("authenticator"), flows=flows)
+        proofs = Proofs(**self._parts("store", "codec", "settings", "clock"))
+        endpoint = TokenEndpoint(**self._parts("authenticator"), proofs=proofs, flows=flows)
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method))
 
     async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:

@@ -26,6 +26,8 @@ SETTINGS = {
     },
     "registration": "open",
     "refresh_token_idle_lifetime": 180 * 24 * 3600,
+    "client_certificate_header": "Client-Cert",
+    "trusted_proxy_networks": ("198.18.0.0/16",),
     "refresh_token_absolute_lifetime": 365 * 24 * 3600,
 }
 

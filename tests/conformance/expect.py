@@ -277,4 +277,6 @@ def _find(source: str, response: httpx.Response) -> str:
         return urlsplit(response.headers["location"]).query
     if kind == "field":
         return next(a["value"] for tag, a in _read_elements(response) if tag == "input" and a.get("name") == name)
+    if kind == "header":
+        return str(response.headers[name])
     raise AssertionError(f"an answer has no {source!r}")

@@ -125,7 +125,7 @@ class World:
         owner: str = "${acorn}",
         acts_for_resource: str | None = None,
         token_endpoint_auth_method: str | None = None,
-        security: ClientSecurity | None = None,
+        security: ClientSecurity | dict[str, Any] | None = None,
     ) -> None:
         """Register an app; its placeholders begin with `second_` for the second one, `third_` for the third."""
         assert app_name not in self.apps, f"there is already the {app_name}: it comes first in `given`"
@@ -141,7 +141,7 @@ class World:
             created_by=self.user_id,
             acts_for_resource=acts_for_resource,
             token_endpoint_auth_method=token_endpoint_auth_method,
-            security=security,
+            security=None if security is None else msgspec.convert(security, ClientSecurity),
         )
         self.apps[app_name] = app
         prefix = "" if app_name == "app" else f"{app_name.partition(' ')[0]}_"
@@ -274,6 +274,7 @@ async def _make_code(
     scope: str | None = None,
     organization: str = "${acorn}",
     resource: Sequence[str] = (),
+    dpop_jkt: str | None = None,
 ) -> str:
     app = await world.app(of)
     uses_pkce = pkce or app.secret is None
@@ -285,6 +286,7 @@ async def _make_code(
         sent_redirect_uri=redirect_uri,
         code_challenge=CHALLENGE if uses_pkce else None,
         resource=tuple(resource),
+        dpop_jkt=dpop_jkt,
         **({} if scope is None else {"scope": tuple(scope.split(" "))}),
     )
 
@@ -427,10 +429,12 @@ async def _bob_signed_in(world: World) -> None:
 
 @_state("page")
 async def _page(world: World, *, path: str, form: str, browser: str = "ann's") -> None:
-    """A page is open; `${csrf_token}` is of the form that posts to `form`."""
+    """A page is open; `${csrf_token}`, and `${request}` if there is one, are of the form that posts to `form`."""
     http = world.browser(browser)
     page = await follow(http, await http.get(path))
-    world.values["csrf_token"] = find_form(page, form).fields["csrf_token"]
+    fields = find_form(page, form).fields
+    for name in {"csrf_token", "request"} & fields.keys():
+        world.values[name] = fields[name]
 
 
 @_state("consent page")
@@ -502,6 +506,7 @@ from tests.conformance import (  # noqa: E402, F401
     given_device,
     given_exchange,
     given_jwt,
+    given_proofs,
     given_registration,
     given_request_object,
 )

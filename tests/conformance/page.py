@@ -21,7 +21,6 @@ NOT_BUILT: Final = {
 }
 # Single rules of features that the server has.
 NOT_YET: Final = {
-    "P7": "DPoP is not built yet",
     "M9": "client ID metadata documents are not built yet",
     "S11": "DPoP is not built yet; a token bound to a key is refused",
     "S13": "DPoP is not built yet",

@@ -67,7 +67,9 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     dead: tuple[str, ...] = ()
     same: tuple[str, ...] = ()  # placeholders whose values are equal
     differ: tuple[str, ...] = ()  # placeholders whose values differ
-    keep: dict[str, str] = {}  # placeholder = "json.member", "query.parameter", "location" or "field.name"
+    keep: dict[
+        str, str
+    ] = {}  # placeholder = "json.…", "query.…", "field.…" or "header.…" of this answer, or "location"
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

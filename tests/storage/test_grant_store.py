@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.ports import Commit, ConsentCommit
-from latchstring.authorization_server.records import GrantRecord, PushedRequestRecord
+from latchstring.authorization_server.records import GrantRecord, PushedRequestRecord, Rebinding
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.storage.store import MAX_LISTED, SqlStore
 from tests.authorization_server.builders import (
     ACORN,
@@ -430,3 +431,67 @@ async def test_find_grants_lists_no_more_than_its_limit(peopled: SqlStore, monke
     monkeypatch.setattr("latchstring.storage.store.MAX_LISTED", 3)
     grants = [await insert(peopled, id=bytes([number]) * 16) for number in range(1, 6)]
     assert await peopled.find_grants(user_id=ANN, organization_id=None) == grants[:1:-1]
+
+
+# -- what a grant is bound to
+
+KEY = Confirmation(jkt="a" * 43)
+BOTH = Confirmation(jkt="b" * 43, x5t_s256="c" * 43)
+
+
+async def test_consent_bound_to_a_key_is_kept_by_plain_writes(peopled: SqlStore):
+    grant = await active(peopled, confirmation=KEY)
+    assert grant.confirmation == KEY
+    assert await rotate(peopled, grant, 1) is APPLIED
+    assert (await find(peopled, grant)).confirmation == KEY
+
+
+@pytest.mark.parametrize("confirmation", [KEY, BOTH, None])
+async def test_redemption_and_rotation_bind_the_grant_anew(peopled: SqlStore, confirmation: Confirmation | None):
+    rebinding = Rebinding(confirmation)
+    grant = await insert(peopled, confirmation=Confirmation(jkt="old"))
+    redeemed = await peopled.commit_redemption(
+        grant.id, generation=1, now=NOW, expires_at=NOW + 9, absolute_expires_at=None, rebinding=rebinding
+    )
+    assert redeemed is APPLIED
+    found = await find(peopled, grant)
+    assert (found.status, found.generation, found.expires_at, found.confirmation) == (
+        "active",
+        1,
+        NOW + 9,
+        confirmation,
+    )
+    other = Rebinding(KEY if confirmation is None else None)
+    rotated = await peopled.commit_rotation(grant.id, generation=1, now=NOW, expires_at=NOW + 10, rebinding=other)
+    assert rotated is APPLIED
+    found = await find(peopled, grant)
+    assert (found.generation, found.rotated_at, found.confirmation) == (2, NOW, other.confirmation)
+
+
+async def test_rebinding_writes_lose_as_the_plain_ones_do(peopled: SqlStore):
+    rebinding = Rebinding(KEY)
+    grant = await active(peopled)
+    again = await peopled.commit_redemption(
+        grant.id, generation=1, now=NOW, expires_at=None, absolute_expires_at=None, rebinding=rebinding
+    )
+    stale = await peopled.commit_rotation(grant.id, generation=7, now=NOW, expires_at=None, rebinding=rebinding)
+    renewed = await peopled.commit_renewal(grant.id, generation=7, expires_at=None, rebinding=rebinding)
+    assert (again, stale, renewed) == (LOST, LOST, LOST)
+    assert await find(peopled, grant) == grant
+
+
+async def test_renewal_moves_the_expiry_and_nothing_else(peopled: SqlStore):
+    """F5: what a refresh does where refresh tokens do not rotate."""
+    grant = await active(peopled)
+    assert await peopled.commit_renewal(grant.id, generation=1, expires_at=NOW + 5000) is APPLIED
+    assert await find(peopled, grant) == msgspec.structs.replace(grant, expires_at=NOW + 5000)
+    bound = await peopled.commit_renewal(grant.id, generation=1, expires_at=NOW + 6000, rebinding=Rebinding(KEY))
+    assert bound is APPLIED
+    expected = msgspec.structs.replace(grant, expires_at=NOW + 6000, confirmation=KEY)
+    assert await find(peopled, grant) == expected
+
+
+async def test_renewal_of_an_ended_grant_is_lost(peopled: SqlStore):
+    grant = await active(peopled)
+    await peopled.end_grant(grant.id, by="x", reason="disconnected", now=NOW)
+    assert await peopled.commit_renewal(grant.id, generation=1, expires_at=None) is LOST

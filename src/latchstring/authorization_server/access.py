@@ -4,6 +4,7 @@ import msgspec
 
 from latchstring.authorization_server.ports import Store
 from latchstring.authorization_server.tokens import AccessToken, ClientAccessToken
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.scope import render_scope
 
 
@@ -17,6 +18,7 @@ class LiveAccess(msgspec.Struct, frozen=True):
     organization_id: str
     scope: str
     resource: tuple[str, ...]
+    confirmation: Confirmation | None
 
 
 async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
@@ -38,6 +40,7 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
             token.organization_id,
             token.scope,
             token.resource,
+            _find_confirmation(token),
         )
         revoked_until = client.access_revoked_until
     else:
@@ -52,6 +55,7 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
             grant.organization_id,
             scope,
             token.resource or grant.resource,
+            _find_confirmation(token),
         )
         revoked_until = grant.access_revoked_until
     if now < revoked_until and await _is_revoked(token, store):
@@ -78,3 +82,7 @@ async def _is_revoked(token: AccessToken | ClientAccessToken, store: Store) -> b
         if await store.is_access_token_revoked(token_id):
             return True
     return False
+
+
+def _find_confirmation(token: AccessToken | ClientAccessToken) -> Confirmation | None:
+    return None if token.facts is None else token.facts.confirmation

@@ -91,6 +91,7 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[str, ...] = ()
     max_age: int | None = None
     login_hint: str | None = None
+    dpop_jkt: str | None = None
 
     @property
     def target(self) -> RedirectTarget:
@@ -170,6 +171,8 @@ def decide(
     if request.response_mode == FORM_POST and target.response_mode != FORM_POST:
         raise OAuthError("invalid_request", "form_post needs an http redirect_uri and a state without line breaks.")
     _verify_code_challenge(request, client)
+    if request.dpop_jkt is not None and not is_code_challenge(request.dpop_jkt):
+        raise OAuthError("invalid_request", "dpop_jkt is not 43 base64url characters.")
     return AuthorizationPrompt(
         client_id=request.client_id,
         redirect_uri=target.redirect_uri,
@@ -184,6 +187,7 @@ def decide(
         prompts=parse_prompt(request.prompt),
         max_age=parse_max_age(request.max_age),
         login_hint=parse_login_hint(request.login_hint),
+        dpop_jkt=request.dpop_jkt,
     )
 
 

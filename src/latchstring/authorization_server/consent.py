@@ -17,6 +17,7 @@ from latchstring.authorization_server.records import (
 )
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
+from latchstring.protocol.confirmation import Confirmation
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,6 +60,7 @@ class Consent:
             organization_id=organization_id,
             scope=prompt.scope,
             resource=prompt.resource,
+            confirmation=None if prompt.dpop_jkt is None else Confirmation(jkt=prompt.dpop_jkt),
             redirect_uri=prompt.sent_redirect_uri,
             code_challenge=prompt.code_challenge,
             row_secret=self._entropy(ROW_SECRET_SIZE),
@@ -143,6 +145,7 @@ def _new_grant(
     created_at: int,
     expires_at: int,
     authenticated_at: int | None,
+    confirmation: Confirmation | None = None,
 ) -> GrantRecord:
     return GrantRecord(
         id=id,
@@ -151,6 +154,7 @@ def _new_grant(
         organization_id=organization_id,
         scope=scope,
         resource=resource,
+        confirmation=confirmation,
         status="pending",
         redirect_uri=redirect_uri,
         code_challenge=code_challenge,

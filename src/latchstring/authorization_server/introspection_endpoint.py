@@ -7,6 +7,7 @@ import msgspec
 from latchstring.authorization_server.access import find_live_access
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
+from latchstring.authorization_server.issuing import find_token_type
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
@@ -68,13 +69,14 @@ class IntrospectionEndpoint:
             active=True,
             scope=live.scope,
             client_id=live.client_id,
-            token_type="Bearer",
+            token_type=find_token_type(live.confirmation),
             exp=access.expires_at,
             iat=access.issued_at,
             sub=live.sub,
             iss=self._settings.issuer,
             aud=list(live.resource) or None,
             act=None if access.facts is None else _render_actor(access.facts.actor),
+            cnf=None if live.confirmation is None else msgspec.to_builtins(live.confirmation),
             jti=access.token_id.hex(),
             organization_id=live.organization_id,
             user_id=live.user_id,

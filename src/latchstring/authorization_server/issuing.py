@@ -96,7 +96,7 @@ class TokenIssuer:
                 authorization_details=grant.authorization_details,
             )
         return TokenResponse(
-            token_type=_token_type(confirmation),
+            token_type=find_token_type(confirmation),
             access_token=access_token,
             expires_in=lifetime,
             refresh_token=codec.render_refresh_token(grant.id, generation, grant.row_secret) if generation else None,
@@ -121,7 +121,7 @@ class TokenIssuer:
         is_plain = confirmation is None and approval is None
         granted = render_scope(scope)
         return TokenResponse(
-            token_type=_token_type(confirmation),
+            token_type=find_token_type(confirmation),
             access_token=self._render_to_client(
                 client.client_id,
                 organization_id,
@@ -186,7 +186,7 @@ class TokenIssuer:
                 facts=facts,
             )
         return TokenResponse(
-            token_type=_token_type(facts.confirmation),
+            token_type=find_token_type(facts.confirmation),
             access_token=access_token,
             expires_in=lifetime,
             scope=granted,
@@ -238,6 +238,7 @@ def after(now: int, lifetime: int | None) -> int | None:
     return None if lifetime is None else now + lifetime
 
 
-def _token_type(confirmation: Confirmation | None) -> str:
+def find_token_type(confirmation: Confirmation | None) -> str:
+    """How an access token that is bound to that is used (RFC 6749 §7.1)."""
     # A certificate is proved by the connection, so the token stays a Bearer (RFC 8705 §3; RFC 9449 §5).
     return BEARER if confirmation is None or confirmation.jkt is None else DPOP

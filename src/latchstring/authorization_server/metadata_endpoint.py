@@ -45,4 +45,6 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         request_object_signing_alg_values_supported=algorithms,
         code_challenge_methods_supported=[S256],
         authorization_response_iss_parameter_supported=True,
+        dpop_signing_alg_values_supported=list(ALGORITHMS),
+        tls_client_certificate_bound_access_tokens=settings.client_certificate_header is not None,
     )

@@ -73,6 +73,16 @@ def must_push_requests(client: ClientRecord) -> bool:
     return client.security.requires_pushed_request or find_policy(client).requires_pushed_request
 
 
+def requires_binding(client: ClientRecord) -> bool:
+    """Whether the client gets no token but one that is bound to a key or a certificate."""
+    security = client.security
+    return (
+        security.dpop_bound_access_tokens
+        or security.tls_client_certificate_bound_access_tokens
+        or _PROFILES[security.profile].requires_bound_tokens
+    )
+
+
 def find_policy(client: ClientRecord) -> Policy:
     """What the client is held to."""
     security = client.security

@@ -18,6 +18,7 @@ from latchstring.authorization_server.records import (
     MembershipRecord,
     OrganizationRecord,
     PushedRequestRecord,
+    Rebinding,
     RegistrationTokenRecord,
     ResourceServerRecord,
     Role,
@@ -123,12 +124,32 @@ class GrantStore(Protocol):
         """Use up a pushed request that was declined. Idempotent."""
 
     async def commit_redemption(
-        self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
+        self,
+        grant_id: bytes,
+        *,
+        generation: int,
+        now: int,
+        expires_at: int | None,
+        absolute_expires_at: int | None,
+        rebinding: Rebinding | None = None,
     ) -> Commit:
         """`pending` → `active` if it is still pending and unexpired."""
 
-    async def commit_rotation(self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None) -> Commit:
+    async def commit_rotation(
+        self,
+        grant_id: bytes,
+        *,
+        generation: int,
+        now: int,
+        expires_at: int | None,
+        rebinding: Rebinding | None = None,
+    ) -> Commit:
         """`generation` → `generation + 1` if the grant is active and at that generation."""
+
+    async def commit_renewal(
+        self, grant_id: bytes, *, generation: int, expires_at: int | None, rebinding: Rebinding | None = None
+    ) -> Commit:
+        """A later expiry for the refresh token that stays as it is, if the grant is active and at that generation."""
 
     async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
         """Count a retry if the grant is active and still at that generation."""

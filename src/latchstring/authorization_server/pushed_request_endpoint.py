@@ -1,5 +1,6 @@
 """Pushed authorization requests (RFC 9126): the request comes by POST, authenticated, before the browser does."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from latchstring.authorization_server.client_authentication import ClientAuthent
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
 from latchstring.authorization_server.ports import Clock, Entropy, Store
+from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.records import PushedRequestRecord
 from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.resources import verify_resources
@@ -19,6 +21,7 @@ from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters, render_parameters
 from latchstring.protocol.token_request import ClientCredentials
 
+PUSHED_REQUEST_PATH: Final = "/oauth2/par"
 _WHY: Final = {
     "redirect_uri_mismatch": "redirect_uri is not registered for this client.",
     "redirect_uri_missing": "redirect_uri is missing: the client has registered more than one.",
@@ -40,6 +43,7 @@ class PushedRequestEndpoint:
         self,
         *,
         authenticator: ClientAuthenticator,
+        proofs: Proofs,
         clients: Clients,
         request_objects: RequestObjects,
         store: Store,
@@ -49,6 +53,7 @@ class PushedRequestEndpoint:
         entropy: Entropy,
     ) -> None:
         self._authenticator = authenticator
+        self._proofs = proofs
         self._clients = clients
         self._request_objects = request_objects
         self._store = store
@@ -57,8 +62,13 @@ class PushedRequestEndpoint:
         self._clock = clock
         self._entropy = entropy
 
-    async def answer(self, parameters: Parameters, credentials: ClientCredentials) -> PushedRequest:
-        """The request's URI; every refusal of the authorization endpoint comes here already (RFC 9126 §2.3)."""
+    async def answer(
+        self, parameters: Parameters, credentials: ClientCredentials, proofs: Sequence[bytes] = ()
+    ) -> PushedRequest:
+        """The request's URI; every refusal of the authorization endpoint comes here already (RFC 9126 §2.3).
+
+        A DPoP proof that comes with it binds the code to its key, as `dpop_jkt` does (RFC 9449 §10.1).
+        """
         client = await self._authenticator.authenticate(credentials)
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
@@ -69,6 +79,9 @@ class PushedRequestEndpoint:
         else:
             request = Parameters({**parameters, "client_id": credentials.client_id})
             request.lists = parameters.lists
+        thumbprint = await self._proofs.find_key(proofs, client, PUSHED_REQUEST_PATH) if proofs else None
+        if thumbprint is not None and request.setdefault("dpop_jkt", thumbprint) != thumbprint:
+            raise OAuthError("invalid_dpop_proof", "dpop_jkt is another key than that of the DPoP proof.")
         try:
             authorization_request, found, target = await find_target(request, self._clients)
         except UnsafeRequest as unsafe:

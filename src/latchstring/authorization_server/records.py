@@ -28,7 +28,8 @@ class SecretHash(msgspec.Struct, frozen=True):
 
 
 class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is asked of a client beyond its secret: the profile that it keeps, and what it is let off by name.
+    """What is asked of a client beyond its secret: the profile that it keeps, what it is let off by name, and whether
+    its tokens are always bound to a key (RFC 9449 §5.2) or to its certificate (RFC 8705 §3.4).
 
     What the two come to is decided by `policy`. Its keys are `jwks`, a JWK Set as JSON text, or at `jwks_uri`;
     `token_endpoint_auth_signing_alg` is the only algorithm that it authenticates with, `request_object_signing_alg` the
@@ -43,6 +44,8 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     request_object_signing_alg: str | None = None
     requires_pushed_request: bool = False
     requires_signed_request: bool = False
+    dpop_bound_access_tokens: bool = False
+    tls_client_certificate_bound_access_tokens: bool = False
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +151,8 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `resource` names the APIs that it is for (RFC 8707); empty means every API of the deployment.
 
-    `confirmation` is the key that its code and refresh tokens are bound to. `authorization_details` (RFC 9396) are a
+    `confirmation` is the key that its code is bound to; after that, the one proved with the last redemption or refresh.
+    `authorization_details` (RFC 9396) are a
     JSON array. `authenticated_at` is when the member had signed in.
 
     `generation` counts refresh tokens: 0 before the code is redeemed and where `offline_access` is not
@@ -184,6 +188,12 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"
+
+
+class Rebinding(msgspec.Struct, frozen=True):
+    """What a grant is bound to from now on; None is nothing."""
+
+    confirmation: Confirmation | None
 
 
 class UserRecord(msgspec.Struct, frozen=True, kw_only=True):

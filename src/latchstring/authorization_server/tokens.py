@@ -185,6 +185,8 @@ class TokenCodec:
         self._seals = {key.key_id: AESGCMSIV(key.derive(b"access-seal")) for key in keyring.keys}
         self._secret_keys = {key.key_id: key.derive(b"client-secret") for key in keyring.keys}
         self._key_seals = {key.key_id: AESGCMSIV(key.derive(b"signing-key-seal")) for key in keyring.keys}
+        self.nonce_keys = tuple(key.derive(b"dpop-nonce") for key in reversed(keyring.keys))
+        """The keys of DPoP nonces; the first one makes what is new."""
         self._page_keys = {key.key_id: key.derive(b"page-mac") for key in keyring.keys}
         self._code_prefix = f"{prefix}_ac_"
         self._device_prefix = f"{prefix}_dc_"

@@ -1,4 +1,4 @@
-"""The authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3), and how to meet the person (OIDC Core §3.1.2.1)."""
+"""The authorization request (RFC 6749 §4.1.1, RFC 7636, RFC 9449 §10), and how to meet the person (OIDC Core §3.1.2.1)."""
 
 from typing import Final
 
@@ -24,6 +24,7 @@ PUSHED_PARAMETERS: Final = frozenset(
         "prompt",
         "max_age",
         "login_hint",
+        "dpop_jkt",
     }
 )
 NONE: Final = "none"
@@ -63,6 +64,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     max_age: str | None = None
     login_hint: str | None = None
+    dpop_jkt: str | None = None
 
 
 def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
@@ -82,6 +84,7 @@ def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
         prompt=get("prompt"),
         max_age=get("max_age"),
         login_hint=get("login_hint"),
+        dpop_jkt=get("dpop_jkt"),
     )
 
 

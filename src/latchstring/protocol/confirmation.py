@@ -4,7 +4,7 @@ import msgspec
 
 
 class Confirmation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`cnf`: whoever shows the token proves that they hold this key. One of the two stands."""
+    """`cnf`: whoever shows the token proves that they hold this key. Where both stand, both are proved."""
 
     jkt: str | None = None
     x5t_s256: str | None = msgspec.field(name="x5t#S256", default=None)

@@ -31,6 +31,8 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     request_object_signing_alg_values_supported: list[str] = []
     code_challenge_methods_supported: list[str] = []
     authorization_response_iss_parameter_supported: bool = False
+    dpop_signing_alg_values_supported: list[str] = []
+    tls_client_certificate_bound_access_tokens: bool = False
 
 
 _encoder = msgspec.json.Encoder()

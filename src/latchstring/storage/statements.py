@@ -120,6 +120,18 @@ def _define_hot(
     return statement
 
 
+def _define_rebinding(
+    name: str,
+    types: Mapping[str, TypeEngine[Any]],
+    build: Callable[[Parameter, Mapping[str, ColumnElement[Any]]], Any],
+) -> tuple[Statement, Statement]:
+    """A hot statement on a grant, and the one that also changes what the grant is bound to."""
+    plain = _define_hot(name, "grant_id", types, lambda parameter: build(parameter, {}))
+    rebinding = {"confirmation": bindparam("new_confirmation", type_=grant.c.confirmation.type)}
+    rebound = build(lambda parameter: bindparam(parameter, type_=types[parameter]), rebinding)
+    return plain, _define(f"{name}_rebound", rebound)
+
+
 # Constants are written into the SQL, so that every parameter is one that a caller gives.
 _PENDING, _ACTIVE, _SUSPENDED, _ENDED = (
     literal_column(f"'{status}'", String) for status in ("pending", "active", "suspended", "ended")
@@ -173,9 +185,8 @@ LOCK_MEMBERSHIP = _define(
     "lock_membership", select(membership.c.user_id).where(_is_member_row).with_for_update(read=True)
 )
 
-REDEEM = _define_hot(
+REDEEM, REDEEM_REBOUND = _define_rebinding(
     "redeem",
-    "grant_id",
     {
         "grant_id": grant.c.id.type,
         "now": _BIGINT,
@@ -183,7 +194,7 @@ REDEEM = _define_hot(
         "new_expires_at": _BIGINT,
         "new_absolute_expires_at": _BIGINT,
     },
-    lambda parameter: (
+    lambda parameter, rebinding: (
         update(grant)
         .where(grant.c.id == parameter("grant_id"), grant.c.status == _PENDING, grant.c.expires_at > parameter("now"))
         .values(
@@ -192,16 +203,16 @@ REDEEM = _define_hot(
             activated_at=parameter("now"),
             expires_at=parameter("new_expires_at"),
             absolute_expires_at=parameter("new_absolute_expires_at"),
+            **rebinding,
         )
         .returning(grant.c.id)
     ),
 )
 
-ROTATE = _define_hot(
+ROTATE, ROTATE_REBOUND = _define_rebinding(
     "rotate",
-    "grant_id",
     {"grant_id": grant.c.id.type, "at_generation": _BIGINT, "now": _BIGINT, "new_expires_at": _BIGINT},
-    lambda parameter: (
+    lambda parameter, rebinding: (
         update(grant)
         .where(
             grant.c.id == parameter("grant_id"),
@@ -209,8 +220,27 @@ ROTATE = _define_hot(
             grant.c.generation == parameter("at_generation"),
         )
         .values(
-            generation=grant.c.generation + _ONE, rotated_at=parameter("now"), expires_at=parameter("new_expires_at")
+            generation=grant.c.generation + _ONE,
+            rotated_at=parameter("now"),
+            expires_at=parameter("new_expires_at"),
+            **rebinding,
         )
+        .returning(grant.c.id)
+    ),
+)
+
+# For refresh tokens that do not rotate.
+RENEW, RENEW_REBOUND = _define_rebinding(
+    "renew",
+    {"grant_id": grant.c.id.type, "at_generation": _BIGINT, "new_expires_at": _BIGINT},
+    lambda parameter, rebinding: (
+        update(grant)
+        .where(
+            grant.c.id == parameter("grant_id"),
+            grant.c.status == _ACTIVE,
+            grant.c.generation == parameter("at_generation"),
+        )
+        .values(expires_at=parameter("new_expires_at"), **rebinding)
         .returning(grant.c.id)
     ),
 )

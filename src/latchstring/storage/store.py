@@ -18,6 +18,7 @@ from latchstring.authorization_server.records import (
     MembershipRecord,
     OrganizationRecord,
     PushedRequestRecord,
+    Rebinding,
     RegistrationTokenRecord,
     ResourceServerRecord,
     Role,
@@ -127,16 +128,35 @@ class SqlStore:
         await self._engine.write(statements.USE_PUSHED_REQUEST, {"request_id": request_id})
 
     async def commit_redemption(
-        self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
+        self,
+        grant_id: bytes,
+        *,
+        generation: int,
+        now: int,
+        expires_at: int | None,
+        absolute_expires_at: int | None,
+        rebinding: Rebinding | None = None,
     ) -> Commit:
         redemption = _write_redemption(grant_id, generation, now, expires_at, absolute_expires_at)
+        if rebinding is not None:
+            return await self._write(statements.REDEEM_REBOUND, redemption | _write_rebinding(rebinding))
         return await self._write(statements.REDEEM, redemption)
 
-    async def commit_rotation(self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None) -> Commit:
-        return await self._write(
-            statements.ROTATE,
-            {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at},
-        )
+    async def commit_rotation(
+        self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, rebinding: Rebinding | None = None
+    ) -> Commit:
+        rotation = {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at}
+        if rebinding is not None:
+            return await self._write(statements.ROTATE_REBOUND, rotation | _write_rebinding(rebinding))
+        return await self._write(statements.ROTATE, rotation)
+
+    async def commit_renewal(
+        self, grant_id: bytes, *, generation: int, expires_at: int | None, rebinding: Rebinding | None = None
+    ) -> Commit:
+        renewal = {"grant_id": grant_id, "at_generation": generation, "new_expires_at": expires_at}
+        if rebinding is not None:
+            return await self._write(statements.RENEW_REBOUND, renewal | _write_rebinding(rebinding))
+        return await self._write(statements.RENEW, renewal)
 
     async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
         return await self._write(statements.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
@@ -420,6 +440,10 @@ def _read_device(row: Row) -> DeviceAuthorizationRecord:
         polled_at=row[10],
         expires_at=row[11],
     )
+
+
+def _write_rebinding(rebinding: Rebinding) -> dict[str, Any]:
+    return {"new_confirmation": render_confirmation(rebinding.confirmation)}
 
 
 def _email_key(email: str) -> str:

@@ -21,6 +21,7 @@ from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import apps, authorize, connections, consent, device, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
+from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.push import answer_pushed_request
 from latchstring.web.register import REGISTER, answer_registered_client, answer_registration
 from latchstring.web.revoke import answer_revocation
@@ -118,7 +119,7 @@ class Application:
         try:
             await handler(self._services, scope, receive, send, request_id)
         except OAuthError as error:
-            await send_refusal(scope, send, request_id, error)
+            await send_refusal(scope, send, request_id, error, offer_nonce(self._services, find_proofs(scope)))
         except StoreUnavailable as error:
             await send_refusal(scope, send, request_id, as_unavailable(error, request_id))
         except ClientGone:

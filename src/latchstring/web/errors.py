@@ -1,5 +1,6 @@
 """The only renderer of refusals at the machine endpoints (RFC 6749 §5.2)."""
 
+from collections.abc import Sequence
 from traceback import format_exception
 from typing import Final
 
@@ -22,9 +23,11 @@ RETRY_AFTER_SECONDS: Final = 2
 _encode = msgspec.json.Encoder().encode
 
 
-async def send_refusal(scope: Scope, send: Send, request_id: bytes, error: OAuthError) -> None:
+async def send_refusal(
+    scope: Scope, send: Send, request_id: bytes, error: OAuthError, extra: Sequence[Header] = ()
+) -> None:
     """The error as JSON, never cached, with the request id that the developer can quote."""
-    headers = [*NO_STORE, (b"x-request-id", request_id)]
+    headers = [*NO_STORE, (b"x-request-id", request_id), *extra]
     if isinstance(error, MethodRefused):
         headers.append((b"allow", error.allow))
     # Basic is the only scheme here, so it is the answer to whatever an Authorization header tried (RFC 6749 §5.2).

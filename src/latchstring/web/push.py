@@ -7,6 +7,7 @@ from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
 from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
+from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.services import Services
 from latchstring.web.throttle import find_source
 
@@ -22,6 +23,8 @@ async def answer_pushed_request(
     credentials = find_credentials(services, scope, parameters)
     if credentials.method == NONE and credentials.certificate is None:
         await services.throttle.count_push(find_source(scope, services.settings))
-    answer = services.pushed_request_endpoint.answer(parameters, credentials)
+    proofs = find_proofs(scope)
+    answer = services.pushed_request_endpoint.answer(parameters, credentials, proofs)
     pushed = await count_failures(services, scope, credentials, answer)
-    await send_answer(send, 201, [*NO_STORE, (b"x-request-id", request_id)], _encode(pushed))
+    headers = [*NO_STORE, (b"x-request-id", request_id), *offer_nonce(services, proofs)]
+    await send_answer(send, 201, headers, _encode(pushed))

@@ -11,6 +11,7 @@ from latchstring.authorization_server.device_authorization_endpoint import Devic
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import Clock, Store
+from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
@@ -34,6 +35,7 @@ class Services:
     codec: TokenCodec
     clock: Clock
     clients: Clients
+    proofs: Proofs
     token_endpoint: TokenEndpoint
     revocation_endpoint: RevocationEndpoint
     introspection_endpoint: IntrospectionEndpoint

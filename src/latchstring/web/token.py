@@ -6,6 +6,7 @@ from latchstring.protocol.token_response import render_token_response
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
 from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
+from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.services import Services
 
 
@@ -14,6 +15,8 @@ async def answer_token(services: Services, scope: Scope, receive: Receive, send:
     parameters = parse_parameters(await read_form_body(scope, receive))
     request = parse_token_request(parameters)
     credentials = find_credentials(services, scope, parameters)
-    answer = services.token_endpoint.answer(request, credentials)
+    proofs = find_proofs(scope)
+    answer = services.token_endpoint.answer(request, credentials, proofs)
     response = await count_failures(services, scope, credentials, answer)
-    await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], render_token_response(response))
+    headers = [*NO_STORE, (b"x-request-id", request_id), *offer_nonce(services, proofs)]
+    await send_answer(send, 200, headers, render_token_response(response))

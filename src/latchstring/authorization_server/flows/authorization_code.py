@@ -1,5 +1,6 @@
 """Redeems an authorization code (RFC 6749 §4.1.3)."""
 
+from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import authorization_code
 from latchstring.authorization_server.issuing import TokenIssuer, after
@@ -39,7 +40,7 @@ class AuthorizationCodeFlow:
         for _ in range(MAX_ROUNDS):
             now = self._clock()
             grant = await self._store.find_grant(code.grant_id)
-            decision = authorization_code.decide(request, client, code, grant, self._codec, now)
+            decision = authorization_code.decide(request, client, code, grant, self._codec, now, confirmation)
             assert grant is not None
             if isinstance(decision, authorization_code.EndReplayed):
                 ended = await self._store.end_grant(grant.id, by=client.client_id, reason=CODE_REPLAYED, now=now)
@@ -63,6 +64,7 @@ class AuthorizationCodeFlow:
                 if generation
                 else now + self._settings.access_token_lifetime,
                 absolute_expires_at=absolute,
+                rebinding=find_rebinding(grant, confirmation),
             )
             if commit is Commit.APPLIED:
                 return self._issuer.issue(

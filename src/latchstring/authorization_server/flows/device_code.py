@@ -1,5 +1,6 @@
 """Polls for and redeems a device code (RFC 8628 §3.4)."""
 
+from latchstring.authorization_server.binding import find_rebinding, verify_retry_binding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import device_code
 from latchstring.authorization_server.grants.device_code import MAX_INTERVAL, Poll, Redemption
@@ -66,8 +67,9 @@ class DeviceCodeFlow:
                 audience = await self._issuer.find_audience(request.resource, grant.resource)
             if decision is Redemption.REDEEM:
                 generation = 1 if OFFLINE_ACCESS in grant.scope else 0
-                commit = await self._redeem(grant, generation, now)
+                commit = await self._redeem(grant, generation, confirmation, now)
             else:
+                verify_retry_binding(grant, confirmation)
                 generation = grant.generation
                 commit = await self._store.commit_retry(grant.id, generation=generation)
             if commit is Commit.APPLIED:
@@ -90,7 +92,7 @@ class DeviceCodeFlow:
                 return Commit.APPLIED
         return await self._store.commit_poll(device, interval=interval, now=now)
 
-    async def _redeem(self, grant: GrantRecord, generation: int, now: int) -> Commit:
+    async def _redeem(self, grant: GrantRecord, generation: int, confirmation: Confirmation | None, now: int) -> Commit:
         absolute = after(now, self._settings.refresh_token_absolute_lifetime) if generation else None
         return await self._store.commit_redemption(
             grant.id,
@@ -100,4 +102,5 @@ class DeviceCodeFlow:
             if generation
             else now + self._settings.access_token_lifetime,
             absolute_expires_at=absolute,
+            rebinding=find_rebinding(grant, confirmation),
         )

@@ -1,5 +1,6 @@
 """Refreshes (RFC 6749 §6, RFC 9700 §4.14)."""
 
+from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import refresh_token
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -31,7 +32,10 @@ class RefreshTokenFlow:
     async def answer(
         self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
     ) -> TokenResponse:
-        """A new pair, or the same successor for a retry; reuse ends the grant (`rotation`)."""
+        """A new pair, the same refresh token where it does not rotate, the same successor for a retry (`rotation`).
+
+        Reuse ends the grant.
+        """
         if request.refresh_token is None:
             raise OAuthError("invalid_request", "refresh_token is missing.")
         token = self._codec.parse_refresh_token(request.refresh_token)
@@ -42,7 +46,14 @@ class RefreshTokenFlow:
             now = self._clock()
             grant = await self._store.find_grant(token.grant_id)
             decision = refresh_token.decide(
-                request, client, token, grant, self._codec, retry_window=retry_window, now=now
+                request,
+                client,
+                token,
+                grant,
+                self._codec,
+                retry_window=retry_window,
+                now=now,
+                confirmation=confirmation,
             )
             assert grant is not None
             if decision.verdict is RotationVerdict.REUSE:
@@ -61,8 +72,17 @@ class RefreshTokenFlow:
                     generation=grant.generation,
                     now=now,
                     expires_at=self._issuer.next_expiry(now, grant.absolute_expires_at),
+                    rebinding=find_rebinding(grant, confirmation),
                 )
                 generation = grant.generation + 1
+            elif decision.verdict is RotationVerdict.KEEP:
+                commit = await self._store.commit_renewal(
+                    grant.id,
+                    generation=grant.generation,
+                    expires_at=self._issuer.next_expiry(now, grant.absolute_expires_at),
+                    rebinding=find_rebinding(grant, confirmation),
+                )
+                generation = grant.generation
             else:
                 commit = await self._store.commit_retry(grant.id, generation=grant.generation)
                 generation = grant.generation

@@ -2,9 +2,11 @@
 
 import msgspec
 
+from latchstring.authorization_server.binding import verify_binding
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.refusals import refuse_ended, refuse_grant
 from latchstring.authorization_server.tokens import Code, TokenCodec
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.pkce import is_code_verifier, verify_code_verifier
 from latchstring.protocol.scope import OFFLINE_ACCESS
@@ -22,7 +24,13 @@ class EndReplayed(msgspec.Struct, frozen=True):
 
 
 def decide(
-    request: TokenRequest, client: ClientRecord, code: Code, grant: GrantRecord | None, codec: TokenCodec, now: int
+    request: TokenRequest,
+    client: ClientRecord,
+    code: Code,
+    grant: GrantRecord | None,
+    codec: TokenCodec,
+    now: int,
+    confirmation: Confirmation | None = None,
 ) -> Redeem | EndReplayed:
     """Whether the code is redeemed: possession is proved in full before anything may be consumed or ended."""
     if grant is None or not codec.verify_code(code, grant.row_secret):
@@ -31,6 +39,7 @@ def decide(
         raise refuse_grant("The authorization code is unknown.", "the code belongs to another client")
     _verify_redirect_uri(request, grant)
     _verify_code_verifier(request, grant)
+    verify_binding(grant, confirmation)
     if grant.activated_at is not None:
         if grant.status == "active":
             return EndReplayed()

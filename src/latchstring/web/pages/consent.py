@@ -103,6 +103,7 @@ def render_location(prompt: AuthorizationPrompt) -> str:
         "prompt": " ".join(prompt.prompts) or None,
         "max_age": None if prompt.max_age is None else str(prompt.max_age),
         "login_hint": prompt.login_hint,
+        "dpop_jkt": prompt.dpop_jkt,
     }
     pairs = [(name, value) for name, value in parameters.items() if value is not None]
     return f"{AUTHORIZE}?" + urlencode([*pairs, *(("resource", resource) for resource in prompt.resource)])

@@ -1,0 +1,96 @@
+"""States about keys, DPoP proofs and client certificates.
+
+`${proof}` is a proof by the app's key for the token endpoint, now; a case makes what it needs by the state `proof`.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from tests.conformance.given import World, _code, _state
+from tests.support.certificates import make_certificate, render_rfc9440
+from tests.support.journey import exchange
+from tests.support.proofs import Prover
+
+# One of each for all cases: what a case is about is who proves what, not how keys are made.
+_KEYS: Final = {name: Prover() for name in ("the app's key", "another key")}
+_CERTIFICATES: Final = {name: make_certificate(name) for name in ("app", "another")}
+_PATHS: Final = {"token": "/oauth2/token/", "par": "/oauth2/par/"}
+
+
+@_state("keys")
+async def _keys(world: World) -> None:
+    """`${jkt}` and `${another_jkt}` name them."""
+    world.values["jkt"] = _KEYS["the app's key"].jkt
+    world.values["another_jkt"] = _KEYS["another key"].jkt
+
+
+@_state("proof")
+async def _proof(
+    world: World,
+    *,
+    name: str = "proof",
+    by: str = "the app's key",
+    signed_by: str | None = None,
+    at: str = "token",
+    method: str = "POST",
+    access_token: str | None = None,
+    header: str = "{}",
+    claims: str = "{}",
+) -> None:
+    """`${proof}`, or another name. `at` is `token`, `par` or a URL; `header` and `claims` are JSON, in which null
+    leaves a member out and a number behind `+` in `iat` is relative to now."""
+    url = f"{world.values['issuer']}{_PATHS[at]}" if at in _PATHS else at
+    now = world.deployment.clock.now
+    changed: dict[str, Any] = msgspec.json.decode(claims)
+    if isinstance(changed.get("iat"), str) and changed["iat"][:1] == "+":
+        changed["iat"] = now + int(changed["iat"][1:])
+    world.values[name] = _KEYS[by].prove(
+        method,
+        url,
+        now=now,
+        access_token=access_token,
+        header=msgspec.json.decode(header),
+        signed_by=None if signed_by is None else _KEYS[signed_by],
+        **changed,
+    )
+
+
+@_state("code bound to the key")
+async def _bound_code(world: World) -> None:
+    await _code(world, dpop_jkt=_KEYS["the app's key"].jkt)
+
+
+@_state("bound tokens")
+async def _bound_tokens(world: World, *, by: str = "the app's key") -> None:
+    """The code was redeemed with a proof by that key."""
+    await _code(world)
+    app = await world.app()
+    with_verifier = {} if app.secret is not None else {"code_verifier": world.values["verifier"]}
+    await _proof(world, by=by)
+    http = world.browser("a program")
+    http.headers["dpop"] = world.values["proof"]
+    response = await exchange(http, app, world.values["code"], **with_verifier)
+    del http.headers["dpop"]
+    assert response.status_code == 200, response.text
+    world.remember_tokens(response.json())
+
+
+@_state("bound refreshed")
+async def _bound_refreshed(world: World, *, by: str = "the app's key") -> None:
+    """Refreshed with a proof by that key."""
+    await _proof(world, by=by)
+    app = await world.app()
+    body = app.body(grant_type="refresh_token", refresh_token=world.values["refresh_token"])
+    response = await world.browser("a program").post(
+        "/oauth2/token/", data=body, headers={"dpop": world.values["proof"]}
+    )
+    assert response.status_code == 200, response.text
+    world.remember_tokens(response.json())
+
+
+@_state("certificates")
+async def _certificates(world: World) -> None:
+    """`${certificate}` is the app's as its proxy passes it on, `${another_certificate}` somebody else's."""
+    world.values["certificate"] = render_rfc9440(_CERTIFICATES["app"])
+    world.values["another_certificate"] = render_rfc9440(_CERTIFICATES["another"])
