@@ -140,6 +140,7 @@ async def test_s21_metadata_names_the_server(http):
         "authorization_servers": [ISSUER],
         "bearer_methods_supported": ["header"],
         "scopes_supported": ["all.full_access"],
+        "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
     }
 
 

@@ -15,7 +15,6 @@ from latchstring.protocol.dpop import (
     Expected,
     find_proof,
     normalize_url,
-    render_path,
     verify_proof,
 )
 from latchstring.protocol.dpop_nonce import PERIOD, render_nonce, verify_nonce
@@ -197,10 +196,6 @@ def test_s13_normalize_url_is_by_syntax_and_scheme(url, normal):
 )  # fmt: skip
 def test_normalize_url_of_what_is_none_is_none(url):
     assert normalize_url(url) is None
-
-
-def test_render_path_is_what_a_client_signs():
-    assert normalize_url("https://h" + render_path("/a b/é/~x")) == normalize_url("https://h/a%20b/%C3%A9/~x")
 
 
 def test_digest_tells_proofs_apart_by_key_id_and_url():

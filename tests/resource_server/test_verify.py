@@ -2,6 +2,7 @@
 
 import pytest
 
+from latchstring.protocol.bearer import SentToken
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token
@@ -25,7 +26,7 @@ def decide(**changes):
     ],
 )
 def test_s6_find_token_scheme_in_any_case_and_spaces_is_accepted(header, token):
-    assert find_token([header]) == token
+    assert find_token([header]) == SentToken(token, "Bearer")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,8 @@ def test_s6_find_token_scheme_in_any_case_and_spaces_is_accepted(header, token):
         ([], 401, None),
         ([b""], 401, None),
         ([b"Basic YTpi"], 401, None),
-        ([b"DPoP abc"], 401, None),
+        ([b"DPoP"], 401, "invalid_token"),
+        ([b"DPoP\tabc"], 400, "invalid_request"),
         ([b"Token abc"], 401, None),
         ([b"Bearer"], 401, "invalid_token"),
         ([b"Bearer "], 401, "invalid_token"),
@@ -80,7 +82,7 @@ def test_s4_find_token_in_header_and_query_is_refused(query):
 
 @pytest.mark.parametrize("query", [b"", b"a=access_token", b"my_access_token=1", b"%&=%zz&\xff"])
 def test_find_token_with_another_query_is_found(query):
-    assert find_token([b"Bearer abc"], query) == "abc"
+    assert find_token([b"Bearer abc"], query).token == "abc"
 
 
 def test_decide_access_active_token_says_who_and_for_which_organization():
@@ -102,11 +104,15 @@ def test_decide_access_active_token_says_who_and_for_which_organization():
         ({"exp": NOW - 1}, "expired: refresh it"),
         ({"exp": -1}, "expired: refresh it"),
         ({"nbf": NOW + 1}, "not valid yet"),
-        ({"token_type": "refresh_token"}, "not a bearer access token"),
-        ({"token_type": "N_A"}, "not a bearer access token"),
-        ({"token_type": "DPoP"}, "not a bearer access token"),
-        ({"cnf": {"jkt": "x"}}, "not a bearer access token"),
-        ({"cnf": {}}, "not a bearer access token"),
+        ({"token_type": "refresh_token"}, "not know"),
+        ({"token_type": "N_A"}, "not know"),
+        ({"token_type": "DPoP"}, "bound to a key"),
+        ({"cnf": {"jkt": "x"}}, "bound to a key"),
+        ({"cnf": {"jkt": None}}, "bound to a key"),
+        ({"cnf": {"jkt": "x", "jwk": {}}}, "not know"),
+        ({"cnf": {"x5t#S256": "x"}}, "client certificate"),
+        ({"cnf": {"x5t#S256": None}}, "client certificate"),
+        ({"cnf": {}}, "not know"),
         ({"aud": "https://api.test"}, "for another API"),
         ({"aud": "https://api.test/v"}, "for another API"),
         ({"aud": "https://api.test/v1/"}, "for another API"),

@@ -15,13 +15,11 @@ from latchstring.authorization_server.tokens import (
     TokenCodec,
     TokenFacts,
 )
+from latchstring.protocol.bearer import BEARER, DPOP
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.scope import render_scope
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.protocol.token_response import TokenResponse
-
-BEARER = "Bearer"
-DPOP = "DPoP"
 
 
 class TokenIssuer:

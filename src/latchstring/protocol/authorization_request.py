@@ -1,4 +1,4 @@
-"""The authorization request (RFC 6749 §4.1.1, RFC 7636, RFC 9449 §10), and how to meet the person (OIDC Core §3.1.2.1)."""
+"""The authorization request (RFC 6749 §4.1.1, RFC 7636, RFC 9449 §10); how to meet the person (OIDC Core §3.1.2.1)."""
 
 from typing import Final
 

@@ -1,16 +1,30 @@
-"""Bearer tokens in the `Authorization` header, and the challenge that answers a bad one (RFC 6750)."""
+"""Access tokens in the `Authorization` header, and the challenge that answers a bad one (RFC 6750, RFC 9449 §7)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from latchstring.protocol.errors import OAuthError
 
 MAX_TOKEN_LENGTH: Final = 4096
+BEARER: Final = "Bearer"
+DPOP: Final = "DPoP"
 _B64TOKEN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
 
 
-def parse_bearer(authorization: Sequence[bytes]) -> str | None:
-    """The token from the request's `Authorization` headers (RFC 6750 §2.1); None when there is none at all.
+class SentToken(msgspec.Struct, frozen=True):
+    """An access token as a request has it, and under which scheme: `Bearer` or `DPoP`."""
+
+    token: str
+    scheme: str
+
+    def __repr__(self) -> str:
+        return f"SentToken(scheme={self.scheme!r})"
+
+
+def parse_sent_token(authorization: Sequence[bytes], schemes: tuple[str, ...] = (BEARER, DPOP)) -> SentToken | None:
+    """The token from the request's `Authorization` headers (RFC 6750 §2.1, RFC 9449 §7.1); None when there is none.
 
     The scheme is case-insensitive and followed by spaces, never by a tab. Two headers, another scheme's
     credentials or a malformed token are refused, never guessed at.
@@ -23,15 +37,22 @@ def parse_bearer(authorization: Sequence[bytes]) -> str | None:
         value = authorization[0].decode("ascii")
     except UnicodeDecodeError:
         raise OAuthError("invalid_token", "The access token is malformed.") from None
-    scheme, _, token = value.partition(" ")
-    if scheme.lower() != "bearer":
-        if scheme.lower().startswith("bearer"):
+    name, _, token = value.partition(" ")
+    scheme = next((scheme for scheme in schemes if scheme.lower() == name.lower()), None)
+    if scheme is None:
+        if name.lower().startswith(tuple(scheme.lower() for scheme in schemes)):
             raise OAuthError("invalid_request", "The Authorization header is malformed.")
         return None
     token = token.strip(" ")
     if not token or len(token) > MAX_TOKEN_LENGTH or not _B64TOKEN.issuperset(token):
         raise OAuthError("invalid_token", "The access token is malformed.")
-    return token
+    return SentToken(token, scheme)
+
+
+def parse_bearer(authorization: Sequence[bytes]) -> str | None:
+    """The token, where only bearer tokens count (RFC 6750 §2.1)."""
+    sent = parse_sent_token(authorization, (BEARER,))
+    return None if sent is None else sent.token
 
 
 def render_challenge(scheme: str, parameters: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping, Sequence
 from hmac import compare_digest
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -153,8 +153,3 @@ def _decode_unreserved(part: str) -> str:
         return f"%{part}"  # not an escape: it stays as it is, and is equal to itself alone
     octet = int(part[:2], 16)
     return (chr(octet) if octet in _UNRESERVED else f"%{octet:02X}") + part[2:]
-
-
-def render_path(path: str) -> str:
-    """A decoded path as it stands in a URL."""
-    return quote(path, safe="/~!$&'()*+,;=:@-._")

@@ -18,6 +18,9 @@ class ResourceMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     bearer_methods_supported: list[str] = []
     scopes_supported: list[str] = []
     resource_name: str | None = None
+    dpop_signing_alg_values_supported: list[str] = []
+    dpop_bound_access_tokens_required: bool = False
+    tls_client_certificate_bound_access_tokens: bool = False
 
 
 _encoder = msgspec.json.Encoder()

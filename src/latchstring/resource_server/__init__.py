@@ -1,6 +1,8 @@
 """The guard: what protects an API with a Latchstring server's tokens (RFC 6750, RFC 7662, RFC 9728)."""
 
 from latchstring.resource_server.asgi import Guard
+from latchstring.resource_server.dpop import Dpop
+from latchstring.resource_server.replay import ReplayMemory
 from latchstring.resource_server.verify import Access
 
-__all__ = ["Access", "Guard"]
+__all__ = ["Access", "Dpop", "Guard", "ReplayMemory"]

@@ -8,12 +8,21 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import quote
 
 import httpx
 
+from latchstring.protocol.bearer import BEARER, DPOP
+from latchstring.protocol.client_certificate import (
+    CertificateRefused,
+    certificate_thumbprint,
+    parse_certificate_header,
+)
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server.connections import AsyncConnections
+from latchstring.resource_server.dpop import Dpop, ProofChecker
 from latchstring.resource_server.introspection import AsyncIntrospection
+from latchstring.resource_server.possession import Sent, Shown
 from latchstring.resource_server.refusal import Refusal, RenderedRefusal, render_refusal
 from latchstring.resource_server.settings import DEFAULT_TIMEOUT, GuardSettings, verify_scopes
 from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token, looks_signed
@@ -45,6 +54,10 @@ class Guard:
 
     With `jwks_uri`, JWT access tokens (RFC 9068) are checked here, by their signature alone, and are good until they
     expire; opaque ones are asked about as ever. It needs `latchstring[jwt]`.
+
+    Tokens bound to a key (RFC 9449) are taken where joserfc is installed; `dpop` says what is asked of them. Tokens
+    bound to a certificate (RFC 8705) are taken with `client_certificate_header` and `trusted_proxy_networks`, or where
+    the server itself ends TLS and says so (the ASGI extension `tls`).
     """
 
     def __init__(
@@ -58,6 +71,9 @@ class Guard:
         jwks_uri: str | None = None,
         scopes_supported: Sequence[str] = (),
         timeout: float = DEFAULT_TIMEOUT,
+        dpop: Dpop | None = None,
+        client_certificate_header: str = "",
+        trusted_proxy_networks: Sequence[str] = (),
         http_client: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -71,7 +87,11 @@ class Guard:
             jwks_uri=jwks_uri,
             scopes_supported=tuple(scopes_supported),
             timeout=timeout,
+            client_certificate_header=client_certificate_header,
+            trusted_proxy_networks=tuple(trusted_proxy_networks),
         )
+        self._certificate_header = self.settings.find_certificate_header()
+        self._proofs = ProofChecker(dpop, resource)
         self._clock = clock
         self._connections = AsyncConnections(introspection_endpoint, http_client)
         self._introspection = AsyncIntrospection(self.settings, self._connections)
@@ -99,15 +119,36 @@ class Guard:
         """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`."""
         return lambda app: GuardedApp(self, app, scope, ())
 
-    async def check(self, authorization: Sequence[bytes], query: bytes = b"", scope: Sequence[str] = ()) -> Access:
-        """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`."""
-        token = find_token(authorization, query)
-        if self._local_check is not None and looks_signed(token):
-            answer = await self._local_check.check(token)
+    async def check(
+        self,
+        authorization: Sequence[bytes],
+        query: bytes = b"",
+        scope: Sequence[str] = (),
+        sent: Sent | None = None,
+    ) -> Access:
+        """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`.
+
+        `sent` is what else a bound token is proved with; without it no bound token is taken.
+        """
+        token = find_token(authorization, query, DPOP if self._proofs.is_required else BEARER)
+        now = self._clock()
+        proof = self._proofs.verify(token, sent, now)
+        if self._local_check is not None and looks_signed(token.token):
+            answer = await self._local_check.check(token.token)
         else:
-            answer = await self._introspection.introspect(token)
-        access = decide_access(answer, issuer=self.settings.issuer, resource=self.settings.resource, now=self._clock())
+            answer = await self._introspection.introspect(token.token)
+        certificate = None if sent is None or sent.certificate is None else certificate_thumbprint(sent.certificate)
+        access = decide_access(
+            answer,
+            issuer=self.settings.issuer,
+            resource=self.settings.resource,
+            now=self._clock(),
+            shown=Shown(token.scheme, None if proof is None else proof.thumbprint, certificate),
+            is_binding_required=self._proofs.is_required,
+        )
         decide_scope(access, scope)
+        if proof is not None:
+            await self._proofs.use_up(proof, now)
         return access
 
     async def admit(self, scope: Scope, required: Sequence[str] = ()) -> Access:
@@ -119,7 +160,7 @@ class Guard:
             decide_scope(access, required)
         else:
             authorization = [value for name, value in scope["headers"] if name == b"authorization"]
-            access = await self.check(authorization, scope.get("query_string", b""), required)
+            access = await self.check(authorization, scope.get("query_string", b""), required, self._find_sent(scope))
             _remember(scope, {ACCESS: access, _GUARD: self})
         return access
 
@@ -128,7 +169,43 @@ class Guard:
         level = logging.INFO if refusal.retry_after is None else logging.ERROR
         log.log(level, "Refused %s: %s %s: %s", request_id, refusal.status, refusal.code, refusal.reason)
         settings = self.settings
-        return render_refusal(refusal, realm=settings.realm, metadata_url=settings.metadata_url, request_id=request_id)
+        return render_refusal(
+            refusal,
+            realm=settings.realm,
+            metadata_url=settings.metadata_url,
+            request_id=request_id,
+            algorithms=self._proofs.algorithms,
+            nonce=self._proofs.render_nonce(self._clock()),
+        )
+
+    def find_nonce(self, scope: Scope) -> str | None:
+        """The `DPoP-Nonce` for the answer to a request with a proof, if this API asks for nonces (RFC 9449 §8.2)."""
+        has_proof = any(name == b"dpop" for name, _ in scope["headers"])
+        return self._proofs.render_nonce(self._clock()) if has_proof else None
+
+    def render_metadata(self) -> bytes:
+        """What this API says of itself (RFC 9728 §2)."""
+        return self.settings.render_metadata(self._proofs.algorithms, is_dpop_required=self._proofs.is_required)
+
+    def _find_sent(self, scope: Scope) -> Sent:
+        raw_path = scope.get("raw_path")
+        path = render_path(scope["path"]) if raw_path is None else raw_path.partition(b"?")[0].decode("latin-1")
+        return Sent(
+            method=scope.get("method", "GET"),  # a WebSocket begins as one
+            path=path,
+            proofs=[value for name, value in scope["headers"] if name == b"dpop"],
+            certificate=self._find_certificate(scope),
+        )
+
+    def _find_certificate(self, scope: Scope) -> bytes | None:
+        try:
+            if self._certificate_header is not None:
+                peer = scope.get("client")
+                return self._certificate_header.find(peer[0] if peer else None, scope["headers"])
+            chain = ((scope.get("extensions") or {}).get("tls") or {}).get("client_cert_chain")
+            return parse_certificate_header(chain[0].encode()) if chain else None
+        except CertificateRefused as refused:
+            raise Refusal("invalid_request", "The client certificate cannot be used.", str(refused)) from None
 
     async def aclose(self) -> None:
         """Close the connections to the authorization server; done by itself when the app shuts down."""
@@ -166,13 +243,13 @@ class GuardedApp:
                 rendered = self._guard.refuse(refusal, request_id)
                 await (_send_refusal(rendered, send) if is_http else _deny(rendered, scope, receive, send))
                 return
-        await self._app(scope, receive, _stamping(send, request_id))
+        await self._app(scope, receive, _stamping(send, request_id, self._guard.find_nonce(scope)))
 
     async def _answer_metadata(self, method: str, send: Send) -> None:
         if method not in {"GET", "HEAD"}:
             await _send(send, 405, [("allow", "GET, HEAD"), ("content-length", "0")], b"")
             return
-        body = self._guard.settings.render_metadata()
+        body = self._guard.render_metadata()
         headers = [
             ("content-type", "application/json"),
             ("cache-control", "public, max-age=300"),
@@ -188,6 +265,11 @@ class GuardedApp:
             await send(message)
 
         return closing
+
+
+def render_path(path: str) -> str:
+    """A decoded path as it stands in a URL."""
+    return quote(path, safe="/~!$&'()*+,;=:@-._")
 
 
 def identify(scope: Scope) -> str:
@@ -207,12 +289,15 @@ def _remember(scope: Scope, facts: dict[str, Any]) -> None:
     scope["state"] = {**(scope.get("state") or {}), **facts}
 
 
-def _stamping(send: Send, request_id: str) -> Send:
+def _stamping(send: Send, request_id: str, nonce: str | None) -> Send:
     async def stamping(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             if not any(name.lower() == b"x-request-id" for name, _ in headers):
-                message = {**message, "headers": [*headers, (b"x-request-id", request_id.encode("ascii"))]}
+                headers.append((b"x-request-id", request_id.encode("ascii")))
+            if nonce is not None and not any(name.lower() == b"dpop-nonce" for name, _ in headers):
+                headers.append((b"dpop-nonce", nonce.encode("ascii")))
+            message = {**message, "headers": headers}
         await send(message)
 
     return stamping

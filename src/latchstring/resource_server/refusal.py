@@ -5,11 +5,13 @@ from typing import Final
 
 import msgspec
 
-from latchstring.protocol.bearer import render_challenge
+from latchstring.protocol.bearer import BEARER, DPOP, render_challenge
 from latchstring.protocol.errors import STATUS_BY_CODE
 from latchstring.protocol.scope import render_scope
 
 DEFAULT_RETRY_AFTER: Final = 5
+# RFC 9449 §7.1: 401 at an API, while the token endpoint has 400.
+_PROOF_CODES: Final = frozenset({"invalid_dpop_proof", "use_dpop_nonce"})
 _CHALLENGED: Final = frozenset({400, 401, 403})
 
 
@@ -18,7 +20,8 @@ class Refusal(Exception):
 
     `code` is None when the request carries no credentials at all (RFC 6750 §3.1: then no error is named).
     `description` is sent; `reason` goes to the log only. `scope` is everything the request needs;
-    `retry_after` is in seconds and stands exactly when the fault is on our side of the wire.
+    `retry_after` is in seconds and stands exactly when the fault is on our side of the wire. `scheme` is the one
+    under which to come again: `Bearer` or `DPoP`.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class Refusal(Exception):
         *,
         scope: Sequence[str] = (),
         retry_after: int | None = None,
+        scheme: str = BEARER,
     ) -> None:
         super().__init__(code, description)
         self.code = code
@@ -36,7 +40,8 @@ class Refusal(Exception):
         self.reason = reason or description
         self.scope = tuple(scope)
         self.retry_after = retry_after
-        self.status = 401 if code is None else STATUS_BY_CODE[code]
+        self.scheme = scheme
+        self.status = 401 if code is None or code in _PROOF_CODES else STATUS_BY_CODE[code]
 
 
 def refuse_unavailable(reason: str, retry_after: int = DEFAULT_RETRY_AFTER) -> Refusal:
@@ -68,8 +73,19 @@ class RenderedRefusal(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 
 
-def render_refusal(refusal: Refusal, *, realm: str, metadata_url: str, request_id: str) -> RenderedRefusal:
-    """The answer: status, challenge where the client can do something about it, JSON body, never stored."""
+def render_refusal(
+    refusal: Refusal,
+    *,
+    realm: str,
+    metadata_url: str,
+    request_id: str,
+    algorithms: Sequence[str] = (),
+    nonce: str | None = None,
+) -> RenderedRefusal:
+    """The answer: status, challenge where the client can do something about it, JSON body, never stored.
+
+    A challenge to use DPoP names the `algorithms` of proofs, and has the `nonce` beside it (RFC 9449 §7.1, §9).
+    """
     headers = [
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
@@ -82,8 +98,12 @@ def render_refusal(refusal: Refusal, *, realm: str, metadata_url: str, request_i
             parameters |= {"error": refusal.code, "error_description": refusal.description}
         if refusal.scope:
             parameters["scope"] = render_scope(refusal.scope)
+        if refusal.scheme == DPOP and algorithms:
+            parameters["algs"] = " ".join(algorithms)
         parameters["resource_metadata"] = metadata_url
-        headers.append(("www-authenticate", render_challenge("Bearer", parameters)))
+        headers.append(("www-authenticate", render_challenge(refusal.scheme, parameters)))
+        if refusal.scheme == DPOP and nonce is not None:
+            headers.append(("dpop-nonce", nonce))
     if refusal.retry_after is not None:
         headers.append(("retry-after", str(refusal.retry_after)))
     body = _encoder.encode(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.protocol.client_certificate import CertificateHeader, parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.resource_metadata import (
     ResourceMetadata,
@@ -24,7 +25,8 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `resource` is this API's own identifier, the audience its tokens are for; without it a token meant for
     another API would pass (case S9), so there is no guard without it. `timeout` is in seconds and
-    bounds one whole question to the introspection endpoint.
+    bounds one whole question to the introspection endpoint. `client_certificate_header` is where the proxies on
+    `trusted_proxy_networks`, and they alone, put the certificate that a client showed them.
     """
 
     issuer: str
@@ -35,6 +37,8 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     jwks_uri: str | None = None
     scopes_supported: tuple[str, ...] = ()
     timeout: float = DEFAULT_TIMEOUT
+    client_certificate_header: str = ""
+    trusted_proxy_networks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("issuer", "resource", "introspection_endpoint", "jwks_uri"):
@@ -54,6 +58,7 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
         verify_scopes(self.scopes_supported)
         if not 0 < self.timeout <= 60:
             raise ConfigurationError("Guard: timeout is a number of seconds above 0 and up to 60.")
+        self.find_certificate_header()
 
     def __repr__(self) -> str:
         return f"GuardSettings(resource={self.resource!r}, issuer={self.issuer!r}, client_secret=…)"
@@ -73,14 +78,27 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The same place as a URL, for the challenge (RFC 9728 §5.1)."""
         return resource_metadata_url(self.resource)
 
-    def render_metadata(self) -> bytes:
-        """This API's metadata document (RFC 9728 §2)."""
+    def find_certificate_header(self) -> CertificateHeader | None:
+        """Where client certificates come from, if from a proxy (case S16)."""
+        if not self.client_certificate_header and not self.trusted_proxy_networks:
+            return None
+        try:
+            return parse_certificate_source(self.client_certificate_header, self.trusted_proxy_networks)
+        except ValueError as error:
+            why = f"Guard: client_certificate_header and trusted_proxy_networks belong together: {error}."
+            raise ConfigurationError(why) from None
+
+    def render_metadata(self, algorithms: Sequence[str] = (), *, is_dpop_required: bool = False) -> bytes:
+        """This API's metadata document (RFC 9728 §2); `algorithms` are those of DPoP proofs."""
         return render_resource_metadata(
             ResourceMetadata(
                 resource=self.resource,
                 authorization_servers=[self.issuer],
                 bearer_methods_supported=["header"],
                 scopes_supported=list(self.scopes_supported),
+                dpop_signing_alg_values_supported=list(algorithms),
+                dpop_bound_access_tokens_required=is_dpop_required,
+                tls_client_certificate_bound_access_tokens=bool(self.client_certificate_header),
             )
         )
 

@@ -1,15 +1,19 @@
 """The guard's rules: which token a request carries, and whether what the server says of it will do. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from latchstring.protocol.bearer import parse_bearer
+from latchstring.protocol.bearer import BEARER, SentToken, parse_sent_token
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.protocol.scope import parse_scope
+from latchstring.resource_server.possession import Shown, verify_possession
 from latchstring.resource_server.refusal import Refusal, refuse_unavailable
+
+_NOTHING: Final = Shown()
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,21 +32,22 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str | None = None
 
 
-def find_token(authorization: Sequence[bytes], query: bytes = b"") -> str:
+def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str = BEARER) -> SentToken:
     """The request's access token, from the `Authorization` header alone (OAuth 2.1 §5.1); refuses all else.
 
     A token in the query is ignored, because URLs are logged; together with one in the header it is a request
     that uses two methods (RFC 6750 §3.1).
     """
     try:
-        token = parse_bearer(authorization)
+        sent = parse_sent_token(authorization)
     except OAuthError as error:
         raise Refusal(error.code, error.description, error.reason) from None
-    if token is None:
-        raise Refusal(None, "This API needs an access token, sent as Authorization: Bearer and the token.")
+    if sent is None:
+        why = f"This API needs an access token, sent as Authorization: {scheme} and the token."
+        raise Refusal(None, why, scheme=scheme)
     if query and _has_access_token(query):
         raise Refusal("invalid_request", "The access token belongs in the Authorization header only.")
-    return token
+    return sent
 
 
 def _has_access_token(query: bytes) -> bool:
@@ -54,9 +59,17 @@ def looks_signed(token: str) -> bool:
     return token.count(".") == 2
 
 
-def decide_access(answer: IntrospectionResponse, *, issuer: str, resource: str, now: float) -> Access:
+def decide_access(
+    answer: IntrospectionResponse,
+    *,
+    issuer: str,
+    resource: str,
+    now: float,
+    shown: Shown = _NOTHING,
+    is_binding_required: bool = False,
+) -> Access:
     """What the token lets its bearer do, from the server's answer (RFC 7662 §2.2); refuses a token that is
-    inactive, expired, not yet valid, not a bearer access token, or for another API.
+    inactive, expired, not yet valid, bound to what was not `shown`, or for another API.
 
     An answer that lacks what a decision needs is the server's fault, not the token's: a 503. A token without
     `aud` is for every API of the deployment; with `aud`, this API must stand in it exactly.
@@ -70,9 +83,7 @@ def decide_access(answer: IntrospectionResponse, *, issuer: str, resource: str, 
         raise refuse_unavailable(f"introspection answered for issuer {answer.iss!r}, not for {issuer!r}")
     if answer.exp is None or answer.token_type is None or not answer.client_id or not answer.organization_id:
         raise refuse_unavailable("introspection names no exp, token_type, client_id or organization_id")
-    if answer.token_type.lower() != "bearer" or answer.cnf is not None:
-        reason = f"token_type {answer.token_type!r}, cnf {answer.cnf is not None}"
-        raise Refusal("invalid_token", "This is not a bearer access token.", reason)
+    verify_possession(answer.token_type, answer.cnf, shown, is_required=is_binding_required)
     if answer.exp <= now:
         raise Refusal("invalid_token", "The access token has expired: refresh it.")
     if answer.nbf is not None and answer.nbf > now:

@@ -53,6 +53,9 @@ def require(guard: Guard, *scope: str) -> Callable[[Endpoint], Callable[[Request
             else:
                 response = await run_in_threadpool(endpoint, request)
             response.headers.setdefault("x-request-id", request_id)
+            nonce = guard.find_nonce(request.scope)
+            if nonce is not None:
+                response.headers.setdefault("dpop-nonce", nonce)
             return response
 
         return guarded
