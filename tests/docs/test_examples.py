@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.demo import sample_api
@@ -23,6 +25,7 @@ from tests.support import device
 from tests.support.deployment import PASSWORD
 from tests.support.forms import find_form
 from tests.support.process import QuickOperator
+from tests.support.proofs import Prover
 
 CONNECT = read_page(DOCS / "howto/connect-an-app.md")
 DEVICE = read_page(DOCS / "howto/connect-a-device.md")
@@ -170,6 +173,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "API_CLIENT_SECRET": guard["client_secret"],
                 "FILES_CLIENT_ID": files["client_id"],
                 "FILES_CLIENT_SECRET": files["client_secret"],
+                "NONCE_SECRET": "a secret of thirty-two characters",
                 "EXCHANGE_CLIENT_ID": exchanging["client_id"],
                 "EXCHANGE_CLIENT_SECRET": exchanging["client_secret"],
                 "BILLING_CLIENT_ID": billing["client_id"],
@@ -367,6 +371,31 @@ async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypa
         for bad in (token[:-1], obtain_own_token(world, resource=API)):
             assert (await http.get("/", headers={"authorization": f"Bearer {bad}"})).status_code == 401
     await defined["guard"].aclose()
+
+
+async def test_guard_that_requires_dpop_lets_bound_tokens_in(world: World) -> None:
+    guard = run_block(GUARD, 3)["guard"]
+    key, url, now = Prover(), f"{world.issuer}/oauth2/token/", int(time.time())
+    given = {"grant_type": "client_credentials", "scope": "all.full_access"}
+    own = (world.environment["CRM_CLIENT_ID"], world.environment["CRM_CLIENT_SECRET"])
+    async with httpx.AsyncClient() as http:
+        proof = key.prove(url=url, now=now)
+        answer = (await http.post(url, data=given, auth=own, headers={"dpop": proof})).json()
+    assert answer["token_type"] == "DPoP"
+
+    async def call(**claims: Any) -> httpx.Response:
+        proof = key.prove("GET", f"{API}/crm/me", now=now, access_token=answer["access_token"], **claims)
+        headers = {"authorization": f"DPoP {answer['access_token']}", "dpop": proof}
+        return await http.get("/me", headers=headers)
+
+    app = guard.asgi(PlainTextResponse("ok"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=API) as http:
+        refused = await call()
+        assert (refused.status_code, refused.json()["error"]) == (401, "use_dpop_nonce")
+        assert (await call(nonce=refused.headers["dpop-nonce"])).text == "ok"
+        bearer = await http.get("/me", headers={"authorization": f"Bearer {obtain_own_token(world)}"})
+        assert (bearer.status_code, bearer.headers["www-authenticate"][:5]) == (401, "DPoP ")
+    await guard.aclose()
 
 
 async def test_api_exchanges_the_token_that_it_was_called_with(world: World) -> None:

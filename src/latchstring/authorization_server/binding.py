@@ -40,14 +40,13 @@ def verify_binding(grant: GrantRecord, confirmation: Confirmation | None) -> Non
     if bound_to is None:
         return
     jkt, x5t_s256 = (None, None) if confirmation is None else (confirmation.jkt, confirmation.x5t_s256)
-    for expected, proved, what in (
-        (bound_to.jkt, jkt, "a DPoP proof"),
-        (bound_to.x5t_s256, x5t_s256, "a client certificate"),
-    ):
+    for expected, proved in ((bound_to.jkt, jkt), (bound_to.x5t_s256, x5t_s256)):
         if expected is None or expected == proved:
             continue
         if proved is None:
-            raise OAuthError("invalid_request", f"This grant is bound to a key: {what} is missing.")
+            raise OAuthError(
+                "invalid_request", "This grant is bound to a key: the DPoP proof or the client certificate is missing."
+            )
         raise refuse_grant("This grant is bound to another key.", "bound to another key")
 
 

@@ -67,10 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     consent_page_lifetime: int = 3600
     pushed_request_lifetime: int = 90
     device_code_lifetime: int = 600
-    dpop_nonce_required: bool = False
     ended_grant_lifetime: int = 30 * 24 * 3600
     signing_algorithm: SigningAlgorithm = "ES256"
     signing_key_lifetime: int = 90 * 24 * 3600
+    dpop_nonce_required: bool = False
     trusted_proxies: int = 0
     client_certificate_header: str | None = None
     trusted_proxy_networks: tuple[str, ...] = ()
