@@ -16,7 +16,7 @@ fi
 
 mkdir -p requirements
 "$uv" pip compile pyproject.toml \
-    --extra server --extra postgres --group dev \
+    --extra server --extra postgres --extra client-postgres --extra client-redis --extra client-encryption --group dev \
     --universal --python-version 3.11 --no-python-downloads \
     --generate-hashes --no-annotate \
     --custom-compile-command 'make lock' \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts on this machine what the tests need beside .venv: a Chromium, and fonts for its screenshots.
+# Puts on this machine what the tests need beside .venv: a Chromium and fonts for its screenshots, PostgreSQL, Redis.
 #
 # A missing part is installed where that can be done (root on a system with apt-get). Where it cannot, the tests
 # that need it are skipped and say so; with CI=true it is a failure. Fonts for Chinese and Japanese are large (60 MB),
@@ -54,3 +54,4 @@ have_postgres() {
 
 # The tests start a throw-away cluster of their own; the packages' default one is neither needed nor touched.
 have_postgres || install "PostgreSQL" postgresql postgresql-client
+command -v redis-server >/dev/null || command -v valkey-server >/dev/null || install "Redis" redis-server

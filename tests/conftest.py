@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.postgres import Cluster, find_binaries, run_cluster
+from tests.support.redis import run_redis
 
 # The names that scripts/test_machine.sh looks for.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -32,6 +33,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A throw-away Redis or Valkey; without the program the test is skipped, in CI it fails."""
+    program = next(filter(None, map(shutil.which, ("redis-server", "valkey-server"))), None)
+    if program is None:
+        missing = "no Redis on this machine: install redis-server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    with run_redis(program) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,19 @@
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+import redis
+from cryptography.fernet import Fernet
 
 from latchstring.client import ConnectionStore, Exchange, MemoryStore, OAuthClient, SQLiteStore
+from latchstring.client.stores.encrypted import EncryptedStore
+from latchstring.client.stores.postgres import PostgresStore
+from latchstring.client.stores.redis import RedisStore
 from tests.client.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
+from tests.support.postgres import Cluster
 
 REDIRECT_URI = "http://127.0.0.1:8402/callback"
 BROWSER = "the session id of Ann's browser"
@@ -37,14 +43,64 @@ def provider(clock: Clock) -> FakeProvider:
     return FakeProvider(clock=clock)
 
 
+@pytest.fixture(scope="session")
+def store_database(postgres: Cluster) -> str:
+    return postgres.create_database()
+
+
+def _make_sqlite(request: pytest.FixtureRequest) -> SQLiteStore:
+    return SQLiteStore(request.getfixturevalue("tmp_path") / "connections.db")
+
+
+def _make_postgres(request: pytest.FixtureRequest) -> PostgresStore:
+    url = request.getfixturevalue("store_database")
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute("DROP TABLE IF EXISTS latchstring_connection, latchstring_login")
+    return PostgresStore(url)
+
+
+def _make_redis(request: pytest.FixtureRequest) -> RedisStore:
+    url = request.getfixturevalue("redis_url")
+    with redis.Redis.from_url(url) as server:
+        server.flushdb()
+    return RedisStore(url)
+
+
+def _make_encrypted(request: pytest.FixtureRequest) -> EncryptedStore:
+    return EncryptedStore(_make_sqlite(request), [Fernet.generate_key()])
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest], ConnectionStore]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": _make_sqlite,
+    "postgres": _make_postgres,
+    "redis": _make_redis,
+    "encrypted": _make_encrypted,
+}
+# One server for all of a group's tests: they empty it, so they take turns.
+_GROUPS = {"postgres": "postgresql", "redis": "redis"}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(_GROUPS[name]) if name in _GROUPS else ()) for name in STORES
+    ]
+)
+def any_store(request: pytest.FixtureRequest) -> Iterator[ConnectionStore]:
+    """An empty store of every kind: each keeps the same contract."""
+    made = STORES[request.param](request)
+    yield made
+    if isinstance(made, SQLiteStore | PostgresStore | RedisStore):
+        made.close()
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ConnectionStore]:
-    if request.param == "memory":
-        yield MemoryStore()
-    else:
-        sqlite = SQLiteStore(tmp_path / "connections.db")
-        yield sqlite
-        sqlite.close()
+def store(request: pytest.FixtureRequest) -> Iterator[ConnectionStore]:
+    """An empty store that costs little, for what is the same on all of them."""
+    made = STORES[request.param](request)
+    yield made
+    if isinstance(made, SQLiteStore):
+        made.close()
 
 
 class Mailloop:

@@ -48,100 +48,100 @@ def lease(store, *, generation=1, holder="h", now=10.0, until=20.0, refreshes=Tr
     return store.commit_lease(KEY, generation=generation, holder=holder, now=now, until=until, refreshes=refreshes)
 
 
-def test_connection_comes_back_as_it_was_written(store):
-    assert store.find_connection(KEY) is None
-    assert store.commit_connected(connection()) == connection()
-    assert store.find_connection(KEY) == connection()
+def test_connection_comes_back_as_it_was_written(any_store):
+    assert any_store.find_connection(KEY) is None
+    assert any_store.commit_connected(connection()) == connection()
+    assert any_store.find_connection(KEY) == connection()
 
 
-def test_connections_are_told_apart_by_issuer_organization_and_user(store):
+def test_connections_are_told_apart_by_issuer_organization_and_user(any_store):
     others = [connection(organization_id="orga_birch"), connection(user_id="user_bob")]
     for each in [*others, connection(), connection(issuer="https://other.example")]:
-        store.commit_connected(each)
-    assert store.find_connections(KEY.issuer) == [connection(), others[1], others[0]]
+        any_store.commit_connected(each)
+    assert any_store.find_connections(KEY.issuer) == [connection(), others[1], others[0]]
 
 
-def test_connected_again_goes_past_the_older_generation_and_frees_the_lease(store):
-    store.commit_connected(connection())
-    assert lease(store)
-    again = store.commit_connected(connection(access_token="new"))
+def test_connected_again_goes_past_the_older_generation_and_frees_the_lease(any_store):
+    any_store.commit_connected(connection())
+    assert lease(any_store)
+    again = any_store.commit_connected(connection(access_token="new"))
     assert (again.generation, again.access_token, again.refreshing_since) == (2, "new", None)
-    assert not store.commit_connection(connection(access_token="late"), generation=1, holder="h")
-    assert lease(store, generation=2, now=11.0)
+    assert not any_store.commit_connection(connection(access_token="late"), generation=1, holder="h")
+    assert lease(any_store, generation=2, now=11.0)
 
 
-def test_lease_is_held_by_one_until_it_ends(store):
-    store.commit_connected(connection())
-    assert lease(store, holder="first").refreshing_since == 10.0
-    assert lease(store, holder="second", now=19.9) is None
-    taken = lease(store, holder="second", now=20.0, until=30.0)
+def test_lease_is_held_by_one_until_it_ends(any_store):
+    any_store.commit_connected(connection())
+    assert lease(any_store, holder="first").refreshing_since == 10.0
+    assert lease(any_store, holder="second", now=19.9) is None
+    taken = lease(any_store, holder="second", now=20.0, until=30.0)
     assert taken.refreshing_since == 10.0  # since the first, whose answer is missing
 
 
-def test_lease_that_does_not_refresh_leaves_the_intent_alone(store):
-    store.commit_connected(connection())
-    assert lease(store, refreshes=False).refreshing_since is None
+def test_lease_that_does_not_refresh_leaves_the_intent_alone(any_store):
+    any_store.commit_connected(connection())
+    assert lease(any_store, refreshes=False).refreshing_since is None
 
 
-def test_lease_of_another_generation_or_of_nothing_is_not_given(store):
-    assert lease(store) is None
-    store.commit_connected(connection())
-    assert lease(store, generation=2) is None
+def test_lease_of_another_generation_or_of_nothing_is_not_given(any_store):
+    assert lease(any_store) is None
+    any_store.commit_connected(connection())
+    assert lease(any_store, generation=2) is None
 
 
-def test_commit_at_the_expected_generation_writes_and_frees_the_holder_s_lease(store):
-    store.commit_connected(connection())
-    lease(store)
+def test_commit_at_the_expected_generation_writes_and_frees_the_holder_s_lease(any_store):
+    any_store.commit_connected(connection())
+    lease(any_store)
     renewed = connection(generation=2, access_token="new")
-    assert store.commit_connection(renewed, generation=1, holder="h") is True
-    assert store.find_connection(KEY) == renewed
-    assert lease(store, generation=2, now=11.0)
+    assert any_store.commit_connection(renewed, generation=1, holder="h") is True
+    assert any_store.find_connection(KEY) == renewed
+    assert lease(any_store, generation=2, now=11.0)
 
 
-def test_commit_by_another_leaves_the_lease_with_its_holder(store):
-    store.commit_connected(connection())
-    lease(store)
-    assert store.commit_connection(connection(access_token="x"), generation=1, holder="other") is True
-    assert lease(store, now=11.0) is None
+def test_commit_by_another_leaves_the_lease_with_its_holder(any_store):
+    any_store.commit_connected(connection())
+    lease(any_store)
+    assert any_store.commit_connection(connection(access_token="x"), generation=1, holder="other") is True
+    assert lease(any_store, now=11.0) is None
 
 
-def test_commit_at_another_generation_writes_nothing(store):
-    assert store.commit_connection(connection(), generation=1, holder="h") is False
-    store.commit_connected(connection())
-    assert store.commit_connection(connection(generation=3), generation=2, holder="h") is False
-    assert store.find_connection(KEY) == connection()
+def test_commit_at_another_generation_writes_nothing(any_store):
+    assert any_store.commit_connection(connection(), generation=1, holder="h") is False
+    any_store.commit_connected(connection())
+    assert any_store.commit_connection(connection(generation=3), generation=2, holder="h") is False
+    assert any_store.find_connection(KEY) == connection()
 
 
-def test_connection_ended_is_gone(store):
-    store.commit_connected(connection())
-    store.end_connection(KEY)
-    store.end_connection(KEY)
-    assert store.find_connection(KEY) is None
+def test_connection_ended_is_gone(any_store):
+    any_store.commit_connected(connection())
+    any_store.end_connection(KEY)
+    any_store.end_connection(KEY)
+    assert any_store.find_connection(KEY) is None
 
 
-def test_login_is_handed_out_once_and_to_its_browser_only(store):
-    store.commit_login(login(), now=0.0)
-    assert store.end_login("s", browser_hash="other") is None
-    assert store.end_login("t", browser_hash="b") is None
-    assert store.end_login("s", browser_hash="b") == login()
-    assert store.end_login("s", browser_hash="b") is None
+def test_login_is_handed_out_once_and_to_its_browser_only(any_store):
+    any_store.commit_login(login(), now=0.0)
+    assert any_store.end_login("s", browser_hash="other") is None
+    assert any_store.end_login("t", browser_hash="b") is None
+    assert any_store.end_login("s", browser_hash="b") == login()
+    assert any_store.end_login("s", browser_hash="b") is None
 
 
-def test_logins_that_expired_are_swept(store):
-    store.commit_login(login("old", expires_at=100.0), now=0.0)
-    store.commit_login(login("new", expires_at=200.0), now=100.0)
-    assert store.end_login("old", browser_hash="b") is None
-    assert store.end_login("new", browser_hash="b") is not None
+def test_logins_that_expired_are_swept(any_store):
+    any_store.commit_login(login("old", expires_at=100.0), now=0.0)
+    any_store.commit_login(login("new", expires_at=200.0), now=100.0)
+    assert any_store.end_login("old", browser_hash="b") is None
+    assert any_store.end_login("new", browser_hash="b") is not None
 
 
-def test_login_asked_for_by_many_threads_is_handed_out_once(store):
-    store.commit_login(login(), now=0.0)
+def test_login_asked_for_by_many_threads_is_handed_out_once(any_store):
+    any_store.commit_login(login(), now=0.0)
     found = []
     barrier = threading.Barrier(16)
 
     def take():
         barrier.wait()
-        found.append(store.end_login("s", browser_hash="b"))
+        found.append(any_store.end_login("s", browser_hash="b"))
 
     threads = [threading.Thread(target=take) for _ in range(16)]
     for thread in threads:
@@ -149,6 +149,29 @@ def test_login_asked_for_by_many_threads_is_handed_out_once(store):
     for thread in threads:
         thread.join()
     assert sum(each is not None for each in found) == 1
+
+
+def test_lease_asked_for_by_many_threads_is_given_to_one(any_store):
+    any_store.commit_connected(connection())
+    given, barrier = [], threading.Barrier(16)
+
+    def take(number):
+        barrier.wait()
+        given.append(lease(any_store, holder=str(number)))
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(each is not None for each in given) == 1
+
+
+def test_times_come_back_to_the_last_bit(any_store):
+    since = 1_750_000_000.123_456_7
+    any_store.commit_connected(connection())
+    assert lease(any_store, now=since, until=since + 36).refreshing_since == since
+    assert any_store.find_connection(KEY).refreshing_since == since
 
 
 def test_sqlite_file_and_its_companions_are_for_their_owner_only(tmp_path):

@@ -88,7 +88,8 @@ class Misconfigured(ClientError):
 
     Codes: the provider's (`invalid_client`, `invalid_scope`, …) and ours: `argument_refused`,
     `client_changed`, `endpoint_refused`, `identity_missing`, `issuer_mismatch`, `metadata_malformed`,
-    `pkce_unsupported`, `provider_error`, `redirected`, `revocation_unsupported`, `unsupported_token_type`.
+    `pkce_unsupported`, `provider_error`, `redirected`, `revocation_unsupported`, `store_key_unknown`, `store_tampered`,
+    `unsupported_token_type`.
     """
 
 

@@ -1,6 +1,5 @@
 """Connections in one SQLite file: safe across threads and processes of one machine, for its owner's eyes."""
 
-import hashlib
 import os
 import sqlite3
 import threading
@@ -14,6 +13,14 @@ from typing import Any, Final
 import msgspec
 
 from latchstring.client.connection import Connection, ConnectionKey, PendingLogin
+from latchstring.client.stores.records import (
+    hash_state,
+    parse_connection,
+    parse_login,
+    render_connection,
+    render_key,
+    render_login,
+)
 from latchstring.protocol.errors import StoreUnavailable
 
 _VERSION: Final = 1
@@ -67,9 +74,6 @@ _LOGIN: Final = "INSERT INTO login VALUES (:state_hash, :browser_hash, :expires_
 _END_LOGIN: Final = """
     DELETE FROM login WHERE state_hash = :state_hash AND browser_hash = :browser_hash RETURNING record"""
 
-_encoder: Final = msgspec.json.Encoder()
-_connections: Final = msgspec.json.Decoder(Connection)
-_logins: Final = msgspec.json.Decoder(PendingLogin)
 # What a fork brought along must be neither used nor closed in the child (sqlite.org/howtocorrupt).
 _left_alone: Final[list[sqlite3.Connection]] = []
 
@@ -91,43 +95,37 @@ class SQLiteStore:
             os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
 
     def find_connection(self, key: ConnectionKey) -> Connection | None:
-        rows = self._run(_FIND, _key(key))
-        return _parse_connection(rows[0]) if rows else None
+        rows = self._run(_FIND, render_key(key))
+        return parse_connection(*rows[0]) if rows else None
 
     def find_connections(self, issuer: str) -> list[Connection]:
-        return [_parse_connection(row) for row in self._run(_FIND_ALL, {"issuer": issuer})]
+        return [parse_connection(*row) for row in self._run(_FIND_ALL, {"issuer": issuer})]
 
     def commit_connected(self, connection: Connection) -> Connection:
-        rows = self._run(_CONNECTED, _render_connection(connection))
-        return _parse_connection(rows[0])
+        rows = self._run(_CONNECTED, render_connection(connection))
+        return parse_connection(*rows[0])
 
     def commit_lease(
         self, key: ConnectionKey, *, generation: int, holder: str, now: float, until: float, refreshes: bool
     ) -> Connection | None:
         terms = {"expected": generation, "holder": holder, "now": now, "until": until, "refreshes": refreshes}
-        rows = self._run(_LEASE, _key(key) | terms)
-        return _parse_connection(rows[0]) if rows else None
+        rows = self._run(_LEASE, render_key(key) | terms)
+        return parse_connection(*rows[0]) if rows else None
 
     def commit_connection(self, connection: Connection, *, generation: int, holder: str) -> bool:
         terms = {"expected": generation, "holder": holder}
-        return bool(self._run(_COMMIT, _render_connection(connection) | terms))
+        return bool(self._run(_COMMIT, render_connection(connection) | terms))
 
     def end_connection(self, key: ConnectionKey) -> None:
-        self._run(_FORGET, _key(key))
+        self._run(_FORGET, render_key(key))
 
     def commit_login(self, login: PendingLogin, *, now: float) -> None:
         self._run(_SWEEP, {"now": now})
-        record = {
-            "state_hash": _hash(login.state),
-            "browser_hash": login.browser_hash,
-            "expires_at": login.expires_at,
-            "record": _encoder.encode(login),
-        }
-        self._run(_LOGIN, record)
+        self._run(_LOGIN, render_login(login))
 
     def end_login(self, state: str, *, browser_hash: str) -> PendingLogin | None:
-        rows = self._run(_END_LOGIN, {"state_hash": _hash(state), "browser_hash": browser_hash})
-        return _logins.decode(rows[0][0]) if rows else None
+        rows = self._run(_END_LOGIN, {"state_hash": hash_state(state), "browser_hash": browser_hash})
+        return parse_login(rows[0][0]) if rows else None
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -198,24 +196,3 @@ def _unavailable() -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError, msgspec.DecodeError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-
-
-def _hash(state: str) -> bytes:
-    return hashlib.sha256(state.encode("utf-8", "replace")).digest()
-
-
-def _key(key: ConnectionKey) -> dict[str, Any]:
-    return {"issuer": key.issuer, "organization_id": key.organization_id, "user_id": key.user_id}
-
-
-def _render_connection(connection: Connection) -> dict[str, Any]:
-    return _key(connection.key) | {
-        "generation": connection.generation,
-        "refreshing_since": connection.refreshing_since,
-        "record": _encoder.encode(connection),
-    }
-
-
-def _parse_connection(row: tuple[Any, ...]) -> Connection:
-    record, generation, refreshing_since = row
-    return _connections.decode(record).replace(generation=generation, refreshing_since=refreshing_since)
