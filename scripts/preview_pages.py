@@ -174,6 +174,15 @@ FILLED = {
 }
 CLIENT_ID = "oa2client_7hQ2mZc9TnVxWb4KpLr8Yd"
 AUTHORIZE_URL = f"https://accounts.northwind.example/oauth2/authorize/?client_id={CLIENT_ID}&response_type=code"
+SECRET: dict[str, object] = {
+    "id": "0a1b2c3d4e5f",
+    "hint": "ls_cs_9fKx",
+    "name": "Server in Frankfurt",
+    "created_at": NOW - 40 * DAY,
+    "expires_at": None,
+    "last_used_at": NOW - 11 * MINUTE,
+    "can_retire": False,
+}
 ONE_APP: dict[str, object] = {
     "user": USER,
     "app": {
@@ -187,10 +196,12 @@ ONE_APP: dict[str, object] = {
         "policy_uri": None,
         "scopes": ("all.full_access", "offline_access"),
         "is_public": False,
+        "has_secret": True,
         "created_at": NOW - 40 * DAY,
     },
     "secret": None,
-    "secrets": [{"hint": "ls_cs_9fKx", "created_at": NOW - 40 * DAY, "last_used_at": NOW - 11 * MINUTE}],
+    "secrets": [SECRET],
+    "can_add_secret": True,
     "form": FILLED,
     "errors": {},
     "can_edit": True,
@@ -321,7 +332,17 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     secret = "ls_cs_9fKxR2vPzq7LmTn4BwYc8HsJd3GtQe6UaXo1NiVfMk50ZrSyEh_4dWlCp"
     yield "app-secret", "app.html", {**ONE_APP, "secret": secret}
     yield "app-saved", "app.html", {**ONE_APP, "notice": ("saved", "Mailloop")}
-    published = {**app, "is_public": True, "state": "published"}
+    published = {**app, "is_public": True, "has_secret": False, "state": "published"}
+    older, newer = SECRET, {"id": "f5e4d3c2b1a0", "hint": "ls_cs_0aBc", "name": "", "last_used_at": None}
+    ending = {**older, "id": "1", "hint": "ls_cs_7xYz", "name": LONG_NAME, "expires_at": NOW + 5 * DAY}
+    several = [
+        {**ending, "can_retire": True},
+        {**older, "can_retire": True},
+        {**newer, "created_at": NOW - HOUR, "expires_at": None, "can_retire": True},
+    ]
+    yield "app-secrets", "app.html", {**ONE_APP, "secrets": several, "notice": ("retired", "Mailloop")}
+    by_key = {**app, "has_secret": False}
+    yield "app-key", "app.html", {**ONE_APP, "app": by_key, "secrets": []}
     yield "app-public", "app.html", {**ONE_APP, "app": published, "secrets": [], "can_edit": False}
     one_error = {"redirect_uris": field_error("redirect_uris_missing")}
     yield "app-errors", "app.html", {**ONE_APP, "errors": one_error, "form": {**FILLED, "redirect_uris": ""}}

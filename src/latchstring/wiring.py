@@ -20,6 +20,7 @@ from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.client_keys import ClientKeys
+from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
@@ -170,6 +171,13 @@ def build_registration_tokens(
     return RegistrationTokens(store=store, codec=codec, clock=clock, entropy=entropy)
 
 
+def build_client_secrets(
+    store: Store, codec: TokenCodec, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom
+) -> ClientSecrets:
+    """Adding and retiring of secrets, for the server and the command line alike."""
+    return ClientSecrets(store=store, codec=codec, clock=clock, entropy=entropy)
+
+
 def build_directory(store: Store, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom) -> BuiltInDirectory:
     """The embedded directory, for the server and the command line alike."""
     from latchstring.directory.built_in import BuiltInDirectory
@@ -245,6 +253,7 @@ def build_services(
     """The server's parts, put together. `fetch` is for tests, whose hosts are on loopback."""
     from latchstring.outbound.fetcher import Fetcher
     from latchstring.outbound.key_sets import CachedKeySets
+    from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.services import Services
     from latchstring.web.throttle import Throttle
 
@@ -254,11 +263,23 @@ def build_services(
     registrations = RegistrationCodec(codec)
     clients = Clients(store=store, registrations=registrations, settings=settings, clock=clock)
     keys = ClientKeys(key_sets=CachedKeySets(fetch=fetch or Fetcher(), clock=clock))
+    secret_uses = SecretUses(store)
     authenticator = ClientAuthenticator(
-        clients=clients, store=store, codec=codec, keys=keys, settings=settings, clock=clock
+        clients=clients,
+        store=store,
+        codec=codec,
+        keys=keys,
+        settings=settings,
+        clock=clock,
+        note_secret_use=secret_uses,
     )
     request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
     proofs = Proofs(store=store, codec=codec, settings=settings, clock=clock)
+
+    async def close() -> None:
+        await secret_uses.close()
+        await store.close()
+
     return Services(
         settings=settings,
         store=store,
@@ -317,11 +338,12 @@ def build_services(
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),
         apps=build_apps(store, codec, settings, clock, entropy),
+        client_secrets=build_client_secrets(store, codec, clock, entropy),
         authenticate=build_directory(store, clock, entropy).authenticate,
         renderer=build_renderer(settings),
         throttle=Throttle(),
         keep_house=store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
-        close=store.close,
+        close=close,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.client_keys import ClientKeys
+from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
@@ -61,6 +62,7 @@ class House:
     now: int = NOW
     # What clients publish, by URL; nothing is there unless a test says so.
     published: dict[str, bytes] = field(default_factory=dict)
+    secret_uses: list[tuple[str, str, int]] = field(default_factory=list)
 
     async def key_sets(self, url: str, *, key_id: str | None) -> tuple[PublicKey, ...]:
         if url not in self.published:
@@ -86,6 +88,7 @@ class House:
                 keys=ClientKeys(key_sets=self.key_sets),
                 settings=self.settings,
                 clock=self.clock,
+                note_secret_use=self.note_secret_use,
             ),
             "store": self.store,
             "codec": self.codec,
@@ -108,6 +111,13 @@ class House:
     @property
     def apps(self) -> Apps:
         return Apps(**self._parts("store", "codec", "settings", "clock", "entropy"))
+
+    @property
+    def client_secrets(self) -> ClientSecrets:
+        return ClientSecrets(**self._parts("store", "codec", "clock", "entropy"))
+
+    def note_secret_use(self, client_id: str, secret_id: str, now: int) -> None:
+        self.secret_uses.append((client_id, secret_id, now))
 
     @property
     def connections(self) -> Connections:

@@ -157,7 +157,7 @@ async def test_create_confidential_app_shows_its_secret_once_and_keeps_a_hash(ho
     assert re.fullmatch(r"oa2client_[0-9A-Za-z]{22}", client.client_id)
     kept = await house.store.find_client(client.client_id)
     assert kept == client
-    assert house.codec.verify_client_secret(secret, kept.secrets)
+    assert house.codec.verify_client_secret(secret, kept.secrets, house.now)
     assert secret not in repr(kept)
     assert secret not in str(msgspec.json.encode(kept))
     assert (kept.token_endpoint_auth_method, kept.is_published) == ("client_secret_post", False)
@@ -170,7 +170,7 @@ async def test_create_public_app_has_no_secret(house: House):
         GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method="none"
     )
     assert (secret, client.secrets, client.is_public) == (None, (), True)
-    assert await house.apps.replace_secret(client) is None
+    assert await house.client_secrets.replace(client) is None
 
 
 @pytest.mark.parametrize(
@@ -217,18 +217,18 @@ async def test_g6_update_app_checks_everything_again_and_keeps_what_people_do_no
 
 async def test_replace_secret_leaves_the_old_one_dead(house: House):
     client, old = await house.apps.create(GOOD, organization_id=ACORN, created_by=ANN)
-    new = await house.apps.replace_secret(client)
+    new = await house.client_secrets.replace(client)
     kept = await house.store.find_client(client.client_id)
     assert kept is not None
     assert old is not None
     assert new is not None
     assert new != old
-    assert house.codec.verify_client_secret(new, kept.secrets)
-    assert not house.codec.verify_client_secret(old, kept.secrets)
+    assert house.codec.verify_client_secret(new, kept.secrets, house.now)
+    assert not house.codec.verify_client_secret(old, kept.secrets, house.now)
 
 
 async def test_replace_secret_of_a_client_that_has_vanished_is_none(house: House):
-    assert await house.apps.replace_secret(build_client(client_id="oa2client_gone")) is None
+    assert await house.client_secrets.replace(build_client(client_id="oa2client_gone")) is None
 
 
 async def test_create_resource_server_shows_its_secret_once(house: House):
@@ -236,7 +236,7 @@ async def test_create_resource_server_shows_its_secret_once(house: House):
     assert re.fullmatch(r"oa2resource_[0-9A-Za-z]{22}", record.client_id)
     assert (record.name, record.created_at) == ("Contacts API", NOW)
     assert await house.store.find_resource_server(record.client_id) == record
-    assert house.codec.verify_client_secret(secret, record.secrets)
+    assert house.codec.verify_client_secret(secret, record.secrets, house.now)
     assert secret not in repr(record)
 
 

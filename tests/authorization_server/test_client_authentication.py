@@ -55,6 +55,7 @@ def _authenticator(
         keys=ClientKeys(key_sets=_no_key_sets),
         settings=settings,
         clock=lambda: NOW,
+        note_secret_use=lambda *use: None,
     )
 
 

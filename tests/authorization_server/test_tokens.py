@@ -387,11 +387,11 @@ def test_access_token_shows_nothing_of_its_grant():
 def test_client_secret_is_verified_by_its_hash_alone():
     secret, other = (CODEC.render_client_secret(os.urandom(CLIENT_SECRET_SIZE)) for _ in range(2))
     kept = CODEC.hash_client_secret(secret, NOW)
-    assert CODEC.verify_client_secret(secret, (kept,))
-    assert CODEC.verify_client_secret(secret, (CODEC.hash_client_secret(other, NOW), kept))
+    assert CODEC.verify_client_secret(secret, (kept,), NOW)
+    assert CODEC.verify_client_secret(secret, (CODEC.hash_client_secret(other, NOW), kept), NOW)
     for wrong in (other, "", secret[:-1], secret + "0", secret.lower(), kept.hint, "ü"):
-        assert not CODEC.verify_client_secret(wrong, (kept,))
-    assert not CODEC.verify_client_secret(secret, ())
+        assert not CODEC.verify_client_secret(wrong, (kept,), NOW)
+    assert not CODEC.verify_client_secret(secret, (), NOW)
 
 
 def test_client_secret_hash_keeps_no_more_than_four_characters_of_it():
@@ -401,16 +401,16 @@ def test_client_secret_hash_keeps_no_more_than_four_characters_of_it():
     assert kept.hint == secret[: len("ls_cs_") + 4]
     assert (kept.key_id, kept.created_at, len(kept.secret_hash)) == (1, NOW, 32)
     assert secret[10:] not in repr(kept)
-    assert not CODEC.verify_client_secret(kept.secret_hash.hex(), (kept,))
+    assert not CODEC.verify_client_secret(kept.secret_hash.hex(), (kept,), NOW)
 
 
 def test_client_secret_hash_is_keyed_and_survives_key_rotation():
     """A copy of the database cannot even check a guess."""
     secret = CODEC.render_client_secret(os.urandom(CLIENT_SECRET_SIZE))
     kept = build_codec(KEY_ONE).hash_client_secret(secret, NOW)
-    assert build_codec(KEY_ONE, KEY_TWO).verify_client_secret(secret, (kept,))
-    assert not build_codec(KEY_TWO).verify_client_secret(secret, (kept,))
-    assert not build_codec(KeyringKey(1, bytes(32), NOW)).verify_client_secret(secret, (kept,))
+    assert build_codec(KEY_ONE, KEY_TWO).verify_client_secret(secret, (kept,), NOW)
+    assert not build_codec(KEY_TWO).verify_client_secret(secret, (kept,), NOW)
+    assert not build_codec(KeyringKey(1, bytes(32), NOW)).verify_client_secret(secret, (kept,), NOW)
     assert build_codec(KEY_ONE, KEY_TWO).hash_client_secret(secret, NOW).key_id == 2
 
 

@@ -248,10 +248,36 @@ async def _second_app(world: World, **parameters: Any) -> None:
 async def _secret_replaced(world: World) -> None:
     app = await world.app()
     world.values["old_client_secret"] = world.values["client_secret"]
-    secret = await world.deployment.services.apps.replace_secret(app.record)
+    secret = await world.deployment.services.client_secrets.replace(app.record)
     assert secret is not None
     world.apps["app"] = App(app.record, secret)
     world.values["client_secret"] = secret
+
+
+@_state("secret added")
+async def _secret_added(world: World) -> None:
+    """The first one becomes `${old_client_secret}`, and works on."""
+    app = await world.app()
+    world.values["old_client_secret"] = world.values["client_secret"]
+    secret = await world.deployment.services.client_secrets.add(app.record)
+    world.apps["app"] = App(app.record, secret)
+    world.values["client_secret"] = secret
+
+
+async def _retire_first_secret(world: World, after: int) -> None:
+    client = await world.deployment.store.find_client(world.values["client_id"])
+    assert client is not None
+    await world.deployment.services.client_secrets.retire(client, client.secrets[0].secret_id, after=after)
+
+
+@_state("first secret retired")
+async def _first_secret_retired(world: World) -> None:
+    await _retire_first_secret(world, 0)
+
+
+@_state("first secret retired in 7 days")
+async def _first_secret_ending(world: World) -> None:
+    await _retire_first_secret(world, 7 * 24 * 3600)
 
 
 @_state("redirect URI dropped")

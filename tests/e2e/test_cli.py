@@ -265,6 +265,32 @@ def test_argument_that_is_no_text_is_refused(company):
     assert company.operator.refuse(*command) == "the command line is not UTF-8 text"
 
 
+def test_secrets_are_added_listed_and_retired(company):
+    operator, client = company.operator, ("--client", company.app.client_id)
+    added = operator.ask("client", "secret", "add", *client, "--name", "Server in Frankfurt")
+    assert set(added) == {"client_id", "client_secret"}
+    assert SECRET.fullmatch(added["client_secret"])
+    first, second = operator.ask("client", "secret", "list", *client)
+    assert set(first) == {"id", "hint", "name", "created_at", "expires_at", "last_used_at"}
+    assert (first["name"], second["name"], second["last_used_at"]) == (None, "Server in Frankfurt", None)
+    assert added["client_secret"].startswith(second["hint"])
+    week = operator.ask("client", "secret", "retire", *client, "--secret", first["id"], "--after", "604800")
+    assert week["expires_at"] > first["created_at"] + 604_000
+    assert operator.ask("client", "secret", "list", *client)[0]["expires_at"] == week["expires_at"]
+    retiring = ("client", "secret", "retire", *client, "--secret")
+    assert "last secret that is there to stay" in operator.refuse(*on(company, *retiring, second["id"]))
+    operator.ask(*retiring, first["id"])
+    assert [secret["id"] for secret in operator.ask("client", "secret", "list", *client)] == [second["id"]]
+    assert "no such secret" in operator.refuse(*on(company, *retiring, first["id"]))
+    shown = operator.show("client", "secret", "list", *client)
+    assert second["hint"] in shown
+    assert not find_credentials(shown)
+    operator.ask(*retiring, second["id"], "--even-last")
+    assert operator.show("client", "secret", "list", *client) == "There are no secrets.\n"
+    company.app.secret = operator.ask("client", "rotate-secret", *client)["client_secret"]
+    assert operator.refuse(*on(company, "client", "secret", "list", "--client", "x")) == "there is no client x"
+
+
 def test_client_of_keys_is_created_by_value_or_url_and_its_keys_replaced(company, tmp_path):
     path = tmp_path / "jwks.json"
     path.write_bytes(key_set(public_jwk(make_key(), kid="1")))

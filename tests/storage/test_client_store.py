@@ -109,6 +109,17 @@ async def test_replace_client_secrets_replaces_them_all(peopled: SqlStore):
     assert await peopled.replace_client_secrets("nobody", SECRETS) is Commit.LOST
 
 
+async def test_replace_client_secrets_that_are_no_longer_the_known_ones_is_lost(peopled: SqlStore):
+    ending = msgspec.structs.replace(SECRETS[0], name='Größe "1"', expires_at=NOW + 60)
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=SECRETS) is Commit.LOST
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=()) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, (ending,), known=SECRETS) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=SECRETS) is Commit.LOST
+    assert await peopled.replace_client_secrets("nobody", SECRETS, known=()) is Commit.LOST
+    assert await peopled.find_client(MAILLOOP) == build_client(secrets=(ending,))
+    assert await peopled.replace_client_secrets(MAILLOOP, (ending, *SECRETS), known=(ending,)) is Commit.APPLIED
+
+
 async def test_find_clients_for_user_are_those_of_her_organizations_newest_first(peopled: SqlStore):
     await peopled.create_organization(build_organization("orga_other"))
     for client_id, organization_id, created_at in (

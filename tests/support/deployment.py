@@ -171,4 +171,4 @@ async def deploy(
     try:
         yield Deployment(services, Application(services), store, codec, validated, clock, path)
     finally:
-        await store.close()
+        await services.close()

@@ -390,6 +390,6 @@ async def test_refresh_without_any_lifetime_goes_on_for_years(make_world: MakeWo
 async def test_refresh_by_a_client_whose_secret_was_replaced_needs_the_new_one(world: World) -> None:
     """R8: the connection itself lives on."""
     tokens = await connect(world)
-    secret = await world.deployment.services.apps.replace_secret(world.app.record)
+    secret = await world.deployment.services.client_secrets.replace(world.app.record)
     assert_refused(await refresh(world.http, world.app, tokens["refresh_token"]), 401, "invalid_client")
     await rotate(world, tokens["refresh_token"], App(world.app.record, secret))

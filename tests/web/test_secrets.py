@@ -101,7 +101,7 @@ async def test_log_of_the_whole_loop_and_its_refusals_holds_no_secret(world: Wor
     seen += [fourth["access_token"], fourth["refresh_token"]]
     await http.post("/oauth2/revoke/", data=app.body(token=fourth["access_token"]))
     await http.post("/oauth2/revoke/", data={"token": fourth["refresh_token"], "client_id": app.client_id})
-    replaced = await world.deployment.services.apps.replace_secret(app.record)
+    replaced = await world.deployment.services.client_secrets.replace(app.record)
     assert replaced is not None
     await refresh(http, app, fourth["refresh_token"])
     log.assert_free_of(*seen, replaced)

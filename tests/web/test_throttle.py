@@ -3,10 +3,14 @@
 import httpx
 import pytest
 
+from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.client_assertion import JWT_BEARER_ASSERTION
 from latchstring.web.throttle import find_source
 from tests.support.deployment import PASSWORD, Deployment
 from tests.support.forms import find_form, submit
+from tests.support.signing import key_set, make_key, public_jwk, sign
 from tests.web.conftest import World
 
 
@@ -31,6 +35,25 @@ async def test_wrong_secrets_beyond_the_limit_are_429_with_retry_after(world, pa
     assert answers[-1].headers["retry-after"] == "60"
     assert answers[-1].headers["cache-control"] == "no-store"
     assert answers[-1].json()["error"] == "temporarily_unavailable"
+
+
+async def test_failed_assertions_beyond_the_limit_are_429_and_a_right_one_is_heard(world):
+    """T8 holds for a client that proves itself by a key, too; whose client_id stands in the assertion alone."""
+    security = ClientSecurity(jwks=clean_key_set(key_set(public_jwk(make_key()))))
+    app = await world.deployment.app(world.acorn, token_endpoint_auth_method="private_key_jwt", security=security)
+    now = world.deployment.clock.now
+    claims = {"iss": app.client_id, "sub": app.client_id, "aud": "https://auth.example", "exp": now + 60}
+    body = {"grant_type": "client_credentials", "client_assertion_type": JWT_BEARER_ASSERTION}
+
+    async def ask(http: httpx.AsyncClient, number: int, key: int) -> httpx.Response:
+        assertion = sign({**claims, "jti": str(number)}, make_key(number=key))
+        return await http.post("/oauth2/token", data={**body, "client_assertion": assertion})
+
+    async with program(world.deployment, "203.0.113.5") as http:
+        answers = [await ask(http, number, 2) for number in range(22)]
+        assert [answer.status_code for answer in answers] == [401] * 20 + [429] * 2
+        assert answers[-1].headers["retry-after"] == "60"
+        assert (await ask(http, 100, 1)).status_code == 200
 
 
 async def test_right_secret_is_heard_from_the_attackers_own_address_and_from_another(world):

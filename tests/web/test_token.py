@@ -350,7 +350,7 @@ async def test_client_with_a_malformed_authorization_header_is_401_with_a_challe
 
 
 async def test_client_secret_replaced_old_is_dead_and_new_works(world: World) -> None:
-    secret = await world.deployment.services.apps.replace_secret(world.app.record)
+    secret = await world.deployment.services.client_secrets.replace(world.app.record)
     tokens_before = await fresh_code(world)
     assert_refused(await exchange(world.http, world.app, tokens_before), 401, "invalid_client", FAILED)
     assert (await exchange(world.http, App(world.app.record, secret), tokens_before)).status_code == 200

@@ -14,7 +14,7 @@ from latchstring.authorization_server.identifiers import (
     render_identifier,
 )
 from latchstring.authorization_server.policy import LEGACY, find_policy
-from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
+from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientRecord,
@@ -240,15 +240,6 @@ class Apps:
         _verify_authentication(changed)
         await self._store.update_client(changed)
         return changed
-
-    async def replace_secret(self, client: ClientRecord) -> str | None:
-        """A new secret, the old ones dead at once; None for a client without any, or one that has just vanished."""
-        if not client.has_secret:
-            return None
-        secret = self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
-        kept = self._codec.hash_client_secret(secret, self._clock())
-        commit = await self._store.replace_client_secrets(client.client_id, (kept,))
-        return secret if commit is Commit.APPLIED else None
 
     async def create_resource_server(
         self, name: str, resource: str, access_token_format: AccessTokenFormat = "opaque"

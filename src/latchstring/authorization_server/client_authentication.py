@@ -5,7 +5,7 @@ import hashlib
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy
-from latchstring.authorization_server.ports import Clock, Commit, Store
+from latchstring.authorization_server.ports import Clock, Commit, NoteSecretUse, Store
 from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
@@ -35,7 +35,15 @@ class ClientAuthenticator:
     """
 
     def __init__(
-        self, *, clients: Clients, store: Store, codec: TokenCodec, keys: ClientKeys, settings: Settings, clock: Clock
+        self,
+        *,
+        clients: Clients,
+        store: Store,
+        codec: TokenCodec,
+        keys: ClientKeys,
+        settings: Settings,
+        clock: Clock,
+        note_secret_use: NoteSecretUse,
     ) -> None:
         self._clients = clients
         self._store = store
@@ -43,6 +51,7 @@ class ClientAuthenticator:
         self._keys = keys
         self._settings = settings
         self._clock = clock
+        self._note_secret_use = note_secret_use
 
     async def authenticate(self, credentials: ClientCredentials) -> ClientRecord:
         """The client that the credentials prove, or `invalid_client` (RFC 6749 §3.2.1)."""
@@ -60,7 +69,7 @@ class ClientAuthenticator:
         client = await self._clients.find(credentials.client_id)
         if client is None:
             if credentials.client_secret is not None:
-                self._codec.verify_client_secret(credentials.client_secret, ())
+                self._codec.verify_client_secret(credentials.client_secret, (), 0)
             raise _refuse("the client is unknown")
         if client.is_public:
             if credentials.method != NONE:
@@ -70,8 +79,11 @@ class ClientAuthenticator:
             raise _refuse(f"the client authenticates by {client.token_endpoint_auth_method}")
         if credentials.client_secret is None:
             raise OAuthError("invalid_client", "This client authenticates with its secret; none was sent.")
-        if not self._codec.verify_client_secret(credentials.client_secret, client.secrets):
-            raise _refuse("the secret is wrong")
+        now = self._clock()
+        secret = self._codec.verify_client_secret(credentials.client_secret, client.secrets, now)
+        if secret is None:
+            raise _refuse("the secret is wrong, or has ended")
+        self._note_secret_use(client.client_id, secret.secret_id, now)
         return client
 
     async def _authenticate_by_assertion(self, credentials: ClientCredentials, assertion: str) -> ClientRecord:
@@ -108,7 +120,7 @@ class ClientAuthenticator:
         """The resource server that the credentials prove, or `invalid_client` (RFC 7662 §2.1)."""
         resource_server = await self._store.find_resource_server(credentials.client_id)
         secrets = () if resource_server is None else resource_server.secrets
-        is_match = self._codec.verify_client_secret(credentials.client_secret or "", secrets)
-        if resource_server is None or not is_match:
+        secret = self._codec.verify_client_secret(credentials.client_secret or "", secrets, self._clock())
+        if resource_server is None or secret is None:
             raise _refuse("the resource server is unknown or its secret wrong")
         return resource_server

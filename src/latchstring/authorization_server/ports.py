@@ -56,6 +56,13 @@ class Fetch(Protocol):
         """The document, or `FetchRefused`."""
 
 
+class NoteSecretUse(Protocol):
+    """Notes when a client's secret was last used: some time later, about once an hour, and never waited for."""
+
+    def __call__(self, client_id: str, secret_id: str, now: int) -> None:
+        """The client has just proven itself by that secret."""
+
+
 class MakeKeyPair(Protocol):
     """Makes fresh signing keys from the system's cryptographic source, where it takes long beside other work."""
 
@@ -227,8 +234,14 @@ class ClientStore(Protocol):
     async def update_client(self, client: ClientRecord) -> Commit:
         """Replace what people edit: name, description, URIs, publication."""
 
-    async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
-        """Replace the client's secrets; the old ones fail from then on."""
+    async def replace_client_secrets(
+        self, client_id: str, secrets: tuple[SecretHash, ...], *, known: tuple[SecretHash, ...] | None = None
+    ) -> Commit:
+        """Replace the client's secrets; those left out fail from then on. `LOST` if there is no such client, or if its
+        secrets are no longer the `known` ones."""
+
+    async def find_secret_uses(self, client_id: str) -> Mapping[str, int]:
+        """When the client's secrets were last used, by `secret_id`, to the hour or so."""
 
     async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
         """The approval, whether it lasts or has ended."""

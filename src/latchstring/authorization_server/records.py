@@ -15,13 +15,25 @@ Profile = Literal["oauth2.1", "legacy", "fapi2"]
 AccessTokenFormat = Literal["opaque", "jwt"]
 
 
-class SecretHash(msgspec.Struct, frozen=True):
-    """One client secret, as a keyed hash. `hint` is the secret's first characters, safe to show."""
+class SecretHash(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One client secret, as a keyed hash. `hint` is the secret's first characters, safe to show; `name` is what people
+    call it. It works until `expires_at`."""
 
     secret_hash: bytes
     key_id: int
     hint: str
     created_at: int
+    name: str = ""
+    expires_at: int | None = None
+
+    @property
+    def secret_id(self) -> str:
+        """What tells it apart from the client's others, safe to show."""
+        return self.secret_hash[:6].hex()
+
+    def has_ended(self, now: int) -> bool:
+        """Whether it works no longer."""
+        return self.expires_at is not None and self.expires_at <= now
 
     def __repr__(self) -> str:
         return f"SecretHash(hint={self.hint!r}, key_id={self.key_id})"

@@ -148,7 +148,7 @@ class RegistrationEndpoint:
         if metadata.client_id != client.public_id:
             raise refuse_metadata("client_id is not the one that was issued.")
         secret = metadata.client_secret
-        if secret is not None and not self._codec.verify_client_secret(secret, client.secrets):
+        if secret is not None and not self._codec.verify_client_secret(secret, client.secrets, self._clock()):
             raise refuse_metadata("client_secret is not the one that was issued.")
         answered = ("registration_access_token", "registration_client_uri", "client_id_issued_at")
         sent = [name for name in (*answered, "client_secret_expires_at") if getattr(metadata, name) is not None]

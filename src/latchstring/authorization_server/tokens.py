@@ -391,24 +391,26 @@ class TokenCodec:
         """A client secret of 33 fresh random bytes; shown once, kept as a hash."""
         return self._render(self._secret_prefix, entropy)
 
-    def hash_client_secret(self, client_secret: str, now: int) -> SecretHash:
+    def hash_client_secret(self, client_secret: str, now: int, name: str = "") -> SecretHash:
         """The keyed hash to keep: 256-bit secrets need no slow one."""
         secret_hash = self._hash_secret(self._key_id, client_secret)
-        return SecretHash(secret_hash, self._key_id, client_secret[: len(self._secret_prefix) + 4], now)
+        return SecretHash(secret_hash, self._key_id, client_secret[: len(self._secret_prefix) + 4], now, name)
 
     def _hash_secret(self, key_id: int, client_secret: str) -> bytes:
         return hashlib.blake2b(client_secret.encode(), digest_size=32, key=self._secret_keys[key_id]).digest()
 
-    def verify_client_secret(self, client_secret: str, secrets: tuple[SecretHash, ...]) -> bool:
-        """Whether the secret is one of those kept. Costs one hash where there is none, as for an unknown client."""
-        is_match = False
+    def verify_client_secret(self, client_secret: str, secrets: tuple[SecretHash, ...], now: int) -> SecretHash | None:
+        """Which of those kept the secret is, if that one has not ended; None for any other. Costs one hash where there
+        is none, as for an unknown client."""
+        found = None
         for kept in secrets:
             if kept.key_id in self._secret_keys:
                 given = self._hash_secret(kept.key_id, client_secret)
-                is_match |= compare_digest(given, kept.secret_hash)
+                if compare_digest(given, kept.secret_hash) and not kept.has_ended(now):
+                    found = kept
         if not secrets:
             self._hash_secret(self._key_id, client_secret)
-        return is_match
+        return found
 
     # -- private keys that the database keeps
 

@@ -10,6 +10,7 @@ from latchstring.authorization_server.client_keys import clean_key_set
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import Settings
+from latchstring.cli import client_secret
 from latchstring.cli.output import (
     DATABASE,
     CommandRefused,
@@ -23,9 +24,10 @@ from latchstring.cli.output import (
 from latchstring.protocol.client_metadata import AUTHENTICATION_METHODS, CLIENT_SECRET_POST, DEFAULT_GRANT_TYPES, NONE
 from latchstring.protocol.scope import parse_scope
 from latchstring.storage.store import SqlStore
-from latchstring.wiring import Deployment, build_approvals, build_apps, load_settings
+from latchstring.wiring import Deployment, build_approvals, build_apps, build_client_secrets, load_settings
 
 app = typer.Typer(help="Clients: OAuth apps and their secrets.", no_args_is_help=True)
+app.add_typer(client_secret.app, name="secret")
 
 Jwks = Annotated[Path | None, typer.Option(help="A file with the app's public keys, a JWK Set.")]
 JwksUri = Annotated[str | None, typer.Option(help="The https URL where the app publishes them.")]
@@ -144,13 +146,13 @@ def rotate_secret(
     keyring: KeyringPath = None,
     as_json: Json = False,
 ) -> None:
-    """Replace a client's secret; the old one fails from now on, tokens live on."""
+    """Replace all of a client's secrets by one; the old ones fail from now on, tokens live on."""
 
     async def work(store: SqlStore, deployment: Deployment) -> str:
         found = await store.find_client(client)
         if found is None:
             raise CommandRefused(f"there is no client {client}")
-        secret = await build_apps(store, deployment.codec, _load(None)).replace_secret(found)
+        secret = await build_client_secrets(store, deployment.codec).replace(found)
         if secret is None:
             raise CommandRefused(f"{client} has no secret: it authenticates by {found.token_endpoint_auth_method}")
         return secret

@@ -1,6 +1,6 @@
 """Every write of more than one statement, once for every engine: what happens in one transaction, and its outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -120,6 +120,31 @@ def revoke_client_access_token(client_id: str, token_id: bytes, expires_at: int)
     """The same for a token that stands on a client."""
     yield statements.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
     yield statements.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
+
+
+def replace_secrets(client_id: str, secrets: str) -> Steps[Commit]:
+    """Replace a client's secrets, whichever there are, and forget when those were used."""
+    row = yield statements.REPLACE_SECRETS, {"id": client_id, "secrets": secrets}
+    if row is None:
+        return Commit.LOST
+    yield statements.FORGET_SECRET_USES, {"of_client": client_id}
+    return Commit.APPLIED
+
+
+def replace_known_secrets(client_id: str, secrets: str, known: str, dropped: Sequence[str]) -> Steps[Commit]:
+    """The same, if they are the known ones; only what is dropped is forgotten."""
+    row = yield statements.REPLACE_KNOWN_SECRETS, {"id": client_id, "secrets": secrets, "known": known}
+    if row is None:
+        return Commit.LOST
+    for secret_id in dropped:
+        yield statements.FORGET_SECRET_USE, {"of_client": client_id, "of_secret": secret_id}
+    return Commit.APPLIED
+
+
+def note_secret_uses(uses: Mapping[tuple[str, str], int]) -> Steps[None]:
+    """Note when secrets were used; sorted, so that two servers lock in the same order."""
+    for (client_id, secret_id), used_at in sorted(uses.items()):
+        yield statements.NOTE_SECRET_USE, {"of_client": client_id, "of_secret": secret_id, "used_at": used_at}
 
 
 def use_once(digest: bytes, expires_at: int, now: int) -> Steps[Commit]:

@@ -111,6 +111,16 @@ client_approval = Table(
     sqlite_with_rowid=False,
 )
 
+# To the hour or so; a row for each secret that was ever used and not retired since.
+client_secret_use = Table(
+    "client_secret_use",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("secret_id", String(16), primary_key=True),
+    Column("last_used_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 resource_server = Table(
     "resource_server",
     metadata,

@@ -41,6 +41,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from latchstring.storage.schema import (
     client,
     client_approval,
+    client_secret_use,
     device_authorization,
     grant,
     membership,
@@ -577,6 +578,46 @@ REPLACE_SECRETS = _define(
     .where(client.c.client_id == bindparam("id"))
     .values(secrets=bindparam("secrets"))
     .returning(client.c.client_id),
+)
+REPLACE_KNOWN_SECRETS = _define(
+    "replace_known_secrets",
+    update(client)
+    .where(client.c.client_id == bindparam("id"), client.c.secrets == bindparam("known"))
+    .values(secrets=bindparam("secrets"))
+    .returning(client.c.client_id),
+)
+# Not for a client without a row of its own: a registration that nobody has consented to leaves none.
+NOTE_SECRET_USE = _define_insert(
+    "note_secret_use",
+    lambda insert: (
+        insert(client_secret_use)
+        .from_select(
+            ["client_id", "secret_id", "last_used_at"],
+            select(
+                client.c.client_id,
+                bindparam("of_secret", type_=_TEXT).label("secret_id"),
+                bindparam("used_at", type_=_BIGINT).label("last_used_at"),
+            ).where(client.c.client_id == bindparam("of_client")),
+        )
+        .on_conflict_do_update(
+            index_elements=["client_id", "secret_id"], set_={"last_used_at": bindparam("used_at", type_=_BIGINT)}
+        )
+    ),
+)
+FIND_SECRET_USES = _define(
+    "find_secret_uses",
+    select(client_secret_use.c.secret_id, client_secret_use.c.last_used_at).where(
+        client_secret_use.c.client_id == bindparam("client_id")
+    ),
+)
+FORGET_SECRET_USE = _define(
+    "forget_secret_use",
+    delete(client_secret_use).where(
+        client_secret_use.c.client_id == bindparam("of_client"), client_secret_use.c.secret_id == bindparam("of_secret")
+    ),
+)
+FORGET_SECRET_USES = _define(
+    "forget_secret_uses", delete(client_secret_use).where(client_secret_use.c.client_id == bindparam("of_client"))
 )
 FIND_CLIENTS_FOR_USER = _define(
     "find_clients_for_user",

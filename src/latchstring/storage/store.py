@@ -1,6 +1,6 @@
 """The server's ports over an engine: records to rows and back; no SQL and no driver here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -269,9 +269,30 @@ class SqlStore:
         parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
         return await self._write_client_row(client.client_id, statements.UPDATE_CLIENT, parameters)
 
-    async def replace_client_secrets(self, client_id: str, secrets: tuple[SecretHash, ...]) -> Commit:
-        parameters = {"id": client_id, "secrets": _encode(secrets).decode()}
-        return await self._write_client_row(client_id, statements.REPLACE_SECRETS, parameters)
+    async def replace_client_secrets(
+        self, client_id: str, secrets: tuple[SecretHash, ...], *, known: tuple[SecretHash, ...] | None = None
+    ) -> Commit:
+        rendered = _encode(secrets).decode()
+
+        def replace() -> Steps[Commit]:
+            if known is None:
+                commit = yield from operations.replace_secrets(client_id, rendered)
+            else:
+                dropped = sorted({kept.secret_id for kept in known} - {kept.secret_id for kept in secrets})
+                were = _encode(known).decode()
+                commit = yield from operations.replace_known_secrets(client_id, rendered, were, dropped)
+            self._forget(client_id)
+            return commit
+
+        return await self._engine.commit(replace)
+
+    async def find_secret_uses(self, client_id: str) -> Mapping[str, int]:
+        rows = await self._engine.read_all(statements.FIND_SECRET_USES, {"client_id": client_id})
+        return {row[0]: row[1] for row in rows}
+
+    async def note_secret_uses(self, uses: Mapping[tuple[str, str], int]) -> None:
+        """Note when secrets were used, by `client_id` and `secret_id`."""
+        await self._engine.commit(partial(operations.note_secret_uses, uses))
 
     async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
         of_approval = {"of_client": client_id, "of_organization": organization_id}

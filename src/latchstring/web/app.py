@@ -19,7 +19,7 @@ from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unav
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
-from latchstring.web.pages import apps, authorize, connections, consent, device, sign_in
+from latchstring.web.pages import apps, authorize, connections, consent, device, secrets, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.push import answer_pushed_request
@@ -68,7 +68,9 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/apps/new", apps.create_app),
     ("GET", "/apps/{client_id}", apps.show_app),
     ("POST", "/apps/{client_id}", apps.save_app),
-    ("POST", "/apps/{client_id}/secret", apps.replace_secret),
+    ("POST", "/apps/{client_id}/secret", secrets.replace_secret),
+    ("POST", "/apps/{client_id}/secrets", secrets.add_secret),
+    ("POST", "/apps/{client_id}/secrets/{secret_id}/retire", secrets.retire_secret),
 ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
@@ -49,6 +50,7 @@ class Services:
     login: Login
     connections: Connections
     apps: Apps
+    client_secrets: ClientSecrets
     authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
     renderer: PageRenderer
     throttle: Throttle

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from latchstring.authorization_server.apps import AppDetails, AppRefused, find_editable
+from latchstring.authorization_server.client_secrets import MAX_SECRETS, find_live
 from latchstring.authorization_server.records import ClientRecord, UserRecord
 from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, NONE
 from latchstring.protocol.parameters import Parameters
@@ -74,40 +75,31 @@ async def create_app(page: Page) -> Response:
         )
     except AppRefused as refused:
         return await _render_new(page, user, _read_back(form), {**errors, **_render_problems(refused)}, status=422)
-    return await _render_app(page, user, client, secret=secret)
+    return await render_app(page, user, client, secret=secret)
 
 
 async def show_app(page: Page) -> Response:
     """GET /apps/{client_id}."""
     user = await page.require_user()
-    client = await _find_app(page, user)
-    notice = ("saved", client.name) if "saved" in page.request.query_params else None
-    return await _render_app(page, user, client, notice=notice)
+    client = await find_app(page, user)
+    notice = next((kind for kind in ("saved", "retired", "ending") if kind in page.request.query_params), None)
+    return await render_app(page, user, client, notice=None if notice is None else (notice, client.name))
 
 
 async def save_app(page: Page) -> Response:
     """POST /apps/{client_id}: change what people read and where they return."""
     user = await page.require_user()
     form = await page.read_form()
-    client = await _find_app(page, user, to_edit=True)
+    client = await find_app(page, user, to_edit=True)
     try:
         await page.services.apps.update(client, _read_details(form))
     except AppRefused as refused:
-        return await _render_app(page, user, client, form=_read_back(form), refused=refused)
+        return await render_app(page, user, client, form=_read_back(form), refused=refused)
     return page.redirect(f"/apps/{client.client_id}?saved")
 
 
-async def replace_secret(page: Page) -> Response:
-    """POST /apps/{client_id}/secret: the old secret is dead, the new one is shown on the answer only."""
-    user = await page.require_user()
-    await page.read_form()
-    client = await _find_app(page, user, to_edit=True)
-    secret = await page.services.apps.replace_secret(client)
-    changed = await page.services.store.find_client(client.client_id)
-    return await _render_app(page, user, changed or client, secret=secret)
-
-
-async def _find_app(page: Page, user: UserRecord, *, to_edit: bool = False) -> ClientRecord:
+async def find_app(page: Page, user: UserRecord, *, to_edit: bool = False) -> ClientRecord:
+    """The app in the path, if it is one of the reader's organizations' and, `to_edit`, theirs to change."""
     client = await page.services.store.find_client(page.request.path_params["client_id"])
     memberships = await page.services.store.find_memberships(user.user_id)
     if client is None or all(membership.organization_id != client.organization_id for membership in memberships):
@@ -129,7 +121,7 @@ async def _render_new(
     return page.render("app_new.html", {"form": form, "organizations": organizations, "errors": errors}, status)
 
 
-async def _render_app(
+async def render_app(
     page: Page,
     user: UserRecord,
     client: ClientRecord,
@@ -139,9 +131,13 @@ async def _render_app(
     refused: AppRefused | None = None,
     notice: tuple[str, str] | None = None,
 ) -> Response:
+    """One app; a new secret of it is shown on this answer only."""
     store, settings = page.services.store, page.services.settings
     owner = await store.find_organization(client.organization_id or "")
     memberships = await store.find_memberships(user.user_id)
+    secrets = find_live(client.secrets, page.services.clock())
+    uses = await store.find_secret_uses(client.client_id) if secrets else {}
+    staying = sum(kept.expires_at is None for kept in secrets)
     authorize_url = f"{settings.issuer}/oauth2/authorize/?client_id={client.client_id}&response_type=code"
     if len(client.redirect_uris) > 1:
         authorize_url += f"&redirect_uri={quote(client.redirect_uris[0], safe='')}"
@@ -157,14 +153,25 @@ async def _render_app(
             "policy_uri": client.policy_uri,
             "scopes": client.scope,
             "is_public": client.is_public,
+            "has_secret": client.has_secret,
             "tint": tint_for(client.client_id),
             "initial": initial_for(client.name),
             "created_at": client.created_at,
         },
         "secret": secret,
         "secrets": [
-            {"hint": kept.hint, "created_at": kept.created_at, "last_used_at": None} for kept in client.secrets
+            {
+                "id": kept.secret_id,
+                "hint": kept.hint,
+                "name": kept.name,
+                "created_at": kept.created_at,
+                "expires_at": kept.expires_at,
+                "last_used_at": uses.get(kept.secret_id),
+                "can_retire": staying > 1 or (staying == 1 and kept.expires_at is not None),
+            }
+            for kept in secrets
         ],
+        "can_add_secret": len(secrets) < MAX_SECRETS,
         "form": form or _form_of(client),
         "errors": {} if refused is None else _render_problems(refused),
         "can_edit": find_editable(client, user.user_id, memberships),

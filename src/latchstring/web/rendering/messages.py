@@ -318,6 +318,12 @@ _DETAIL_LABELS: Final[Mapping[DetailName, Text]] = MappingProxyType(
 )
 
 FieldErrorKey = Literal[
+    "secret_name_too_long",
+    "secrets_too_many",
+    "secret_unknown",
+    "secret_last",
+    "secrets_changed",
+    "secret_useless",
     "organization_missing",
     "organization_not_yours",
     "name_missing",
@@ -342,6 +348,12 @@ FieldErrorKey = Literal[
 
 FIELD_ERRORS: Final[Mapping[FieldErrorKey, str]] = MappingProxyType(
     {
+        "secret_name_too_long": N_("Shorten the secret’s name to %(limit)s characters or fewer."),
+        "secrets_too_many": N_("There are %(limit)s secrets already. Retire one first."),
+        "secret_unknown": N_("That secret is retired already."),
+        "secret_last": N_("That is the last secret that is there to stay. Add another one first."),
+        "secrets_changed": N_("Somebody else has just changed the secrets. Look at them again, and try again."),
+        "secret_useless": N_("This app has no secret. It proves itself in another way."),
         "organization_missing": N_("Choose the organization that will own this app."),
         "organization_not_yours": N_("You are not an active member of that organization. Choose another one."),
         "name_missing": N_("Give the app a name. People see it when they connect."),

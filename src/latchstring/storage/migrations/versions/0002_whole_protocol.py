@@ -43,6 +43,14 @@ def upgrade() -> None:
         sa.Column("access_token_format", sa.String(16), nullable=False, server_default="opaque"),
     )
     op.create_table(
+        "client_secret_use",
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("secret_id", sa.String(16), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("client_id", "secret_id", name="pk_client_secret_use"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "signing_key",
         sa.Column("algorithm", sa.String(16), nullable=False),
         sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
