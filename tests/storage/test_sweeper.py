@@ -11,7 +11,7 @@ from latchstring.storage import operations
 from latchstring.storage.operations import SweepPlan, Swept
 from latchstring.storage.store import SqlStore
 from latchstring.storage.sweeper import Sweeper
-from tests.authorization_server.builders import ANN, NOW, build_session
+from tests.authorization_server.builders import ANN, NOW, build_device, build_session
 from tests.storage.conftest import OpenStore
 from tests.storage.test_grant_store import active, fresh_grant, insert
 
@@ -105,12 +105,23 @@ async def test_round_deletes_what_else_has_expired(peopled: SqlStore, clock: Clo
         )
         await peopled.create_pushed_request(pushed, now=0)
         assert await peopled.use_once(bytes([number]) * 32, expires_at=stale if number else fresh, now=0)
+        device = build_device(
+            id=bytes([number]) * 16, user_code=f"BBBBBBB{number}", expires_at=stale if number else fresh
+        )
+        assert await peopled.create_device_authorization(device, now=0) is Commit.APPLIED
+        await peopled.claim_device_authorization(
+            "C" * 8, user_id=f"user_{number}", session_hash=b"", now=0, window=stale if number else fresh, max_wrong=1
+        )
     await sweep_round(peopled.sweeper(clock, PLAN))
     assert [await peopled.is_access_token_revoked(bytes([n]) * 12) for n in range(3)] == [True, False, False]
     assert await peopled.find_session(b"\0" * 32, 0) is not None
     assert await peopled.find_session(b"\1" * 32, 0) is None
     assert await peopled.find_pushed_request(b"\0" * 16) is not None
     assert await peopled.find_pushed_request(b"\1" * 16) is None
+    assert await peopled.find_device_authorization(b"\0" * 16) is not None
+    assert await peopled.find_device_authorization(b"\1" * 16) is None
+    rows = (await peopled.sweeper(clock, PLAN).count()).others
+    assert (rows["device_authorization"], rows["user_code_guess"]) == (1, 1)
     assert await peopled.use_once(b"\0" * 32, expires_at=fresh, now=0) is Commit.LOST
     assert await peopled.use_once(b"\1" * 32, expires_at=fresh, now=0) is Commit.APPLIED
 

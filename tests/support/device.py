@@ -36,15 +36,15 @@ async def open_device(http: httpx.AsyncClient, user_code: str = "", email: str =
 async def enter(http: httpx.AsyncClient, user_code: str, email: str = "ann@example.com") -> httpx.Response:
     """The consent page of the device with that code, or whatever stands in its place."""
     page = await open_device(http, email=email)
-    return await submit(http, page, find_form(page, "/device"), user_code=user_code)
+    return await follow(http, await submit(http, page, find_form(page, "/device"), user_code=user_code))
 
 
 async def answer(
     http: httpx.AsyncClient, page: httpx.Response, decision: str = "allow", organization_id: str | None = None
 ) -> httpx.Response:
-    """Allow or Decline on the device's consent page."""
+    """Allow or Decline on the device's consent page; what is shown then."""
     chosen = {} if organization_id is None else {"organization_id": organization_id}
-    return await submit(http, page, find_form(page, "/device/answer"), decision=decision, **chosen)
+    return await follow(http, await submit(http, page, find_form(page, "/device/answer"), decision=decision, **chosen))
 
 
 async def allow(http: httpx.AsyncClient, user_code: str, organization_id: str) -> httpx.Response:

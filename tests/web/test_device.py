@@ -13,7 +13,7 @@ from latchstring.protocol.device_authorization import parse_user_code
 from tests.support.deployment import Deployment
 from tests.support.device import GRANT_TYPE, allow, answer, ask, enter, open_device, poll
 from tests.support.forms import find_form, submit
-from tests.support.journey import introspect, refresh
+from tests.support.journey import follow, introspect, refresh
 from tests.web.answers import assert_machine_headers, assert_page, assert_refused
 from tests.web.state import dump, find_grant, find_grants
 
@@ -146,7 +146,7 @@ async def test_complete_address_alone_shows_no_app_and_allows_nothing(world):
     assert_page(page, 200)
     assert "Mailloop" not in page.text
     assert dump(world) == before
-    page = await submit(world.http, page, find_form(page, "/device"))
+    page = await follow(world.http, await submit(world.http, page, find_form(page, "/device")))
     assert "Mailloop wants to connect" in page.text.replace("<bdi>", "").replace("</bdi>", "")
     assert "Acorn Partners" in page.text
     assert codes["user_code"] in page.text
@@ -185,12 +185,37 @@ async def test_answer_twice_changes_nothing(world):
     page = await enter(world.http, codes["user_code"])
     first = await answer(world.http, page, "allow", world.acorn)
     before = dump(world)
-    again = await answer(world.http, page, "allow", world.acorn)
-    assert_page(again, 200)
-    assert ("You can go back to your device" in first.text, "You can go back to your device" in again.text) == (1, 1)
-    for decision in ("allow", "deny"):
-        assert_page(await answer(world.http, page, decision, world.birch), 400)
+    for decision, organization_id in (("allow", world.acorn), ("allow", world.birch), ("deny", world.acorn)):
+        again = await answer(world.http, page, decision, organization_id)
+        assert_page(again, 200)
+        for shown in (first, again):
+            assert "You can go back to your device" in shown.text
+            assert "Acorn Partners" in shown.text
     assert dump(world) == before
+
+
+async def test_declined_twice_or_allowed_afterwards_stays_declined(world):
+    codes = await ask(world.http, world.app)
+    page = await enter(world.http, codes["user_code"])
+    for decision in ("deny", "deny", "allow"):
+        shown = await answer(world.http, page, decision, world.acorn)
+        assert_page(shown, 200)
+        assert "You declined" in shown.text
+    assert await find_grants(world) == []
+
+
+async def test_pages_of_the_answer_are_loaded_again_without_answering(world):
+    """A phone drops pages while its owner looks at the device."""
+    codes = await ask(world.http, world.app)
+    page = await enter(world.http, codes["user_code"])
+    before = dump(world)
+    assert (await world.http.get(page.url)).status_code == 200
+    assert dump(world) == before
+    done = await answer(world.http, page, "allow", world.acorn)
+    assert (await world.http.get(done.url)).status_code == 200
+    (grant,) = await find_grants(world)
+    await world.deployment.store.end_grant(grant.id, by="x", reason="disconnected", now=1)
+    assert_page(await world.http.get(done.url), 400)
 
 
 async def test_allow_without_an_organization_asks_again(world):
@@ -242,6 +267,7 @@ async def test_other_browser_cannot_enter_read_or_answer_a_claimed_code(world):
         assert_page(await enter(other, codes["user_code"]), 422)
         own = await open_device(other)
         stolen = find_form(page, "/device/answer").fields["request"]
+        assert_page(await other.get(page.url), 403)
         for decision in ("allow", "deny"):
             data = {
                 "csrf_token": find_form(own, "/device").fields["csrf_token"],

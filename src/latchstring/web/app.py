@@ -57,6 +57,7 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/consent", consent.answer_consent),
     ("GET", "/device", device.show_device),
     ("POST", "/device", device.enter_code),
+    ("GET", "/device/answer", device.show_answer),
     ("POST", "/device/answer", device.answer_device),
     ("GET", "/sign-in", sign_in.show_sign_in),
     ("POST", "/sign-in", sign_in.sign_in),

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
-from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
+from latchstring.authorization_server.ports import Claim, ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, DeviceAuthorizationRecord, UserRecord
 from latchstring.protocol.device_authorization import parse_user_code, render_user_code
 from latchstring.web.pages.page import Page, PageRefused
@@ -14,6 +14,7 @@ from latchstring.web.pages.question import Question, ask, ask_again
 from latchstring.web.throttle import RETRY_USER_CODE_SECONDS, find_source
 
 DEVICE: Final = "/device"
+ANSWER: Final = "/device/answer"
 _PURPOSE: Final = b"device"
 _MAX_SHOWN_LENGTH: Final = 32
 
@@ -37,16 +38,15 @@ async def show_device(page: Page) -> Response:
 
 
 async def enter_code(page: Page) -> Response:
-    """POST /device: the consent page of the device that shows the code. Wrong ones are few (RFC 8628 §5.1)."""
+    """POST /device: on to the device that shows the code. Wrong ones are few (RFC 8628 §5.1)."""
     form = await page.read_form()
     services = page.services
     typed = form.get("user_code", "")
     user = await page.find_user()
     if user is None:
         return page.redirect(f"/sign-in?continue={page.seal_continue(_render_location(typed))}")
-    may_try = await services.throttle.may_enter_user_code(
-        page.cookie, find_source(page.request.scope, services.settings)
-    )
+    source = find_source(page.request.scope, services.settings)
+    may_try = await services.throttle.may_enter_user_code(page.cookie, source)
     claimed = await services.user_codes.claim(typed, user.user_id, page.cookie) if may_try else Claim.TOO_MANY
     if claimed is Claim.TOO_MANY:
         response = _render(page, typed, error="throttled", status=429)
@@ -54,27 +54,38 @@ async def enter_code(page: Page) -> Response:
         return response
     if claimed is Claim.UNKNOWN:
         return _render(page, typed, error="unknown_code", status=422)
-    client = await _find_client(page, claimed.client_id)
-    return await ask(page, _question(page, claimed, user), client, user)
+    return page.redirect(_render_answer_location(page, _Asked(claimed.id, user.user_id)))
+
+
+async def show_answer(page: Page) -> Response:
+    """GET /device/answer: the consent page while the device waits, and what was answered afterwards."""
+    asked, user = await _find_asked(page, page.request.query_params.get("request", ""))
+    services = page.services
+    device = await services.user_codes.find_claimed(asked.device_id, page.cookie)
+    if device is None:
+        return await _show_connected(page, asked)
+    client = await _find_client(page, device.client_id)
+    if device.is_denied:
+        return page.message("device_declined", {"app": client.name})
+    if device.expires_at <= services.clock():
+        raise PageRefused("device_code_spent")
+    return await ask(page, _question(page, device, user), client, user)
 
 
 async def answer_device(page: Page) -> Response:
-    """POST /device/answer: Allow and Decline, by the browser in which the code was entered and no other."""
+    """POST /device/answer: Allow and Decline, by the browser in which the code was entered and no other. A second
+    answer changes nothing, and is shown what the first one did."""
     form = await page.read_form()
+    asked, user = await _find_asked(page, form.get("request", ""))
     services = page.services
-    asked = _open_asked(page, form.get("request", ""))
-    user = await page.find_user()
-    if asked is None or user is None or user.user_id != asked.user_id:
-        raise PageRefused("wrong_session")
-    decision, organization_id = form.get("decision"), form.get("organization_id", "")
+    done = page.redirect(_render_answer_location(page, asked))
     device = await services.user_codes.find_claimed(asked.device_id, page.cookie)
     if device is None:
-        return await _answer_again(page, asked, decision, organization_id)
-    client = await _find_client(page, device.client_id)
+        return done
+    decision, organization_id = form.get("decision"), form.get("organization_id", "")
     if decision == "deny":
-        if await services.consent.decline_device(device, page.cookie) is Commit.LOST:
-            raise PageRefused("device_code_spent")
-        return page.message("device_declined", {"app": client.name})
+        await services.consent.decline_device(device, page.cookie)
+        return done
     if decision != "allow":
         raise PageRefused("unreadable_request")
     outcome = None
@@ -82,26 +93,29 @@ async def answer_device(page: Page) -> Response:
         outcome = await services.consent.allow_device(
             device, user.user_id, organization_id, cookie=page.cookie, authenticated_at=page.authenticated_at
         )
-    if outcome is ConsentCommit.REQUEST_USED:
-        return await _answer_again(page, asked, decision, organization_id)
-    if outcome is ConsentCommit.CREATED:
-        return await _send_to_device(page, client, organization_id)
+    if outcome in {ConsentCommit.CREATED, ConsentCommit.REQUEST_USED}:
+        return done
+    client = await _find_client(page, device.client_id)
     return await ask_again(page, _question(page, device, user), client, user, outcome, organization_id)
 
 
-async def _answer_again(page: Page, asked: _Asked, decision: str | None, organization_id: str) -> Response:
-    """What a second click is told: that the first one did it, if it was the same Allow."""
-    grant = await page.services.store.find_grant(asked.device_id) if decision == "allow" else None
-    is_same = grant is not None and (grant.user_id, grant.organization_id) == (asked.user_id, organization_id)
-    if grant is None or not is_same or grant.status == "ended":
+async def _show_connected(page: Page, asked: _Asked) -> Response:
+    store = page.services.store
+    grant = await store.find_grant(asked.device_id)
+    organization = None if grant is None else await store.find_organization(grant.organization_id)
+    if grant is None or organization is None or grant.user_id != asked.user_id or grant.status == "ended":
         raise PageRefused("device_code_spent")
-    return await _send_to_device(page, await _find_client(page, grant.client_id), organization_id)
+    client = await _find_client(page, grant.client_id)
+    return page.message("device_connected", {"app": client.name, "organization": organization.name})
 
 
-async def _send_to_device(page: Page, client: ClientRecord, organization_id: str) -> Response:
-    organization = await page.services.store.find_organization(organization_id)
-    name = "" if organization is None else organization.name
-    return page.message("device_connected", {"app": client.name, "organization": name})
+async def _find_asked(page: Page, sealed: str) -> tuple[_Asked, UserRecord]:
+    raw = page.services.codec.parse_page_value(_PURPOSE, page.cookie.encode(), sealed)
+    user = await page.find_user()
+    asked = None if raw is None else _decoder.decode(raw)
+    if asked is None or user is None or user.user_id != asked.user_id:
+        raise PageRefused("wrong_session")
+    return asked, user
 
 
 async def _find_client(page: Page, client_id: str) -> ClientRecord:
@@ -115,17 +129,19 @@ def _render_location(typed: str) -> str:
     return f"{DEVICE}?{urlencode({'user_code': typed[:_MAX_SHOWN_LENGTH]})}" if typed else DEVICE
 
 
-def _open_asked(page: Page, sealed: str) -> _Asked | None:
-    raw = page.services.codec.parse_page_value(_PURPOSE, page.cookie.encode(), sealed)
-    return None if raw is None else _decoder.decode(raw)
+def _seal(page: Page, asked: _Asked) -> str:
+    return page.services.codec.render_page_value(_PURPOSE, page.cookie.encode(), _encode(asked))
+
+
+def _render_answer_location(page: Page, asked: _Asked) -> str:
+    return f"{ANSWER}?{urlencode({'request': _seal(page, asked)})}"
 
 
 def _question(page: Page, device: DeviceAuthorizationRecord, user: UserRecord) -> Question:
-    asked = _encode(_Asked(device.id, user.user_id))
     user_code = render_user_code(device.user_code)
     return Question(
-        action=f"{DEVICE}/answer",
-        request=page.services.codec.render_page_value(_PURPOSE, page.cookie.encode(), asked),
+        action=ANSWER,
+        request=_seal(page, _Asked(device.id, user.user_id)),
         location=_render_location(user_code),
         scope=device.scope,
         organization_id=device.organization_id,
