@@ -18,6 +18,7 @@ import msgspec
 
 from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
+from latchstring.authorization_server.assertion_verifier import AssertionVerifier
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.client_secrets import ClientSecrets
@@ -29,12 +30,13 @@ from latchstring.authorization_server.flows.authorization_code import Authorizat
 from latchstring.authorization_server.flows.client_credentials import ClientCredentialsFlow
 from latchstring.authorization_server.flows.device_code import DeviceCodeFlow
 from latchstring.authorization_server.flows.flow import Flow
+from latchstring.authorization_server.flows.jwt_bearer import JwtBearerFlow
 from latchstring.authorization_server.flows.refresh_token import RefreshTokenFlow
 from latchstring.authorization_server.flows.token_exchange import TokenExchangeFlow
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
-from latchstring.authorization_server.ports import Clock, Entropy, Fetch, Store
+from latchstring.authorization_server.ports import Clock, Entropy, Fetch, KeySets, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.registration_codec import RegistrationCodec
@@ -53,6 +55,7 @@ from latchstring.protocol.client_metadata import (
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
     DEVICE_CODE,
+    JWT_BEARER,
     REFRESH_TOKEN,
     TOKEN_EXCHANGE,
 )
@@ -219,12 +222,18 @@ def build_signing_keys(
 
 
 def build_flows(
-    settings: Settings, store: Store, codec: TokenCodec, signing_keys: SigningKeys, clock: Clock, entropy: Entropy
+    settings: Settings,
+    store: Store,
+    codec: TokenCodec,
+    signing_keys: SigningKeys,
+    key_sets: KeySets,
+    clock: Clock,
+    entropy: Entropy,
 ) -> dict[str, Flow]:
-    """What the token endpoint can do, by `grant_type`."""
+    """What the token endpoint can do, by `grant_type`: assertions only where an issuer is trusted."""
     audiences = Audiences(store=store, signing_keys=signing_keys, clock=clock)
     issuer = TokenIssuer(codec=codec, audiences=audiences, settings=settings, clock=clock, entropy=entropy)
-    return {
+    flows: dict[str, Flow] = {
         AUTHORIZATION_CODE: AuthorizationCodeFlow(
             store=store, codec=codec, settings=settings, clock=clock, issuer=issuer
         ),
@@ -239,6 +248,12 @@ def build_flows(
             issuer=issuer,
         ),
     }
+    if settings.trusted_issuers:
+        assertions = AssertionVerifier(issuers=settings.trusted_issuers, own_issuer=settings.issuer, key_sets=key_sets)
+        flows[JWT_BEARER] = JwtBearerFlow(
+            store=store, settings=settings, assertions=assertions, clock=clock, entropy=entropy, issuer=issuer
+        )
+    return flows
 
 
 def build_services(
@@ -262,7 +277,8 @@ def build_services(
     signed_access_tokens = SignedAccessTokens(signing_keys=signing_keys, settings=settings)
     registrations = RegistrationCodec(codec)
     clients = Clients(store=store, registrations=registrations, settings=settings, clock=clock)
-    keys = ClientKeys(key_sets=CachedKeySets(fetch=fetch or Fetcher(), clock=clock))
+    key_sets = CachedKeySets(fetch=fetch or Fetcher(), clock=clock)
+    keys = ClientKeys(key_sets=key_sets)
     secret_uses = SecretUses(store)
     authenticator = ClientAuthenticator(
         clients=clients,
@@ -290,7 +306,7 @@ def build_services(
         token_endpoint=TokenEndpoint(
             authenticator=authenticator,
             proofs=proofs,
-            flows=build_flows(settings, store, codec, signing_keys, clock, entropy),
+            flows=build_flows(settings, store, codec, signing_keys, key_sets, clock, entropy),
         ),
         revocation_endpoint=RevocationEndpoint(
             authenticator=authenticator,

@@ -145,7 +145,9 @@ class House:
     async def token(self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET) -> Any:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
-        flows = build_flows(self.settings, self.store, self.codec, self.signing_keys, self.clock, os.urandom)
+        flows = build_flows(
+            self.settings, self.store, self.codec, self.signing_keys, self.key_sets, self.clock, os.urandom
+        )
         proofs = Proofs(**self._parts("store", "codec", "settings", "clock"))
         endpoint = TokenEndpoint(**self._parts("authenticator"), proofs=proofs, flows=flows)
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method))

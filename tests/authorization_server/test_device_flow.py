@@ -370,7 +370,9 @@ async def test_poll_with_a_resource_narrows_the_access_token_alone(house: House)
 async def test_poll_binds_the_tokens_to_the_key_that_was_proved(house: House):
     asked = await ask(house)
     await allow(house, asked)
-    flows = build_flows(house.settings, house.store, house.codec, house.signing_keys, house.clock, os.urandom)
+    flows = build_flows(
+        house.settings, house.store, house.codec, house.signing_keys, house.key_sets, house.clock, os.urandom
+    )
     client = await house.store.find_client(TELEVISION)
     assert client is not None
     request = TokenRequest(grant_type=DEVICE_CODE, device_code=asked.device_code)

@@ -4,7 +4,7 @@ import msgspec
 
 from latchstring.authorization_server.metadata_endpoint import build_metadata
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
-from latchstring.protocol.client_metadata import GRANT_TYPES
+from latchstring.protocol.client_metadata import GRANT_TYPES, JWT_BEARER
 from latchstring.protocol.server_metadata import render_server_metadata
 
 SETTINGS = Settings(issuer="https://auth.example:8443", scopes={"a.read": ScopeDefinition()})
@@ -25,7 +25,7 @@ def test_metadata_is_all_under_the_issuer_and_says_what_works():
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["authorization_response_iss_parameter_supported"] is True
     assert document["scopes_supported"] == ["a.read", "offline_access"]
-    assert document["grant_types_supported"] == list(GRANT_TYPES)
+    assert document["grant_types_supported"] == [name for name in GRANT_TYPES if name != JWT_BEARER]
     assert not set(document["grant_types_supported"]) & {"password", "implicit"}
 
 

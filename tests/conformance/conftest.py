@@ -14,6 +14,7 @@ from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.resource_server.asgi import Guard
 from tests.conformance.api import build_api
 from tests.conformance.given import Shared
+from tests.conformance.given_jwt_bearer import TRUSTED_ISSUERS
 from tests.support.deployment import deploy
 
 ENGINES = ("sqlite", "postgres")
@@ -29,6 +30,7 @@ SETTINGS = {
     "client_certificate_header": "Client-Cert",
     "trusted_proxy_networks": ("198.18.0.0/16",),
     "refresh_token_absolute_lifetime": 365 * 24 * 3600,
+    "trusted_issuers": TRUSTED_ISSUERS,
 }
 
 

@@ -532,6 +532,7 @@ from tests.conformance import (  # noqa: E402, F401
     given_device,
     given_exchange,
     given_jwt,
+    given_jwt_bearer,
     given_proofs,
     given_registration,
     given_request_object,

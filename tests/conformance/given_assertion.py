@@ -70,12 +70,18 @@ async def _assertion(
     """`${assertion}`, right in everything that is not given otherwise, in JSON; null leaves a name out. `seconds` are
     claims in seconds from now."""
     await world.app()
-    now = world.deployment.clock.now
     client_id = world.values["client_id"]
+    sign_assertion(world, {"iss": client_id, "sub": client_id}, algorithm, key, header, claims, seconds)
+
+
+def sign_assertion(
+    world: World, own: dict[str, Any], algorithm: str, key: int | str, header: str, claims: str, seconds: str
+) -> None:
+    """`${assertion}`: the claims of its own, those that any has, and what is given otherwise in JSON."""
+    now = world.deployment.clock.now
     world.shared.serial_of_assertion += 1
     content: dict[str, Any] = {
-        "iss": client_id,
-        "sub": client_id,
+        **own,
         "aud": world.values["issuer"],
         "jti": f"jti-{world.shared.serial_of_assertion}",
         "iat": now,

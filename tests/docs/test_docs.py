@@ -22,6 +22,7 @@ from latchstring.authorization_server.metadata_endpoint import build_metadata
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequest
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.authorization_server.trusted_issuers import TrustedIssuer
 from latchstring.cli.main import app
 from latchstring.client.settings import Settings as ClientSettings
 from latchstring.protocol import errors, parameters
@@ -121,6 +122,21 @@ def test_configuration_example_is_accepted(tmp_path: Path) -> None:
     # A key that is misspelt in a scope is not refused by the server, so it is looked for here.
     known = {field.name for field in msgspec.structs.fields(type(settings.scopes["all.full_access"]))}
     assert all(set(scope) <= known for scope in told["scopes"].values())
+
+
+def test_trusted_issuer_is_explained_with_its_defaults(tmp_path: Path) -> None:
+    page = read_page(DOCS / "howto/trust-an-issuer.md")
+    told = {find_code(row[0])[0]: row[1] for row in find_table(page.section("Declare the issuer"), "field")}
+    fields = {field.name: field.default for field in msgspec.structs.fields(TrustedIssuer)}
+    assert list(told) == list(fields)
+    for name, default in fields.items():
+        shown = {msgspec.NODEFAULT: "required", None: "none", (): "`[]`"}.get(default) if name != "users" else "`{}`"
+        assert told[name] == (shown or f"`{msgspec.json.encode(default).decode()}`").replace(",", ", "), name
+    [block] = [block for block in page.blocks if block.info == "toml issuer"]
+    config = tmp_path / "latchstring.toml"
+    config.write_text(block.content)
+    [trusted] = load_settings(config).trusted_issuers.values()
+    assert trusted.user_is == "email"
 
 
 def test_client_settings_are_explained_with_their_defaults() -> None:

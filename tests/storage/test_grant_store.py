@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.ports import AssertionRefusal, Commit, ConsentCommit
 from latchstring.authorization_server.records import GrantRecord, PushedRequestRecord, Rebinding
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.storage.store import MAX_LISTED, SqlStore
@@ -495,3 +495,79 @@ async def test_renewal_of_an_ended_grant_is_lost(peopled: SqlStore):
     grant = await active(peopled)
     await peopled.end_grant(grant.id, by="x", reason="disconnected", now=NOW)
     assert await peopled.commit_renewal(grant.id, generation=1, expires_at=None) is LOST
+
+
+# -- assertions
+
+
+def asserted(**given: Any) -> GrantRecord:
+    now_active = {
+        "status": "active",
+        "activated_at": NOW,
+        "expires_at": NOW + 3600,
+        "asserted_by": "https://idp.example",
+    }
+    return fresh_grant(**{**now_active, **given})
+
+
+async def commit(store: SqlStore, grant: GrantRecord, digest: bytes) -> bytes | AssertionRefusal:
+    return await store.commit_assertion(grant, digest=digest, digest_expires_at=NOW + 60, now=NOW)
+
+
+async def test_commit_assertion_keeps_the_grant_and_prolongs_it_the_next_time(peopled: SqlStore):
+    first = asserted()
+    assert await commit(peopled, first, b"\1" * 32) == first.id
+    assert await find(peopled, first) == first
+    assert await commit(peopled, asserted(expires_at=NOW + 9999), b"\2" * 32) == first.id
+    assert await find(peopled, first) == msgspec.structs.replace(first, expires_at=NOW + 9999)
+
+
+@pytest.mark.parametrize("given", [{"asserted_by": "https://other.example"}, {"scope": ("a.read",)}])
+async def test_commit_assertion_of_another_issuer_or_scope_is_another_grant(peopled: SqlStore, given):
+    first, second = asserted(), asserted(**given)
+    assert await commit(peopled, first, b"\1" * 32) == first.id
+    assert await commit(peopled, second, b"\2" * 32) == second.id
+
+
+async def test_commit_assertion_never_revives_an_ended_grant_nor_takes_a_consented_one(peopled: SqlStore):
+    """CVE-2026-55670: tokens of the ended one stay dead."""
+    consented, first, second = await active(peopled, scope=asserted().scope), asserted(), asserted()
+    assert await commit(peopled, first, b"\1" * 32) == first.id
+    await peopled.end_grant(first.id, by=ANN, reason="disconnected", now=NOW)
+    assert await commit(peopled, second, b"\2" * 32) == second.id
+    assert ((await find(peopled, first)).status, (await find(peopled, consented)).asserted_by) == ("ended", None)
+
+
+async def test_commit_assertion_used_before_changes_nothing(peopled: SqlStore):
+    """J4."""
+    first, second = asserted(), asserted(expires_at=NOW + 9999)
+    assert await commit(peopled, first, b"\1" * 32) == first.id
+    assert await commit(peopled, second, b"\1" * 32) is AssertionRefusal.USED
+    assert await find(peopled, first) == first
+    assert await peopled.find_grant(second.id) is None
+
+
+@pytest.mark.parametrize(
+    "refusal, given",
+    [
+        (AssertionRefusal.MEMBERSHIP_ENDED, {"user_id": "user_nobody"}),
+        (AssertionRefusal.MEMBERSHIP_ENDED, {"organization_id": "orga_nobody"}),
+        (AssertionRefusal.APP_UNAVAILABLE, {"client_id": "oa2client_nobody"}),
+        (AssertionRefusal.APP_UNAVAILABLE, {"client_id": "oa2client_private"}),
+    ],
+)
+async def test_commit_assertion_that_is_refused_is_not_used_up(peopled: SqlStore, refusal, given):
+    await peopled.create_client(build_client(client_id="oa2client_private", is_published=False, organization_id=None))
+    grant = asserted(**given)
+    assert await commit(peopled, grant, b"\1" * 32) is refusal
+    assert await peopled.find_grant(grant.id) is None
+    good = asserted()
+    assert await commit(peopled, good, b"\1" * 32) == good.id
+
+
+async def test_commit_assertion_of_a_former_member_is_refused(peopled: SqlStore):
+    first = asserted()
+    await commit(peopled, first, b"\1" * 32)
+    await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW)
+    assert await commit(peopled, asserted(), b"\2" * 32) is AssertionRefusal.MEMBERSHIP_ENDED
+    assert (await find(peopled, first)).status == "suspended"

@@ -7,16 +7,17 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from latchstring.authorization_server.ports import Commit, ConsentCommit
+from latchstring.authorization_server.ports import AssertionRefusal, Commit, ConsentCommit
 from latchstring.storage.store import SqlStore
 from tests.authorization_server.builders import NOW, build_organization, build_user
 from tests.storage.conftest import OpenStore
 from tests.storage.racer import attempt
-from tests.storage.test_grant_store import active, find, fresh_grant, insert, pushed, redeem
+from tests.storage.test_grant_store import active, asserted, find, fresh_grant, insert, pushed, redeem
 
 ROOT = Path(__file__).parents[2]
 ACTIONS = ["redeem", "rotate", "end"]
@@ -62,6 +63,28 @@ async def test_use_once_by_a_hundred_over_four_connections_has_one_winner(people
             *(stores[n % 4].use_once(digest, expires_at=NOW + 60, now=NOW) for n in range(100))
         )
         assert Counter(outcomes) == {APPLIED: 1, LOST: 99}
+
+
+async def test_assertion_by_sixty_over_four_connections_counts_once_and_makes_one_grant(
+    peopled: SqlStore, open_another: OpenStore
+):
+    """J4: the same assertion sixty times, then sixty different ones of the same member."""
+    stores = [peopled, *(open_another() for _ in range(3))]
+
+    async def assert_all(digests: list[bytes]) -> Counter[Any]:
+        return Counter(
+            await asyncio.gather(
+                *(
+                    stores[number % 4].commit_assertion(asserted(), digest=digest, digest_expires_at=NOW + 60, now=NOW)
+                    for number, digest in enumerate(digests)
+                )
+            )
+        )
+
+    outcomes = await assert_all([b"\0" * 32] * 60)
+    assert outcomes.pop(AssertionRefusal.USED) == 59
+    [grant_id] = outcomes
+    assert await assert_all([bytes([number + 1]) * 32 for number in range(60)]) == {grant_id: 60}
 
 
 @pytest.mark.parametrize("action", ["redeem", "rotate"])

@@ -31,7 +31,9 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
         return None
     if isinstance(token, ClientAccessToken):
         client = await store.find_client(token.client_id)
-        if client is None or (client.organization_id != token.organization_id and not await _is_approved(token, store)):
+        if client is None or client.ended_at is not None:
+            return None
+        if client.organization_id != token.organization_id and not await _is_approved(token, store):
             return None
         live = LiveAccess(
             find_holder(token, token.client_id),

@@ -6,6 +6,7 @@ from latchstring.protocol.client_metadata import (
     CLIENT_SECRET_BASIC,
     CLIENT_SECRET_POST,
     GRANT_TYPES,
+    JWT_BEARER,
     NONE,
     PRIVATE_KEY_JWT,
 )
@@ -32,7 +33,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         scopes_supported=list(settings.scopes_supported),
         response_types_supported=["code"],
         response_modes_supported=list(RESPONSE_MODES),
-        grant_types_supported=list(GRANT_TYPES),
+        grant_types_supported=[name for name in GRANT_TYPES if name != JWT_BEARER or settings.trusted_issuers],
         token_endpoint_auth_methods_supported=[*confidential, NONE],
         token_endpoint_auth_signing_alg_values_supported=algorithms,
         revocation_endpoint_auth_methods_supported=[*confidential, NONE],

@@ -102,6 +102,14 @@ class Claim(Enum):
     TOO_MANY = "too_many"
 
 
+class AssertionRefusal(Enum):
+    """Why an assertion makes no grant; none of these has changed anything."""
+
+    MEMBERSHIP_ENDED = "membership_ended"
+    APP_UNAVAILABLE = "app_unavailable"
+    USED = "used"
+
+
 class GrantStore(Protocol):
     """Grants, one row each."""
 
@@ -120,6 +128,13 @@ class GrantStore(Protocol):
         must not have been before. `ANSWERED` is for a grant that is there already: the same page came twice. The row of
         a client that registered itself is inserted along with the grant, unless there is one; deleted in the meantime,
         it is unavailable."""
+
+    async def commit_assertion(
+        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int
+    ) -> bytes | AssertionRefusal:
+        """The id of the active grant that stands for the assertion of that SHA-256 digest, used up in the same
+        transaction: the one that the same issuer's assertions have made already, prolonged, or else the grant given.
+        The user is a member of the organization at that moment, and the client published or of the user's own."""
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         """Keep a pushed request; clear away those that nobody can be answering any more."""

@@ -164,8 +164,8 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     `resource` names the APIs that it is for (RFC 8707); empty means every API of the deployment.
 
     `confirmation` is the key that its code is bound to; after that, the one proved with the last redemption or refresh.
-    `authorization_details` (RFC 9396) are a
-    JSON array. `authenticated_at` is when the member had signed in.
+    `authorization_details` (RFC 9396) are a JSON array. `authenticated_at` is when the member had signed in.
+    `asserted_by` is the trusted issuer whose word stands in for the member's consent.
 
     `generation` counts refresh tokens: 0 before the code is redeemed and where `offline_access` is not
     granted. `expires_at` is the code's expiry while pending, the refresh token's idle expiry or the only
@@ -197,6 +197,7 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     confirmation: Confirmation | None = None
     authorization_details: str | None = None
     authenticated_at: int | None = None
+    asserted_by: str | None = None
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.authorization_server.trusted_issuers import TrustedIssuer, verify_trusted_issuer
 from latchstring.protocol.client_certificate import parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.scope import OFFLINE_ACCESS, is_scope_token
@@ -46,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `signing_key_lifetime` is how long a key signs before the next one does; `signing_algorithm` is the next one's.
     `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
     `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone, put the certificate
-    that a client showed them.
+    that a client showed them. `trusted_issuers` are those whose assertions count as a grant, by their `iss`.
 
     `registration` says who may register a client by itself (RFC 7591): nobody, who has an initial access token, or
     anyone. Within `registration_lifetime` a person must have connected it.
@@ -76,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxy_networks: tuple[str, ...] = ()
     registration: Literal["off", "gated", "open"] = "off"
     registration_lifetime: int = 24 * 3600
+    trusted_issuers: dict[str, TrustedIssuer] = {}
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
@@ -162,6 +164,8 @@ def validate_settings(settings: Settings) -> Settings:
     _verify_certificate_source(settings)
     if not 60 <= settings.registration_lifetime <= 30 * 24 * 3600:
         raise _refuse("registration_lifetime", "give 60 seconds to 30 days")
+    for name, trusted in settings.trusted_issuers.items():
+        verify_trusted_issuer(name, trusted, settings.issuer)
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

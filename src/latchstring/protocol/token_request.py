@@ -49,6 +49,7 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     resource: tuple[str, ...] = ()
     organization_id: str | None = None
     exchange: ExchangeParameters | None = None
+    assertion: str | None = None
 
     def __repr__(self) -> str:
         return f"TokenRequest(grant_type={self.grant_type!r})"
@@ -137,4 +138,5 @@ def parse_token_request(parameters: Parameters) -> TokenRequest:
         resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
         organization_id=get("organization_id"),
         exchange=parse_exchange(parameters) if grant_type == TOKEN_EXCHANGE else None,
+        assertion=get("assertion"),
     )

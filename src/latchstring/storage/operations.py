@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
+from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.storage import statements
 from latchstring.storage.engine import Row, Steps
@@ -67,6 +67,34 @@ def end_registered_client(client_row: dict[str, Any], reason: str, now: int) -> 
     yield statements.END_REGISTERED_CLIENT, {**client_row, "ended_at": now}
     ending = {"of_client": client_row["client_id"], "now": now, "by": client_row["client_id"], "reason": reason}
     yield statements.END_GRANTS_OF_CLIENT, ending
+
+
+def commit_assertion(
+    grant_row: dict[str, Any], digest: bytes, digest_expires_at: int, now: int
+) -> Steps[bytes | AssertionRefusal]:
+    """Use up an assertion for the grant that its issuer's earlier ones have made, or for a new one. Every refusal comes
+    before the first write."""
+    membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
+    if (yield statements.LOCK_MEMBERSHIP_ALONE, membership) is None:
+        return AssertionRefusal.MEMBERSHIP_ENDED
+    of_client = {"client_id": grant_row["client_id"], "user_id": grant_row["user_id"]}
+    if (yield statements.FIND_REACHABLE, of_client) is None:
+        return AssertionRefusal.APP_UNAVAILABLE
+    if (yield from use_once(digest, digest_expires_at, now)) is Commit.LOST:
+        return AssertionRefusal.USED
+    earlier = {
+        "of_user": grant_row["user_id"],
+        "of_organization": grant_row["organization_id"],
+        "of_client": grant_row["client_id"],
+        "of_issuer": grant_row["asserted_by"],
+        "of_scope": grant_row["scope"],
+    }
+    row = yield statements.PROLONG_ASSERTED, {**earlier, "new_expires_at": grant_row["expires_at"]}
+    if row is not None:
+        return bytes(row[0])
+    yield statements.INSERT_GRANT, grant_row
+    made: bytes = grant_row["id"]
+    return made
 
 
 def create_pushed_request(pushed_row: dict[str, Any], now: int) -> Steps[None]:

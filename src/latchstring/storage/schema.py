@@ -174,6 +174,7 @@ grant = Table(
     Column("confirmation", Text),
     Column("authorization_details", Text),
     Column("authenticated_at", BigInteger),
+    Column("asserted_by", Text),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
     Index("ix_oauth_grant_client_id", "client_id"),
     sqlite_with_rowid=False,

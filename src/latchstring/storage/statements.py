@@ -186,6 +186,27 @@ LOCK_MEMBERSHIP = _define(
     "lock_membership", select(membership.c.user_id).where(_is_member_row).with_for_update(read=True)
 )
 
+# For the assertions that make or prolong a grant: two for one member take turns, so that they find each other's.
+LOCK_MEMBERSHIP_ALONE = _define(
+    "lock_membership_alone", select(membership.c.user_id).where(_is_member_row).with_for_update()
+)
+FIND_REACHABLE = _define("find_reachable", select(_ONE).where(_is_reachable))
+PROLONG_ASSERTED = _define(
+    "prolong_asserted",
+    update(grant)
+    .where(
+        grant.c.user_id == bindparam("of_user"),
+        grant.c.organization_id == bindparam("of_organization"),
+        grant.c.client_id == bindparam("of_client"),
+        grant.c.asserted_by == bindparam("of_issuer"),
+        grant.c.scope == bindparam("of_scope"),
+        grant.c.status == _ACTIVE,
+    )
+    .values(expires_at=bindparam("new_expires_at"))
+    .returning(grant.c.id),
+)
+INSERT_GRANT = _define("insert_grant", insert(grant))
+
 REDEEM, REDEEM_REBOUND = _define_rebinding(
     "redeem",
     {

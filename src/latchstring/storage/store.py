@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
+from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
@@ -114,6 +114,12 @@ class SqlStore:
             return outcome
 
         return await self._engine.commit(consent)
+
+    async def commit_assertion(
+        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int
+    ) -> bytes | AssertionRefusal:
+        commit = partial(operations.commit_assertion, _write_grant(grant), digest, digest_expires_at, now)
+        return await self._engine.commit(commit)
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         await self._engine.commit(partial(operations.create_pushed_request, msgspec.structs.asdict(pushed), now))
@@ -497,6 +503,7 @@ def _read_grant(row: Row) -> GrantRecord:
         confirmation=parse_confirmation(row[21]),
         authorization_details=row[22],
         authenticated_at=row[23],
+        asserted_by=row[24],
     )
 
 

@@ -38,6 +38,7 @@ def upgrade() -> None:
     op.add_column("oauth_grant", sa.Column("confirmation", sa.Text()))
     op.add_column("oauth_grant", sa.Column("authorization_details", sa.Text()))
     op.add_column("oauth_grant", sa.Column("authenticated_at", sa.BigInteger()))
+    op.add_column("oauth_grant", sa.Column("asserted_by", sa.Text()))
     op.add_column(
         "resource_server",
         sa.Column("access_token_format", sa.String(16), nullable=False, server_default="opaque"),
