@@ -103,7 +103,14 @@ DEVICE_CONSENT: dict[str, object] = {
 }
 DEVICE: dict[str, object] = {"user": USER, "user_code": "", "error": None, "sign_out_continue": "sealed"}
 
-SIGN_IN: dict[str, object] = {"continue_to": "", "email": "", "error": None, "app_name": None, "is_again": False}
+SIGN_IN: dict[str, object] = {
+    "continue_to": "",
+    "email": "",
+    "error": None,
+    "app_name": None,
+    "is_again": False,
+    "is_for_device": False,
+}
 
 SEND_BACK: dict[str, object] = {
     "host": "app.mailloop.example",

@@ -13,6 +13,7 @@ from latchstring.protocol.server_metadata import metadata_url
 from latchstring.web import app as web_app
 from latchstring.web.rendering.renderer import TEMPLATES_DIRECTORY
 from tests.support.deployment import REDIRECT_URI, deploy
+from tests.support.device import GRANT_TYPE
 from tests.support.forms import find_form, submit
 from tests.support.journey import answer_of
 from tests.web.conftest import MakeWorld, World
@@ -124,6 +125,25 @@ async def test_whole_loop_below_the_path(world: World) -> None:
     await http.post(document["revocation_endpoint"], data=world.app.body(token=tokens["refresh_token"]))
     assert (await http.post(document["introspection_endpoint"], **asked)).json() == {"active": False}
     assert (await http.get(document["jwks_uri"])).json()["keys"]
+
+
+async def test_device_flow_below_the_path(world: World) -> None:
+    """RFC 8628: both addresses that the device shows, the pages, and the way back from the sign-in."""
+    http, document = world.http, await metadata(world)
+    codes = (await http.post(document["device_authorization_endpoint"], data=world.app.body())).json()
+    assert codes["verification_uri"] == f"{ISSUER}/device"
+    page = await follow(http, await http.get(codes["verification_uri_complete"]))
+    form = find_form(page, f"{BASE}/sign-in")
+    page = await follow(http, await submit(http, page, form, email="ann@example.com", password="correct horse battery"))
+    assert_all_below(page)
+    page = await follow(http, await submit(http, page, find_form(page, f"{BASE}/device")))
+    assert_all_below(page)
+    answered = {"decision": "allow", "organization_id": world.acorn}
+    page = await follow(http, await submit(http, page, find_form(page, f"{BASE}/device/answer"), **answered))
+    assert_all_below(page)
+    assert "You can go back to your device" in page.text
+    body = world.app.body(grant_type=GRANT_TYPE, device_code=codes["device_code"])
+    assert (await http.post(document["token_endpoint"], data=body)).status_code == 200
 
 
 async def test_pages_lead_nowhere_but_below_the_path(world: World) -> None:

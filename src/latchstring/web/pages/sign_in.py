@@ -5,6 +5,7 @@ from starlette.responses import Response
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.pages.consent import AUTHORIZE
+from latchstring.web.pages.device import DEVICE
 from latchstring.web.pages.page import Page
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.throttle import RETRY_SIGN_IN_SECONDS, find_source
@@ -73,6 +74,7 @@ async def _render(
         "error": error,
         "app_name": None if client is None else client.name,
         "is_again": is_again,
+        "is_for_device": continue_to is not None and continue_to.startswith(DEVICE),
     }
     # The answer may lead through the authorization endpoint to an app.
     form_action = "'self' https: http://127.0.0.1:* http://localhost:*"
