@@ -2,23 +2,17 @@
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_response import RESPONSE_MODES
-from latchstring.protocol.client_metadata import (
-    CLIENT_SECRET_BASIC,
-    CLIENT_SECRET_POST,
-    GRANT_TYPES,
-    JWT_BEARER,
-    NONE,
-    PRIVATE_KEY_JWT,
-)
+from latchstring.protocol.client_metadata import AUTHENTICATION_METHODS, GRANT_TYPES, JWT_BEARER, NONE
 from latchstring.protocol.jose.algorithms import ALGORITHMS
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
 
 
 def build_metadata(settings: Settings) -> ServerMetadata:
-    """The document, from settings alone: no request header has a part in it."""
+    """The document, from settings alone: no request header has a part in it. What it names is tried by a test."""
     issuer = settings.issuer
-    confidential = [CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, PRIVATE_KEY_JWT]
+    methods = list(AUTHENTICATION_METHODS)
+    confidential = [method for method in methods if method != NONE]
     algorithms = list(ALGORITHMS)
     return ServerMetadata(
         issuer=issuer,
@@ -34,9 +28,9 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         response_types_supported=["code"],
         response_modes_supported=list(RESPONSE_MODES),
         grant_types_supported=[name for name in GRANT_TYPES if name != JWT_BEARER or settings.trusted_issuers],
-        token_endpoint_auth_methods_supported=[*confidential, NONE],
+        token_endpoint_auth_methods_supported=methods,
         token_endpoint_auth_signing_alg_values_supported=algorithms,
-        revocation_endpoint_auth_methods_supported=[*confidential, NONE],
+        revocation_endpoint_auth_methods_supported=methods,
         revocation_endpoint_auth_signing_alg_values_supported=algorithms,
         introspection_endpoint_auth_methods_supported=confidential,
         introspection_endpoint_auth_signing_alg_values_supported=algorithms,
