@@ -269,6 +269,7 @@ def build_services(
     from latchstring.outbound.fetcher import Fetcher
     from latchstring.outbound.key_sets import CachedKeySets
     from latchstring.storage.secret_uses import SecretUses
+    from latchstring.web.allowances import AllowanceLog
     from latchstring.web.services import Services
     from latchstring.web.throttle import Throttle
 
@@ -358,6 +359,7 @@ def build_services(
         authenticate=build_directory(store, clock, entropy).authenticate,
         renderer=build_renderer(settings),
         throttle=Throttle(),
+        allowance_log=AllowanceLog(clock),
         keep_house=store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
         close=close,
     )

@@ -66,3 +66,16 @@ def test_r7_decide_rotation_two_rotations_in_one_second_leave_no_tie():
     grant = build_active_grant(generation=3, rotated_at=NOW)
     verdicts = [decide_rotation(presented, grant, 60, NOW) for presented in (1, 2, 3)]
     assert verdicts == [REUSE, RETRY, ROTATE]
+
+
+@pytest.mark.parametrize("elapsed", [-DAY, 0, 59, 60, 400 * DAY])
+@pytest.mark.parametrize("presented", [1, CURRENT - 2, CURRENT - 1, CURRENT])
+def test_f5_decide_rotation_where_refresh_tokens_stay_keeps_the_current_one_and_nothing_else_changes(
+    presented, elapsed
+):
+    grant = build_active_grant(generation=CURRENT, rotated_at=NOW)
+    verdict = decide_rotation(presented, grant, 60, NOW + elapsed, rotates=False)
+    if presented == CURRENT:
+        assert verdict is RotationVerdict.KEEP
+    else:
+        assert verdict is decide_rotation(presented, grant, 60, NOW + elapsed)

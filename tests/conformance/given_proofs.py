@@ -7,13 +7,22 @@ from typing import Any, Final
 
 import msgspec
 
-from tests.conformance.given import World, _code, _state
+from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.records import ClientSecurity
+from latchstring.protocol.client_certificate import certificate_thumbprint
+from tests.conformance.given import STATES, World, _code, _state
 from tests.support.certificates import make_certificate, render_rfc9440
 from tests.support.journey import exchange
-from tests.support.proofs import Prover
+from tests.support.proofs import Prover, make_okp, make_rsa
 
 # One of each for all cases: what a case is about is who proves what, not how keys are made.
-_KEYS: Final = {name: Prover() for name in ("the app's key", "another key")}
+_KEYS: Final = {
+    "the app's key": Prover(),
+    "another key": Prover(),
+    "an RSA key": make_rsa("RS256"),
+    "an RSA key for PSS": make_rsa("PS256"),
+    "an Edwards key": make_okp(),
+}
 _CERTIFICATES: Final = {name: make_certificate(name) for name in ("app", "another")}
 _PATHS: Final = {"token": "/oauth2/token/", "par": "/oauth2/par/"}
 
@@ -91,6 +100,65 @@ async def _bound_refreshed(world: World, *, by: str = "the app's key") -> None:
 
 @_state("certificates")
 async def _certificates(world: World) -> None:
-    """`${certificate}` is the app's as its proxy passes it on, `${another_certificate}` somebody else's."""
+    """`${certificate}` is the app's as its proxy passes it on, with `${x5t}`; `${another_certificate}` is not."""
+    world.values["x5t"] = certificate_thumbprint(_CERTIFICATES["app"])
     world.values["certificate"] = render_rfc9440(_CERTIFICATES["app"])
     world.values["another_certificate"] = render_rfc9440(_CERTIFICATES["another"])
+
+
+@_state("certificate tokens")
+async def _certificate_tokens(world: World) -> None:
+    """The code was redeemed with the app's certificate."""
+    await _certificates(world)
+    await _code(world)
+    app = await world.app()
+    with_verifier = {} if app.secret is not None else {"code_verifier": world.values["verifier"]}
+    body = app.body(grant_type="authorization_code", code=world.values["code"], **with_verifier)
+    headers = {"client-cert": world.values["certificate"]}
+    response = await world.browser("a program").post("/oauth2/token/", data=body, headers=headers)
+    assert response.status_code == 200, response.text
+    world.remember_tokens(response.json())
+
+
+# -- profiles
+
+
+@_state("profile")
+async def _profile(world: World, **security: Any) -> None:
+    """The app is held to that from now on, past every check of registration."""
+    app = await world.app()
+    changed = msgspec.structs.replace(app.record, security=msgspec.convert(security, ClientSecurity))
+    assert await world.deployment.store.update_client(changed) is Commit.APPLIED
+
+
+@_state("fapi app")
+async def _fapi_app(world: World) -> None:
+    await STATES["key app"](world, profile="fapi2")
+
+
+@_state("fapi code")
+async def _fapi_code(world: World) -> None:
+    """With the redirect URI, as it stands in a pushed request."""
+    await _fapi_app(world)
+    await _code(world, redirect_uri=world.values["redirect_uri"])
+
+
+@_state("fapi tokens")
+async def _fapi_tokens(world: World) -> None:
+    """Redeemed with an assertion and a proof."""
+    await _fapi_code(world)
+    await STATES["assertion"](world)
+    await _proof(world)
+    values = world.values
+    body = {
+        "grant_type": "authorization_code",
+        "code": values["code"],
+        "redirect_uri": values["redirect_uri"],
+        "code_verifier": values["verifier"],
+        "client_assertion": values["assertion"],
+        "client_assertion_type": values["jwt_bearer"],
+    }
+    http = world.browser("a program")
+    response = await http.post("/oauth2/token/", data=body, headers={"dpop": values["proof"]})
+    assert response.status_code == 200, response.text
+    world.remember_tokens(response.json())

@@ -17,16 +17,11 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 NOT_BUILT: Final = {
     "K": "client ID metadata documents are not built yet: such a client is unknown",
     "O": "OpenID Connect is not offered; OAuth 2 alone",
-    "F": "the FAPI 2.0 profile is not built yet",
 }
 # Single rules of features that the server has.
 NOT_YET: Final = {
     "M9": "client ID metadata documents are not built yet",
-    "S11": "DPoP is not built yet; a token bound to a key is refused",
-    "S13": "DPoP is not built yet",
-    "S14": "DPoP is not built yet",
-    "S15": "DPoP is not built yet",
-    "S16": "mTLS is not built yet; a token bound to a certificate is refused",
+    "F8": "TLS is ended by the proxy in front; its versions and suites are the operator's",
     "S19": "the guard has no way to pass a token on, and no test shows the absence",
     "L8": "the client library connects wherever it is told to",
     "L9": "the client library does not send `resource` yet",
@@ -37,6 +32,13 @@ NOT_YET: Final = {
     "L19": "the loopback flow is not built yet",
 }
 HELD_BY: Final = {
+    "S11": ("tests/protocol/test_dpop.py", "tests/resource_server/test_dpop.py"),
+    "S12": ("tests/resource_server/test_dpop.py", "tests/resource_server/test_possession.py"),
+    "S13": ("tests/protocol/test_dpop.py", "tests/resource_server/test_dpop.py"),
+    "S14": ("tests/protocol/test_dpop.py", "tests/resource_server/test_dpop.py", "tests/web/test_dpop.py"),
+    "S15": ("tests/resource_server/test_dpop.py", "tests/web/test_dpop.py", "tests/storage/test_races.py"),
+    "S16": ("tests/protocol/test_client_certificate.py", "tests/resource_server/test_dpop.py"),
+    "F7": ("tests/resource_server/test_asgi.py",),
     "L1": ("tests/client/test_metadata.py::test_discover_of_another_issuer_s_document_is_refused",),
     "L2": ("tests/client/test_login.py::test_complete_with_iss_follows_the_table",),
     "L4": ("tests/client/test_metadata.py::test_discover_without_s256_is_refused",),

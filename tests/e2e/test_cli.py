@@ -410,3 +410,81 @@ def test_keyring_lost_broken_or_unreadable_is_never_made_anew(tmp_path):
         assert "cannot be read (Permission denied)" in operator.refuse(*command)
     keyring.chmod(0o600)
     assert operator.ask("grant", "list") == []
+
+
+# -- what clients are held to
+
+
+def test_client_is_shown_and_what_it_is_held_to_changed(company):
+    app = create_app(company.operator, company.organization_id)
+    showing = on(company, "client", "show", "--client", app.client_id)
+    shown = company.operator.ask(*showing)
+    assert (shown["id"], shown["client_id"], shown["name"]) == (app.client_id, app.client_id, app.created["name"])
+    assert (shown["profile"], shown["allowances"]) == ("legacy", ["code_without_pkce"])
+    assert shown["dpop_bound_access_tokens"] is shown["tls_client_certificate_bound_access_tokens"] is False
+    assert "client_secret" not in shown
+    updating = on(company, "client", "update", "--client", app.client_id)
+    assert company.operator.ask(*updating) == shown
+    strict = company.operator.ask(*updating, "--profile", "oauth2.1", "--dpop-bound", "--certificate-bound")
+    expected = {
+        "profile": "oauth2.1",
+        "allowances": [],
+        "dpop_bound_access_tokens": True,
+        "tls_client_certificate_bound_access_tokens": True,
+    }
+    assert strict == shown | expected == company.operator.ask(*showing)
+    loose = company.operator.ask(*updating, "--no-dpop-bound", "--no-certificate-bound")
+    assert loose == shown | {"profile": "oauth2.1", "allowances": []}
+    assert company.operator.ask(*updating, "--profile", "legacy")["allowances"] == []
+    assert company.operator.ask(*updating, "--allow", "code_without_pkce") == shown
+
+
+@pytest.mark.parametrize(
+    "options, profile, allowances",
+    [
+        ((), "legacy", ["code_without_pkce"]),
+        (("--public",), "oauth2.1", []),
+        (("--profile", "oauth2.1"), "oauth2.1", []),
+        (("--profile", "legacy"), "legacy", []),
+        (("--profile", "legacy", "--allow", "code_without_pkce"), "legacy", ["code_without_pkce"]),
+        (("--require-pushed-requests",), "legacy", ["code_without_pkce"]),
+    ],
+)
+def test_client_create_holds_it_to_the_profile_that_was_asked(company, options, profile, allowances):
+    app = create_app(company.operator, company.organization_id, *options)
+    shown = company.operator.ask(*on(company, "client", "show", "--client", app.client_id))
+    assert (shown["profile"], shown["allowances"]) == (profile, allowances)
+
+
+def test_client_of_fapi2_is_created_with_a_key_and_with_nothing_else(company, tmp_path):
+    path = tmp_path / "jwks.json"
+    path.write_bytes(key_set(public_jwk(make_key(), kid="1")))
+    by_key = {"token-endpoint-auth-method": "private_key_jwt", "jwks": str(path), "profile": "fapi2"}
+    made = company.operator.ask(*creating(company, **by_key))
+    shown = company.operator.ask(*on(company, "client", "show", "--client", made["client_id"]))
+    assert (shown["profile"], shown["require_pushed_authorization_requests"]) == ("fapi2", True)
+    why = company.operator.refuse(*creating(company, profile="fapi2"))
+    assert why == "The profile fapi2 does not allow token_endpoint_auth_method client_secret_post."
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        (("--profile", "fapi1"), "give one of oauth2.1, legacy, fapi2"),
+        (("--profile", "fapi2"), "The profile fapi2 does not allow"),
+        (("--allow", "everything"), "there is no allowance everything"),
+        (("--profile", "oauth2.1", "--allow", "code_without_pkce"), "only a confidential client of the profile legacy"),
+    ],
+)
+def test_client_update_refused_changes_nothing(company, options, why):
+    app = create_app(company.operator, company.organization_id)
+    showing = on(company, "client", "show", "--client", app.client_id)
+    before = company.operator.ask(*showing)
+    assert why in company.operator.refuse(*on(company, "client", "update", "--client", app.client_id, *options))
+    assert company.operator.ask(*showing) == before
+
+
+@pytest.mark.parametrize("command", ["show", "update"])
+def test_client_that_does_not_exist_is_named(company, command):
+    why = company.operator.refuse(*on(company, "client", command, "--client", "oa2client_0"))
+    assert why == "there is no client oa2client_0"

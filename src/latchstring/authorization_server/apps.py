@@ -13,7 +13,7 @@ from latchstring.authorization_server.identifiers import (
     RESOURCE_SERVER,
     render_identifier,
 )
-from latchstring.authorization_server.policy import LEGACY, find_policy
+from latchstring.authorization_server.policy import default_security, find_policy, verify_allowances
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
@@ -141,9 +141,14 @@ def find_editable(client: ClientRecord, user_id: str, memberships: Sequence[Memb
     )
 
 
-def _verify_authentication(client: ClientRecord) -> None:
-    """Refuse a way to authenticate that the profile does not allow, or that the client's keys do not fit."""
+def _verify_security(client: ClientRecord) -> None:
+    """Refuse allowances that the client cannot have, a way to authenticate that its profile does not allow, and keys
+    that do not fit it."""
     policy, method = find_policy(client), client.token_endpoint_auth_method
+    try:
+        verify_allowances(client.security, is_public=client.is_public)
+    except ValueError as error:
+        raise AppRefused(Problem("allowances", "allowances_unusable", f"The allowances: {error}.")) from None
     if method not in policy.authentication_methods:
         why = f"The profile {client.security.profile} does not allow token_endpoint_auth_method {method}."
         raise AppRefused(Problem("token_endpoint_auth_method", "authentication_not_allowed", why))
@@ -209,10 +214,10 @@ class Apps:
             retry_window=None,
             access_revoked_until=0,
             created_at=now,
-            security=security or (LEGACY if has_secret else ClientSecurity()),
+            security=security or default_security(token_endpoint_auth_method),
             acts_for_resource=acts_for_resource,
         )
-        _verify_authentication(client)
+        _verify_security(client)
         await self._store.create_client(client)
         return client, secret
 
@@ -231,13 +236,20 @@ class Apps:
         await self._store.update_client(changed)
         return changed
 
+    async def update_security(self, client: ClientRecord, security: ClientSecurity) -> ClientRecord:
+        """The client held to that from its next request on; `AppRefused` names what must change."""
+        changed = msgspec.structs.replace(client, security=security)
+        _verify_security(changed)
+        await self._store.update_client(changed)
+        return changed
+
     async def replace_keys(
         self, client: ClientRecord, *, jwks: str | None = None, jwks_uri: str | None = None
     ) -> ClientRecord:
         """The client with those keys in place of all that it had; `AppRefused` names what must change."""
         security = msgspec.structs.replace(client.security, jwks=jwks, jwks_uri=jwks_uri)
         changed = msgspec.structs.replace(client, security=security)
-        _verify_authentication(changed)
+        _verify_security(changed)
         await self._store.update_client(changed)
         return changed
 

@@ -158,6 +158,8 @@ def decide(
     parameters.refuse_repeats()
     if must_push_requests(client) and not is_pushed:
         raise OAuthError("invalid_request", "This client has to push its requests (RFC 9126).")
+    if find_policy(client).requires_redirect_uri and request.redirect_uri is None:
+        raise OAuthError("invalid_request", "redirect_uri is missing: this client names it in each request.")
     if client.security.requires_signed_request and not is_signed:
         raise OAuthError("invalid_request", "This client has to sign its requests (RFC 9101).")
     if request.response_type is None:

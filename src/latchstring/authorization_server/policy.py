@@ -27,7 +27,9 @@ ALLOWANCES: Final[Mapping[str, str]] = MappingProxyType(
 """What a `legacy` client can be let off, each with what that means."""
 
 LEGACY: Final = ClientSecurity(profile="legacy", allowances=(CODE_WITHOUT_PKCE,))
-"""What a confidential app is held to unless its owner asks for more (`docs/decisions/0007`)."""
+"""What an app with a secret is held to unless its owner asks for more (`docs/decisions/0007`)."""
+
+PROFILES: Final[tuple[Profile, ...]] = ("oauth2.1", "legacy", "fapi2")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     requires_pkce: bool
     requires_pushed_request: bool
+    requires_redirect_uri: bool
     requires_bound_tokens: bool
     rotates_refresh_tokens: bool
     authentication_methods: frozenset[str]
@@ -46,6 +49,7 @@ _KEYS: Final = frozenset({PRIVATE_KEY_JWT})
 _OAUTH_2_1: Final = Policy(
     requires_pkce=True,
     requires_pushed_request=False,
+    requires_redirect_uri=False,
     requires_bound_tokens=False,
     rotates_refresh_tokens=True,
     authentication_methods=_SECRETS | _KEYS | {NONE},
@@ -58,6 +62,7 @@ _PROFILES: Final[Mapping[Profile, Policy]] = MappingProxyType(
         "fapi2": Policy(
             requires_pkce=True,
             requires_pushed_request=True,
+            requires_redirect_uri=True,
             requires_bound_tokens=True,
             rotates_refresh_tokens=False,
             authentication_methods=_KEYS,
@@ -89,3 +94,28 @@ def find_policy(client: ClientRecord) -> Policy:
     if CODE_WITHOUT_PKCE in security.allowances and security.profile == "legacy" and not client.is_public:
         return _WITHOUT_PKCE
     return _PROFILES[security.profile]
+
+
+def default_security(token_endpoint_auth_method: str) -> ClientSecurity:
+    """What a new client is held to unless told otherwise (`docs/decisions/0007`)."""
+    return LEGACY if token_endpoint_auth_method in _SECRETS else ClientSecurity()
+
+
+def verify_allowances(security: ClientSecurity, *, is_public: bool) -> None:
+    """Refuse an allowance that does not exist, or that nobody in this profile can be given. Raises `ValueError`."""
+    unknown = [name for name in security.allowances if name not in ALLOWANCES]
+    if unknown:
+        raise ValueError(f"there is no allowance {unknown[0]}; there is {', '.join(ALLOWANCES)}")
+    if security.allowances and (security.profile != "legacy" or is_public):
+        raise ValueError("only a confidential client of the profile legacy has allowances")
+
+
+def tighten(security: ClientSecurity) -> ClientSecurity:
+    """The same without anything that it was let off."""
+    profile: Profile = "oauth2.1" if security.profile == "legacy" else security.profile
+    return msgspec.structs.replace(security, profile=profile, allowances=())
+
+
+def find_used_allowances(client: ClientRecord, *, has_code_challenge: bool) -> tuple[str, ...]:
+    """What an authorization request that was let through was let off by name."""
+    return () if has_code_challenge or find_policy(client).requires_pkce else (CODE_WITHOUT_PKCE,)

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from latchstring.authorization_server.apps import AppDetails
 from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.policy import ALLOWANCES, PROFILES, default_security, must_push_requests
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import Settings
@@ -32,6 +34,12 @@ app.add_typer(client_secret.app, name="secret")
 Jwks = Annotated[Path | None, typer.Option(help="A file with the app's public keys, a JWK Set.")]
 JwksUri = Annotated[str | None, typer.Option(help="The https URL where the app publishes them.")]
 
+ProfileName = Annotated[str | None, typer.Option("--profile", help=f"What the app is held to: {', '.join(PROFILES)}.")]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option("--allow", help=f"What a legacy app is let off: {', '.join(ALLOWANCES)}; may be repeated."),
+]
+
 # Registering needs the scopes of the settings, not the issuer; the command line has no address of its own.
 _NO_ISSUER = "http://127.0.0.1"
 
@@ -49,6 +57,16 @@ def _read_keys(path: Path | None) -> str | None:
         raise CommandRefused(f"--jwks {path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise CommandRefused(f"--jwks {path}: {error}") from None
+
+
+def _choose_profile(security: ClientSecurity, profile: str | None, allow: list[str] | None) -> ClientSecurity:
+    """Either option takes the place of all that the client was held to and let off before."""
+    if profile is None and allow is None:
+        return security
+    chosen = next((known for known in PROFILES if known == (profile or security.profile)), None)
+    if chosen is None:
+        raise CommandRefused(f"--profile: give one of {', '.join(PROFILES)}")
+    return msgspec.structs.replace(security, profile=chosen, allowances=tuple(dict.fromkeys(allow or ())))
 
 
 @app.command("create")
@@ -76,6 +94,12 @@ def create(
     require_signed_requests: Annotated[
         bool, typer.Option("--require-signed-requests", help="Only signed requests count (RFC 9101).")
     ] = False,
+    profile: ProfileName = None,
+    allow: Allow = None,
+    dpop_bound: Annotated[bool, typer.Option("--dpop-bound", help="Only tokens bound to its key (RFC 9449).")] = False,
+    certificate_bound: Annotated[
+        bool, typer.Option("--certificate-bound", help="Only tokens bound to its certificate (RFC 8705).")
+    ] = False,
     scope: Annotated[str | None, typer.Option(help="What the app may ask for, space-delimited.")] = None,
     grant_type: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     published: Annotated[
@@ -95,7 +119,10 @@ def create(
     method = token_endpoint_auth_method or (NONE if public else CLIENT_SECRET_POST)
     if method not in AUTHENTICATION_METHODS or (public and method != NONE):
         raise CommandRefused(f"--token-endpoint-auth-method: give one of {', '.join(AUTHENTICATION_METHODS)}")
-    security = ClientSecurity(
+    security = msgspec.structs.replace(
+        _choose_profile(default_security(method), profile, allow),
+        dpop_bound_access_tokens=dpop_bound,
+        tls_client_certificate_bound_access_tokens=certificate_bound,
         jwks=_read_keys(jwks),
         jwks_uri=jwks_uri,
         token_endpoint_auth_signing_alg=token_endpoint_auth_signing_alg,
@@ -112,7 +139,7 @@ def create(
             organization_id=organization,
             created_by=None,
             token_endpoint_auth_method=method,
-            security=None if security == ClientSecurity() else security,
+            security=security,
             is_published=published,
             scope=None if scope is None else parse_scope(scope),
             grant_types=tuple(grant_type) if grant_type else DEFAULT_GRANT_TYPES,
@@ -186,6 +213,76 @@ def set_keys(
 
 
 Client = Annotated[str, typer.Option("--client", help="The client id.")]
+
+
+def _describe(client: ClientRecord) -> dict[str, object]:
+    security = client.security
+    return {
+        "id": client.client_id,
+        "client_id": client.client_id,
+        "organization_id": client.organization_id,
+        "name": client.name,
+        "redirect_uris": list(client.redirect_uris),
+        "scope": " ".join(client.scope),
+        "grant_types": list(client.grant_types),
+        "token_endpoint_auth_method": client.token_endpoint_auth_method,
+        "published": client.is_published,
+        "profile": security.profile,
+        "allowances": list(security.allowances),
+        "dpop_bound_access_tokens": security.dpop_bound_access_tokens,
+        "tls_client_certificate_bound_access_tokens": security.tls_client_certificate_bound_access_tokens,
+        "require_pushed_authorization_requests": must_push_requests(client),
+        "require_signed_request_object": security.requires_signed_request,
+    }
+
+
+@app.command("show")
+def show(client: Client, database: Database = DATABASE, keyring: KeyringPath = None, as_json: Json = False) -> None:
+    """Show a client, and what it is held to."""
+
+    async def work(store: SqlStore, _: Deployment) -> ClientRecord:
+        found = await store.find_client(client)
+        if found is None:
+            raise CommandRefused(f"there is no client {client}")
+        return found
+
+    print_record(_describe(run_with_store(database, keyring, work)), as_json)
+
+
+@app.command("update")
+def update(
+    client: Client,
+    profile: ProfileName = None,
+    allow: Allow = None,
+    dpop_bound: Annotated[
+        bool | None, typer.Option("--dpop-bound/--no-dpop-bound", help="Only tokens bound to its key (RFC 9449).")
+    ] = None,
+    certificate_bound: Annotated[
+        bool | None,
+        typer.Option(
+            "--certificate-bound/--no-certificate-bound", help="Only tokens bound to its certificate (RFC 8705)."
+        ),
+    ] = None,
+    database: Database = DATABASE,
+    keyring: KeyringPath = None,
+    as_json: Json = False,
+) -> None:
+    """Change what a client is held to, from its next request on."""
+
+    async def work(store: SqlStore, deployment: Deployment) -> ClientRecord:
+        found = await store.find_client(client)
+        if found is None:
+            raise CommandRefused(f"there is no client {client}")
+        security = _choose_profile(found.security, profile, allow)
+        if dpop_bound is not None:
+            security = msgspec.structs.replace(security, dpop_bound_access_tokens=dpop_bound)
+        if certificate_bound is not None:
+            security = msgspec.structs.replace(security, tls_client_certificate_bound_access_tokens=certificate_bound)
+        return await build_apps(store, deployment.codec, _load(None)).update_security(found, security)
+
+    print_record(_describe(run_with_store(database, keyring, work)), as_json)
+
+
 ApprovingOrganization = Annotated[str, typer.Option("--organization", help="The organization's id.")]
 
 

@@ -72,6 +72,7 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/apps/{client_id}/secret", secrets.replace_secret),
     ("POST", "/apps/{client_id}/secrets", secrets.add_secret),
     ("POST", "/apps/{client_id}/secrets/{secret_id}/retire", secrets.retire_secret),
+    ("POST", "/apps/{client_id}/require-pkce", apps.require_pkce),
 ]
 
 

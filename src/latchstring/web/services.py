@@ -23,6 +23,7 @@ from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.authorization_server.user_codes import UserCodes
+from latchstring.web.allowances import AllowanceLog
 from latchstring.web.rendering.renderer import PageRenderer
 from latchstring.web.throttle import Throttle
 
@@ -54,5 +55,6 @@ class Services:
     authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
     renderer: PageRenderer
     throttle: Throttle
+    allowance_log: AllowanceLog
     keep_house: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]

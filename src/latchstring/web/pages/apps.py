@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from latchstring.authorization_server.apps import AppDetails, AppRefused, find_editable
 from latchstring.authorization_server.client_secrets import MAX_SECRETS, find_live
+from latchstring.authorization_server.policy import find_policy, tighten
 from latchstring.authorization_server.records import ClientRecord, UserRecord
 from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, NONE
 from latchstring.protocol.parameters import Parameters
@@ -98,6 +99,15 @@ async def save_app(page: Page) -> Response:
     return page.redirect(f"/apps/{client.client_id}?saved")
 
 
+async def require_pkce(page: Page) -> Response:
+    """POST /apps/{client_id}/require-pkce: the app is let off nothing from now on. There is no way back on pages."""
+    user = await page.require_user()
+    await page.read_form()
+    client = await find_app(page, user, to_edit=True)
+    await page.services.apps.update_security(client, tighten(client.security))
+    return page.redirect(f"/apps/{client.client_id}?saved")
+
+
 async def find_app(page: Page, user: UserRecord, *, to_edit: bool = False) -> ClientRecord:
     """The app in the path, if it is one of the reader's organizations' and, `to_edit`, theirs to change."""
     client = await page.services.store.find_client(page.request.path_params["client_id"])
@@ -154,6 +164,10 @@ async def render_app(
             "scopes": client.scope,
             "is_public": client.is_public,
             "has_secret": client.has_secret,
+            "profile": client.security.profile,
+            "requires_pkce": find_policy(client).requires_pkce,
+            "is_key_bound": client.security.dpop_bound_access_tokens,
+            "is_certificate_bound": client.security.tls_client_certificate_bound_access_tokens,
             "tint": tint_for(client.client_id),
             "initial": initial_for(client.name),
             "created_at": client.created_at,

@@ -17,6 +17,7 @@ from latchstring.authorization_server.authorization_endpoint import (
 )
 from latchstring.authorization_server.consent import is_stranger, is_vouched_for
 from latchstring.authorization_server.interaction import Interaction, Step, Visit
+from latchstring.authorization_server.policy import find_used_allowances
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import verify_resources
@@ -78,6 +79,8 @@ async def authorize(page: Page) -> Response:
         next_step = interaction.decide(prompt, visit, page.authenticated_at, now)
         if NONE in prompt.prompts:
             raise await _refuse_silence(page, client)
+        for allowance in find_used_allowances(client, has_code_challenge=prompt.code_challenge is not None):
+            page.services.allowance_log.note(client.client_id, allowance)
     except OAuthError as error:
         return await _send_error(page, client, render_error(target, error, settings.issuer))
     if user is None or next_step is Interaction.SIGN_IN:
