@@ -5,10 +5,12 @@ with fields dropped, doubled, exchanged and filled with hostile text.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+import msgspec
 from hypothesis import strategies as st
 
 from tests.fuzz.inputs import FRAGMENTS, SEEDS
@@ -80,7 +82,9 @@ _GOOD: Final[dict[str, list[dict[str, str]]]] = {
         {"csrf_token": "{csrf_token}", "request": "{consent}", "decision": "allow", "organization_id": "{acorn}"},
         {"csrf_token": "{csrf_token}", "request": "{consent}", "decision": "deny"},
     ],
-    "/sign-in": [{"csrf_token": "{csrf_token}", "email": "{email}", "password": "correct horse battery"}],
+    "/sign-in": [
+        {"csrf_token": "{csrf_token}", "email": "{email}", "password": "correct horse battery", "continue": "/"}
+    ],
     "/apps/new": [
         {
             "csrf_token": "{csrf_token}",
@@ -123,8 +127,7 @@ def _fields(draw: st.DrawFn, path: str) -> list[tuple[str, str]]:
     if good and not _rarely(draw, 5):
         fields = list(draw(st.sampled_from(good)).items())
     else:
-        proof = _APP if path.startswith("/oauth2/") else {"csrf_token": "{csrf_token}"}
-        fields = [] if _rarely(draw, 5) else list(proof.items())
+        fields = [] if _rarely(draw, 5) else list(_find_proof(path).items())
         names = draw(st.lists(st.sampled_from(_NAMES), max_size=6))
         fields += [(name, draw(_VALUES)) for name in names]
     for _ in range(draw(st.integers(0, 2))):
@@ -141,9 +144,44 @@ def _fields(draw: st.DrawFn, path: str) -> list[tuple[str, str]]:
     return fields
 
 
+def _find_proof(path: str) -> dict[str, str]:
+    """What every request there must have before anything else of it counts."""
+    return _APP if path.startswith("/oauth2/") else {"csrf_token": "{csrf_token}"}
+
+
+def sweep(method: str, path: str) -> Iterator[Sent]:
+    """Every field of every good request hostile in every way; then every word that the server knows, as a field."""
+    good = _GOOD.get(path, [])
+    fields = [{**form, name: value} for form in good for name in form for value in _HOSTILE]
+    fields += [{**(good[0] if good else _find_proof(path)), name: CANARY} for name in _NAMES]
+    cookie = (b"cookie", b"__Host-latchstring_session={cookie}")
+    where = re.sub(r"\{name\}", "latchstring.css", path)
+    for form in fields:
+        raw = _encode(list(form.items()))
+        if method == "GET":
+            yield Sent(method, where, raw, (cookie,), b"")
+        else:
+            yield Sent(method, where, b"", ((b"content-type", _FORM), cookie), raw)
+
+
 def _encode(fields: list[tuple[str, str]]) -> bytes:
     """Form encoding that leaves placeholders to be filled in."""
     return "&".join(f"{quote(name)}={quote(value, safe='{}')}" for name, value in fields).encode()
+
+
+@st.composite
+def _json(draw: st.DrawFn, path: str) -> bytes:
+    """The same as a JSON object, its values bare, in lists or in objects, or of another type."""
+    members = {name: draw(_shape(value)) for name, value in draw(_fields(path))}
+    raw = msgspec.json.encode(members)
+    if _rarely(draw, 8):
+        cut = draw(st.integers(0, len(raw)))
+        raw = raw[:cut] + draw(st.sampled_from(FRAGMENTS)) + raw[cut:]
+    return raw
+
+
+def _shape(value: str) -> st.SearchStrategy[object]:
+    return st.sampled_from([value, value, [value], [value, value], {"a": value}, None, True, 1, 1.5, [], {}, [[]]])
 
 
 @st.composite
@@ -159,7 +197,8 @@ def _raw(draw: st.DrawFn, path: str) -> bytes:
 @st.composite
 def requests(draw: st.DrawFn, method: str, path: str) -> Sent:
     """A request for that route."""
-    raw = draw(_raw(path))
+    is_json = method == "POST" and _rarely(draw, 6)
+    raw = draw(_json(path) if is_json else _raw(path))
     sent = method
     if _rarely(draw, 20):
         sent = draw(st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "X"]))
@@ -167,7 +206,8 @@ def requests(draw: st.DrawFn, method: str, path: str) -> Sent:
     headers: list[tuple[bytes, bytes]] = []
     if is_form:
         odd = [b"application/json", b"application/jwt", b"multipart/form-data; boundary=x", b"\xff"]
-        headers.append((b"content-type", draw(st.sampled_from(odd)) if _rarely(draw, 15) else _FORM))
+        usual = b"application/json" if is_json else _FORM
+        headers.append((b"content-type", draw(st.sampled_from(odd)) if _rarely(draw, 15) else usual))
     if not _rarely(draw, 5):
         headers.append((b"cookie", b"__Host-latchstring_session={cookie}"))
     for name in draw(st.lists(st.sampled_from(header_names()), max_size=2)):
@@ -182,6 +222,8 @@ def requests(draw: st.DrawFn, method: str, path: str) -> Sent:
 def _fill_path(draw: st.DrawFn, path: str) -> str:
     def choose(match: re.Match[str]) -> str:
         live = f"{{{match[1]}}}"
+        if match[1] == "name":
+            return draw(st.sampled_from(["latchstring.css", "../app.py", "zebra'<\u00e9"]))
         return draw(st.sampled_from([*([live] * 3 if live in LIVE else []), "x", "zebra'<\u00e9", "%00"]))
 
     return re.sub(r"\{(\w+)[^}]*\}", choose, path) + draw(st.sampled_from(["", "/"]))
