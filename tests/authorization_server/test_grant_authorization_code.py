@@ -84,7 +84,8 @@ def test_c5_decide_code_of_another_client_is_invalid_grant_like_an_unknown_one()
     stolen = refuse(build_grant(client_id="oa2client_other"))
     unknown = refuse(None)
     assert (stolen.code, stolen.description) == (unknown.code, unknown.description)
-    assert stolen.reason != unknown.reason
+    assert stolen.reason == "the code belongs to another client"
+    assert unknown.reason == "no such grant, or the MAC is wrong"
 
 
 @pytest.mark.parametrize(

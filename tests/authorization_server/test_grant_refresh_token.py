@@ -76,6 +76,20 @@ def test_decide_future_generation_is_unknown_and_no_reuse(generation):
     assert (refused.code, refused.description) == ("invalid_grant", refuse(None).description)
 
 
+def test_decide_unknown_token_tells_the_log_and_nobody_else_why():
+    """The developer's trace says which of three it was; the wire does not."""
+    reasons = [
+        refuse(None).reason,
+        refuse(grant_at_three(), client=build_client(client_id="other")).reason,
+        refuse(grant_at_three(), 4).reason,
+    ]
+    assert reasons == [
+        "no such grant, or the MAC is wrong",
+        "the refresh token belongs to another client",
+        "the generation was never issued",
+    ]
+
+
 def test_decide_generation_zero_is_unknown_even_as_a_predecessor():
     assert refuse(grant_at_three(generation=1), 0).code == "invalid_grant"
     assert refuse(grant_at_three(generation=0), 0).code == "invalid_grant"
@@ -123,6 +137,7 @@ def test_r8_decide_ended_or_suspended_grant_is_refused_in_words(status, reason, 
     refused = refuse(grant_at_three(status=status, ended_reason=reason), generation)
     assert refused.code == "invalid_grant"
     assert refused.description.startswith(word + ":")
+    assert refused.reason == f"grant ended: {'membership_ended' if status == 'suspended' else reason}"
 
 
 def test_decide_pending_grant_refreshes_nothing():

@@ -1,16 +1,19 @@
 """The codec of every credential string (DESIGN §4; N5, T14)."""
 
+import hashlib
 import os
 import re
 import string
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import crc32
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latchstring.authorization_server.keyring import KeyringKey
+from latchstring.authorization_server.identifiers import CLIENT, ORGANIZATION, render_identifier
+from latchstring.authorization_server.keyring import Keyring, KeyringKey
 from latchstring.authorization_server.tokens import (
     CLIENT_SECRET_SIZE,
     MAX_TOKEN_LENGTH,
@@ -92,6 +95,77 @@ def forge(prefix: str, raw: bytes) -> str:
     return text + render_checksum(text.encode())
 
 
+# -- what it is made of
+
+# Made by the codec as it is: another spelling would be the end of every connection at an upgrade.
+TWO_RESOURCES = ("https://a.example/", "https://b.example/")
+KNOWN = {
+    "code": "ls_ac_AAEAAQIDBAUGBwgJCgsMDQ4PfRffZaXNviAU18QkE5ZbiWaIgGHhNG1tL74a",
+    "device code": "ls_dc_AAEAAQIDBAUGBwgJCgsMDQ4PegcSqCERXCZcbcFZcRkWYGwhh9q7KH0oTZdR",
+    "refresh": "ls_rt_AAEAAQIDBAUGBwgJCgsMDQ4PAAAAB8CcoKKHR2iSZbqj0qS3sbQLhmGT303MhYT",
+    "access": (
+        "ls_at_AAHIycrLzM3Oz9DR0tNwOZaZcJ3ZaLnaKnAvfLEuBhednGDyPfwhArtLu2VkyZcI351btT4mMOd5GOZajN6bZc3ZbSGC2XbYEY53MhwrP"
+    ),
+    "access with resources and facts": (
+        "ls_at_AAHIycrLzM3Oz9DR0tPPSw0TC8ZbqiRtCDQG1ZaRkBZb5By2YbnyYIHb9ZcZc3iwCJOqm5bAiElQxQ5K5DGMsNgtL9UZbBwJYcVS9l8SFagH"
+        "bMejkI1hvawJ8rQ9HiafG1Bv3dyJdZbseVhds61oMxm2EY4PF3xLEceVHzo0TNeZ1"
+    ),
+    "client access": (
+        "ls_at_AAHIycrLzM3Oz9DR0tNmz0VxmfxCgpjeeGwAx70HDK2fYlXedv9efn0pT0lQgTJgRirkzhPSwhxBsJIZbXZcdZbnVG0KQvsmemcjwUH2tGakC"
+        "s50hsJZbVLI0CKTc6"
+    ),
+    "client secret": "ls_cs_ERERERERERERERERERERERERERERERERERERERERERER09t88v",
+    "hash of the client secret": "defec0193078ab6877be9072656632c74c2fe9203586ecc5ffd453ab36333275",
+    "page value": "AAELsJJrf5V_FlyDEGMb3nAZ5bZsdXg",
+}
+
+
+def test_credentials_known_answers_stay():
+    """Nobody is logged out by an upgrade: not by another key for a purpose, another order, another alphabet."""
+    facts = TokenFacts(client_id="oa2client_1")
+    on_grant: dict[str, Any] = {"token_id": TOKEN_ID, "issued_at": NOW, "lifetime": 3600}
+    secret = CODEC.render_client_secret(b"\x11" * 33)
+    assert {
+        "code": render_code(),
+        "device code": CODEC.render_device_code(GRANT_ID, ROW_SECRET),
+        "refresh": render_refresh(),
+        "access": render_access(scope="contacts.read"),
+        "access with resources and facts": CODEC.render_access_token(
+            GRANT_ID, **on_grant, scope=None, resource=TWO_RESOURCES, facts=facts
+        ),
+        "client access": render_client_access(),
+        "client secret": secret,
+        "hash of the client secret": CODEC.hash_client_secret(secret, NOW).secret_hash.hex(),
+        "page value": CODEC.render_page_value(b"consent", b"browser", b"x"),
+    } == KNOWN
+
+
+def test_credentials_known_answers_are_read():
+    code, refresh = CODEC.parse_code(KNOWN["code"]), CODEC.parse_refresh_token(KNOWN["refresh"])
+    device = CODEC.parse_device_code(KNOWN["device code"])
+    assert code is not None
+    assert refresh is not None
+    assert device is not None
+    assert CODEC.verify_code(code, ROW_SECRET)
+    assert CODEC.verify_device_code(device, ROW_SECRET)
+    assert CODEC.verify_refresh_token(refresh, ROW_SECRET)
+    assert CODEC.parse_access_token(KNOWN["access with resources and facts"]) == AccessToken(
+        TOKEN_ID, GRANT_ID, NOW, NOW + 3600, None, TWO_RESOURCES, TokenFacts(client_id="oa2client_1")
+    )
+    assert CODEC.parse_page_value(b"consent", b"browser", KNOWN["page value"]) == b"x"
+
+
+def test_credential_prefix_is_ls_unless_told_otherwise():
+    assert TokenCodec(Keyring((KEY_ONE,))).render_code(GRANT_ID, ROW_SECRET) == KNOWN["code"]
+
+
+@pytest.mark.parametrize("prefix", ["lx_ac_", "LS_AC_", "ls_rt_"])
+def test_credential_of_a_prefix_as_long_is_none(prefix):
+    _, raw = read_raw(KNOWN["code"])
+    assert CODEC.parse_code(forge("ls_ac_", raw)) is not None
+    assert CODEC.parse_code(forge(prefix, raw)) is None
+
+
 # -- round trips
 
 
@@ -128,6 +202,31 @@ def test_access_token_round_trips_with_its_times(issued_at, lifetime):
     token = CODEC.parse_access_token(text)
     assert token is not None
     assert (token.issued_at, token.expires_at) == (issued_at, issued_at + lifetime)
+
+
+@pytest.mark.parametrize("scope", ["X", "XaX", "xX", "aX X"])
+def test_access_token_of_a_scope_that_looks_like_padding_round_trips(scope):
+    token = CODEC.parse_access_token(render_access(scope=scope))
+    assert token is not None
+    assert token.scope == scope
+
+
+def test_client_access_token_round_trips_with_all_that_it_can_carry():
+    client, organization = render_identifier(CLIENT, b"\xff" * 16), render_identifier(ORGANIZATION, b"\xfe" * 16)
+    facts = TokenFacts(approval=3)
+    text = CODEC.render_client_access_token(
+        client,
+        organization,
+        token_id=TOKEN_ID,
+        issued_at=NOW,
+        lifetime=60,
+        scope="contacts.read",
+        resource=TWO_RESOURCES,
+        facts=facts,
+    )
+    assert CODEC.parse_access_token(text) == ClientAccessToken(
+        TOKEN_ID, client, organization, NOW, NOW + 60, "contacts.read", TWO_RESOURCES, facts
+    )
 
 
 def test_client_access_token_round_trips():
@@ -459,6 +558,33 @@ def test_page_value_of_another_keyring_is_none_and_of_an_old_key_good():
     assert build_codec(KEY_ONE, KEY_TWO).parse_page_value(b"p", b"b", text) == b"x"
     assert build_codec(KEY_TWO).parse_page_value(b"p", b"b", text) is None
     assert CODEC.parse_page_value(b"p", b"b", "A" * 40_000) is None
+
+
+def test_page_value_is_made_with_the_key_and_not_by_anyone():
+    """Without the key, the MAC is nobody's to make."""
+    unkeyed = hashlib.blake2b(b"\0\x07browser" + b"evil", digest_size=20, person=b"consent").digest()
+    forged = urlsafe_b64encode(b"\0\x01" + unkeyed + b"evil").decode().rstrip("=")
+    assert CODEC.parse_page_value(b"consent", b"browser", forged) is None
+
+
+@pytest.mark.parametrize("size, is_read", [(4 * MAX_TOKEN_LENGTH, True), (4 * MAX_TOKEN_LENGTH + 1, False)])
+def test_page_value_at_its_cap_holds_it(size, is_read):
+    content = b"x" * (size * 3 // 4 - 22)
+    text = CODEC.render_page_value(b"p", b"b", content)
+    assert len(text) == size or not is_read
+    assert (CODEC.parse_page_value(b"p", b"b", text + "A" * (size - len(text))) == content) is is_read
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_page_value_ending_in_any_byte_round_trips(byte):
+    content = bytes((0, byte, 0x97 + byte % 8, byte))
+    assert CODEC.parse_page_value(b"p", b"b", CODEC.render_page_value(b"p", b"b", content)) == content
+
+
+@pytest.mark.parametrize("noise", ["!", " ", "\n", "=", ".", "+"])
+def test_page_value_with_other_characters_in_it_is_none(noise):
+    text = CODEC.render_page_value(b"p", b"b", b"xy")
+    assert CODEC.parse_page_value(b"p", b"b", text[:9] + noise + text[9:]) is None
 
 
 # -- I7: nothing of it in a repr

@@ -4,6 +4,7 @@ import base64
 import string
 from urllib.parse import quote_plus, urlencode
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +146,52 @@ def test_parse_client_credentials_two_methods_or_none_is_refused(authorization, 
     assert refused.value.code == code
 
 
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+def render_assertion(**claims: object) -> str:
+    parts = (b'{"alg":"ES256"}', msgspec.json.encode(claims), b"signature")
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+@pytest.mark.parametrize("given, client_id", [({"client_id": "c"}, "c"), ({}, "s")], ids=["named", "of the JWT"])
+def test_j_parse_client_credentials_of_an_assertion_names_the_client_and_keeps_it_unread(given, client_id):
+    """RFC 7521 §4.2: `client_id` may be left out."""
+    assertion = render_assertion(sub="s")
+    form = {**given, "client_assertion": assertion, "client_assertion_type": ASSERTION_TYPE}
+    credentials = parse_client_credentials(None, parse_parameters(urlencode(form).encode()))
+    assert credentials == ClientCredentials(client_id, None, "private_key_jwt", assertion)
+    assert assertion not in repr(credentials)
+
+
+@pytest.mark.parametrize(
+    "authorization, changed, code, word",
+    [
+        pytest.param(None, {"client_assertion": ""}, "invalid_request", "go together", id="type-alone"),
+        pytest.param(None, {"client_assertion_type": ""}, "invalid_request", "go together", id="assertion-alone"),
+        pytest.param(None, {"client_assertion_type": "x"}, "invalid_client", "not supported", id="another-type"),
+        pytest.param(None, {"client_assertion": "x"}, "invalid_client", "cannot be read", id="no-jwt"),
+        pytest.param(None, {"client_assertion": render_assertion()}, "invalid_client", "cannot be read", id="no-sub"),
+        pytest.param(None, {"client_secret": "s"}, "invalid_request", "more than one way", id="T6-and-a-secret"),
+        pytest.param(basic("c:s"), {}, "invalid_request", "more than one way", id="T6-and-basic"),
+        pytest.param(basic("c:s"), {"client_assertion": ""}, "invalid_request", "more than one", id="T6-and-half"),
+    ],
+)
+def test_j_parse_client_credentials_of_a_faulty_assertion_is_refused(authorization, changed, code, word):
+    form = {"client_assertion": render_assertion(sub="s"), "client_assertion_type": ASSERTION_TYPE, **changed}
+    with pytest.raises(OAuthError) as refused:
+        parse_client_credentials(authorization, parse_parameters(urlencode(form).encode()))
+    assert (refused.value.code, word in refused.value.description) == (code, True)
+    assert refused.value.reason
+
+
+def test_parse_client_credentials_of_an_unreadable_assertion_tells_the_log_why():
+    form = {"client_assertion": "x", "client_assertion_type": ASSERTION_TYPE}
+    with pytest.raises(OAuthError) as refused:
+        parse_client_credentials(None, parse_parameters(urlencode(form).encode()))
+    assert refused.value.reason not in {"", "None", refused.value.description}
+
+
 def test_parse_token_request_reads_known_parameters_and_ignores_others():
     form = {
         "grant_type": "authorization_code",
@@ -152,7 +199,10 @@ def test_parse_token_request_reads_known_parameters_and_ignores_others():
         "redirect_uri": "https://a/",
         "code_verifier": "v",
         "refresh_token": "r",
+        "device_code": "d",
         "scope": "s",
+        "organization_id": "o",
+        "assertion": "a",
         "foo": "bar",
         "logout_uri": "https://evil.example/",
     }
@@ -163,8 +213,11 @@ def test_parse_token_request_reads_known_parameters_and_ignores_others():
         redirect_uri="https://a/",
         code_verifier="v",
         refresh_token="r",
+        device_code="d",
         scope="s",
         resource=("https://b/", "https://a/"),
+        organization_id="o",
+        assertion="a",
     )
 
 
