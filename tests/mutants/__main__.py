@@ -21,7 +21,7 @@ ROOMS: Final = ("protocol", "authorization_server")
 TESTS: Final = ("tests/protocol", "tests/authorization_server")
 # They read source code, and would read that of the mutants.
 _READERS: Final = "not written_errors"
-_RUN: Final = "import sys; sys.path.append(sys.argv.pop(1)); from mutmut.__main__ import cli; cli()"
+_LAUNCH: Final = Path(__file__).parent / "launch.py"
 
 
 def _install() -> None:
@@ -59,7 +59,7 @@ def _prepare(modules: list[str]) -> None:
 
 def _run(processes: int) -> list[Mutant]:
     with (FOLDER / "mutmut.log").open("wb") as log:
-        command = [sys.executable, "-c", _RUN, str(PACKAGES), "run", "--max-children", str(processes)]
+        command = [sys.executable, str(_LAUNCH), str(PACKAGES), "run", "--max-children", str(processes)]
         ended = subprocess.run(command, cwd=WORK, stdout=log, stderr=subprocess.STDOUT).returncode
     if ended:
         raise SystemExit(f"mutants: mutmut ended with {ended}; see {log.name}")

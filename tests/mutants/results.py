@@ -1,7 +1,6 @@
 """What the last runs have found: one committed file, in which a person says why a mutant that lives may live."""
 
 import json
-import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,10 +11,6 @@ import msgspec
 ROOT: Final = Path(__file__).parents[2]
 RESULTS: Final = Path(__file__).parent / "results.toml"
 PAGE: Final = ROOT / "docs" / "explanation" / "mutants.md"
-# Words for people: a literal in which two words stand beside each other.
-_PROSE: Final = re.compile(
-    r"""f?("(?:[^"\\]|\\.)*[\w.,;:] \w(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*[\w.,;:] \w(?:[^'\\]|\\.)*')"""
-)
 _INTRODUCTION: Final = """\
 # Mutants
 
@@ -24,8 +19,7 @@ _INTRODUCTION: Final = """\
 How much would go wrong unnoticed? [mutmut](https://mutmut.readthedocs.io/) changes one thing in a function (a
 comparison, a number, a name, an argument) and runs the tests that reach it; a mutant that no test fails for is alive.
 `make mutants MODULE=rotation` does that for the modules whose names have that part, and `.artifacts/mutants/` has what
-it found. Counted here is what behaves: how a sentence for people is worded is not (such mutants are in a column of
-their own).
+it found. Sentences for people are left as they are: what counts is what behaves.
 
 A mutant may live if it cannot be told from the code by anything that the module promises. Why that is so is said below,
 for each.
@@ -46,7 +40,6 @@ class Module(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     name: str
     killed: int
-    wording: int
     survivor: list[Survivor] = []
 
     @property
@@ -63,11 +56,6 @@ class Mutant(msgspec.Struct):
     is_killed: bool
     removed: str
     added: str
-
-    @property
-    def is_wording(self) -> bool:
-        """Whether nothing but a sentence for people differs."""
-        return not self.is_killed and _PROSE.sub("", self.removed) == _PROSE.sub("", self.added)
 
 
 def read_results() -> dict[str, Module]:
@@ -88,12 +76,11 @@ def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Modu
     for name, found in met.items():
         old = known[name].survivor if name in known else []
         reasons = {(survivor.function, survivor.removed, survivor.added): survivor.reason for survivor in old}
-        living = [mutant for mutant in found if not mutant.is_killed and not mutant.is_wording]
+        living = [mutant for mutant in found if not mutant.is_killed]
         survivors = [
             Survivor(m.function, m.removed, m.added, reasons.get((m.function, m.removed, m.added), "")) for m in living
         ]
-        killed = sum(mutant.is_killed for mutant in found)
-        merged[name] = Module(name, killed, len(found) - killed - len(survivors), survivors)
+        merged[name] = Module(name, len(found) - len(living), survivors)
     return dict(sorted(merged.items()))
 
 
@@ -102,7 +89,7 @@ def render_results(modules: Iterable[Module]) -> str:
     lines = ["# Written by `make mutants`; the reasons are written by hand and kept."]
     for module in modules:
         lines += ["", "[[module]]", f"name = {_quote(module.name)}"]
-        lines += [f"killed = {module.killed}", f"wording = {module.wording}"]
+        lines.append(f"killed = {module.killed}")
         for survivor in module.survivor:
             lines += ["", "[[module.survivor]]"]
             lines += [f"{name} = {_quote(getattr(survivor, name))}" for name in survivor.__struct_fields__]
@@ -116,13 +103,10 @@ def _quote(text: str) -> str:
 def render_page(modules: Iterable[Module]) -> str:
     """The page."""
     modules = list(modules)
-    lines = [_INTRODUCTION, "| module | mutants | killed | alive | wording |", "| --- | ---: | ---: | ---: | ---: |"]
-    lines += [
-        f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} | {m.wording} |" for m in modules
-    ]
+    lines = [_INTRODUCTION, "| module | mutants | killed | alive |", "| --- | ---: | ---: | ---: |"]
+    lines += [f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} |" for m in modules]
     mutants, killed = sum(module.mutants for module in modules), sum(module.killed for module in modules)
-    wording = sum(module.wording for module in modules)
-    lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} | {wording} |")
+    lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} |")
     for module in modules:
         if module.survivor:
             lines += ["", f"## {module.name}", "", "| in | instead of | it says | why it may live |"]

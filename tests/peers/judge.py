@@ -9,6 +9,7 @@ Wording, our pages, our own members and headers do not count. A refusal with ano
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -255,6 +256,6 @@ def _read_json(response: httpx.Response) -> dict[str, Any]:
 def _describe(response: httpx.Response) -> str:
     answer = read_answer(response)
     error = _read_json(response).get("error") or answer.get("error")
-    if "code" in answer:
-        return f"{response.status_code} with a code"
-    return " ".join(filter(None, (str(response.status_code), error)))
+    host = urlsplit(response.headers.get("location", "")).netloc
+    where = f"to {host}" if host else None
+    return " ".join(filter(None, (str(response.status_code), where, "with a code" if "code" in answer else error)))
