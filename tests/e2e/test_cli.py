@@ -344,6 +344,34 @@ def test_client_create_with_a_file_of_no_public_keys_is_refused(company, tmp_pat
     assert why.startswith(f"--jwks {path}: ")
 
 
+def test_signing_keys_are_listed_and_rotated(tmp_path):
+    """O9."""
+    operator = QuickOperator(tmp_path)
+    assert operator.ask("key", "list") == []
+    assert "made when it is needed" in operator.show("key", "list")
+    first = operator.ask("key", "rotate")
+    assert first.keys() == {"id", "algorithm", "state", "created_at", "used_from"}
+    assert (first["algorithm"], first["state"], first["used_from"]) == ("ES256", "signing", first["created_at"])
+    second = operator.ask("key", "rotate")
+    assert (second["state"], second["used_from"] - second["created_at"]) == ("next", 24 * 3600)
+    assert operator.ask("key", "rotate") == second, "while one waits, another is not made"
+    assert operator.ask("key", "list") == [first, second]
+    third = operator.ask("key", "rotate", "--compromised")
+    assert third["state"] == "signing"
+    assert operator.ask("key", "list") == [third]
+    (tmp_path / "latchstring.toml").write_text('signing_algorithm = "EdDSA"')
+    other = operator.ask("key", "rotate", "--config", "latchstring.toml")
+    assert (other["algorithm"], other["state"]) == ("EdDSA", "next")
+
+
+def test_resource_server_with_a_format_keeps_it_and_refuses_another(company):
+    given = ("resource-server", "create", "--name", "Files", "--resource", "https://files.example/")
+    assert company.operator.ask(*given)["access_token_format"] == "opaque"
+    assert company.operator.ask(*given, "--access-token-format", "jwt")["access_token_format"] == "jwt"
+    why = company.operator.refuse(*given, "--access-token-format", "xml", "--database", company.operator.database)
+    assert why == "--access-token-format is opaque or jwt"
+
+
 def test_public_client_has_no_secret_to_rotate(company):
     app = create_app(company.operator, company.organization_id, "--public")
     why = company.operator.refuse(*on(company, "client", "rotate-secret", "--client", app.client_id))

@@ -6,10 +6,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
+from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from tests.support.company import create_app, create_user, found_company
@@ -197,7 +199,7 @@ def test_serve_at_a_taken_port_says_so(servers):
         ("code_lifetime = '60'", "code_lifetime"),
         ("code_lifetime = 61", "code_lifetime: give 1 to 60 seconds"),
         ("issuer = 'https://auth.example/'", "issuer: leave out the slash at the end"),
-        ("issuer = 'https://auth.example/oauth'", "issuer: an issuer with a path is not supported"),
+        ("issuer = 'https://auth.example/oauth2'", "issuer: its path begins like one of the server's own"),
         ("issuer = 'auth.example'", "issuer: give an http or https URL"),
         ("scopes = {}", "scopes: define at least one scope"),
         ("accent_color = 'mauve'", "accent colour 'mauve' is not a colour"),
@@ -225,6 +227,34 @@ def test_serve_without_its_keyring_refuses_and_makes_none(operator):
     keyring.unlink()
     assert "is missing" in QuickOperator(operator.directory).refuse("serve", "--port", "0")
     assert not keyring.exists()
+
+
+def test_serve_with_a_keyring_that_did_not_seal_the_signing_keys_refuses(operator):
+    """O9, drill 9: never with a new, silent key."""
+    quick = QuickOperator(operator.directory)
+    first = quick.ask("key", "rotate")
+    keyring = operator.directory / "latchstring.db.keyring"
+    kept = keyring.read_bytes()
+    other = msgspec.json.decode(kept)
+    other["keys"][0]["secret"] = b64encode(bytes(32)).decode()
+    keyring.write_bytes(msgspec.json.encode(other))
+    why = quick.refuse("serve", "--port", "0")
+    assert first["id"] in why
+    assert "restore the keyring from your backup" in why
+    assert first["id"] in quick.refuse("key", "list", "--database", quick.database)
+    keyring.write_bytes(kept)
+    assert [key["id"] for key in quick.ask("key", "list")] == [first["id"]]
+
+
+def test_serve_below_a_path_answers_there(operator, servers):
+    """M1: with a real server, and no proxy at all."""
+    server = servers.start("--issuer", "http://127.0.0.1:8400/login")
+    document = httpx.get(f"{server.url}/.well-known/oauth-authorization-server/login").json()
+    assert document["issuer"] == "http://127.0.0.1:8400/login"
+    assert len(httpx.get(f"{server.url}/login/oauth2/jwks").json()["keys"]) == 1
+    page = httpx.get(f"{server.url}/login/sign-in")
+    assert 'action="/login/sign-in"' in page.text
+    assert "; Path=/login;" in page.headers["set-cookie"]
 
 
 # -- commands beside a running server

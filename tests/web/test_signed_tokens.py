@@ -5,11 +5,17 @@ from typing import Any
 import httpx
 import pytest
 
+from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.protocol.jose.jws import parse_jwt, verify_jwt
 from latchstring.protocol.jose.keys import parse_jwk_set
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.resource_server import Guard
+from latchstring.resource_server.dpop import Dpop
+from latchstring.resource_server.possession import Sent
+from latchstring.resource_server.refusal import Refusal
 from latchstring.storage.store import SqlStore
 from tests.support.journey import exchange, grant_code, introspect, refresh
+from tests.support.proofs import Prover
 from tests.web.answers import REQUEST_ID, assert_refused
 from tests.web.conftest import World
 from tests.web.state import dump, post
@@ -39,6 +45,21 @@ async def tokens_for(world: World, *resource: str) -> dict[str, Any]:
     code = await grant_code(world.deployment, world.app, world.ann, world.acorn, resource=resource)
     answer: dict[str, Any] = (await exchange(world.http, world.app, code)).json()
     return answer
+
+
+def build_guard(world: World, credentials: tuple[str, str], **given: Any) -> Guard:
+    """A guard of that API that checks JWTs by itself."""
+    return Guard(
+        issuer="https://auth.example",
+        introspection_endpoint="https://auth.example/oauth2/introspect/",
+        jwks_uri="https://auth.example/oauth2/jwks/",
+        resource=FILES,
+        client_id=credentials[0],
+        client_secret=credentials[1],
+        http_client=world.http,
+        clock=world.deployment.clock,
+        **given,
+    )
 
 
 # -- the key set
@@ -267,16 +288,7 @@ async def test_formats_are_remembered_so_that_bound_opaque_grants_cost_no_query(
 async def test_guard_that_checks_by_itself_lives_through_rotations(world: World, files: tuple[str, str]) -> None:
     """O9: with the real server, and with every request of the guard's counted."""
     clock = world.deployment.clock
-    guard = Guard(
-        issuer="https://auth.example",
-        introspection_endpoint="https://auth.example/oauth2/introspect/",
-        jwks_uri="https://auth.example/oauth2/jwks/",
-        resource=FILES,
-        client_id=files[0],
-        client_secret=files[1],
-        http_client=world.http,
-        clock=clock,
-    )
+    guard = build_guard(world, files)
     tokens = await tokens_for(world, FILES)
     key_ids = set()
     for _ in range(100):
@@ -290,6 +302,49 @@ async def test_guard_that_checks_by_itself_lives_through_rotations(world: World,
             world.app.client_id,
         )
     assert len(key_ids) == 2
+
+
+async def test_jwt_exchanged_for_another_api_dies_with_it(world: World, files: tuple[str, str]) -> None:
+    """X5: RFC 8693 with JWTs on both sides."""
+    mail = await world.deployment.resource_server(MAIL, "jwt")
+    acting = await world.deployment.app(world.acorn, grant_types=(TOKEN_EXCHANGE,), acts_for_resource=FILES)
+    subject = (await tokens_for(world, FILES, MAIL))["access_token"]
+    body = acting.body(
+        grant_type=TOKEN_EXCHANGE, subject_token=subject, subject_token_type=ACCESS_TOKEN_TYPE, resource=MAIL
+    )
+    response = await post(world, "/oauth2/token", body)
+    assert response.status_code == 200, response.text
+    token = response.json()["access_token"]
+    original, claims = await read(world, subject), await read(world, token)
+    assert (claims["aud"], claims["sub"], claims["client_id"]) == (MAIL, world.ann, acting.client_id)
+    assert claims["act"] == {"sub": acting.client_id}
+    assert claims["ancestors"] == [original["jti"]]
+    assert claims["grant_id"] == original["grant_id"]
+    told = await introspect(world.http, mail, token)
+    assert (told["active"], told["client_id"], told["act"]) == (True, acting.client_id, {"sub": acting.client_id})
+    await post(world, "/oauth2/revoke", world.app.body(token=subject))
+    assert await introspect(world.http, mail, token) == {"active": False}
+
+
+async def test_jwt_bound_to_a_key_is_taken_with_its_proof_alone(world: World, files: tuple[str, str]) -> None:
+    """N6, S12: `cnf` in the claims, in the introspection answer, and at a guard that checks by itself."""
+    prover, clock = Prover(), world.deployment.clock
+    body = world.app.body(grant_type="client_credentials", resource=FILES)
+    proof = prover.prove(url="https://auth.example/oauth2/token", now=clock.now)
+    answer = (await post(world, "/oauth2/token", body, headers={"dpop": proof})).json()
+    token = answer["access_token"]
+    assert answer["token_type"] == "DPoP"
+    assert (await read(world, token))["cnf"] == {"jkt": prover.jkt}
+    assert (await introspect(world.http, files, token))["cnf"] == {"jkt": prover.jkt}
+    guard = build_guard(world, files, dpop=Dpop())
+    shown = prover.prove("GET", f"{FILES}list", access_token=token, now=clock.now)
+    sent = Sent(method="GET", path="/list", proofs=[shown.encode()])
+    access = await guard.check([f"DPoP {token}".encode()], sent=sent)
+    assert access.organization_id == world.acorn
+    for authorization, given in ((b"Bearer", sent), (b"DPoP", Sent(method="GET", path="/list"))):
+        with pytest.raises(Refusal) as refused:
+            await guard.check([authorization + b" " + token.encode()], sent=given)
+        assert refused.value.status == 401
 
 
 # -- signed introspection
