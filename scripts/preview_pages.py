@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from latchstring.authorization_server.authorization_details import DetailRow, DetailWords
 from latchstring.web.rendering.messages import detail, field_error, message_keys, message_page
 from latchstring.web.rendering.renderer import PageRenderer, initial_for, tint_for
 
@@ -85,6 +86,7 @@ CONSENT: dict[str, object] = {
     "app": APP,
     "organizations": THREE_ORGANIZATIONS,
     "selected_organization_id": None,
+    "details": [],
     "scopes": [FULL_ACCESS],
     "is_offline": True,
     "redirect_host": "app.mailloop.example",
@@ -122,10 +124,24 @@ SEND_BACK: dict[str, object] = {
     "details": None,
 }
 
+DETAILS = [
+    DetailWords(
+        (("Pay ", "1234.56"), (" ", "EUR"), (" to ", "Donaudampfschifffahrtsgesellschaft mbH"), ("", None)),
+        "Once, from the account that you choose at your bank.",
+        "high",
+        (
+            DetailRow("Reference", ("Invoice 2026-1174",)),
+            DetailRow("It may", ("start the payment", "see whether it arrived")),
+            DetailRow("At once", (True,)),
+        ),
+    ),
+    DetailWords((("See the balance of your accounts", None),), "", "low", ()),
+]
 GRANTS = [
     {
         "id": "grant_1",
         "organization": picture("Acorn Partners"),
+        "details": [],
         "scopes": [FULL_ACCESS],
         "is_offline": True,
         "created_at": NOW - 96 * DAY,
@@ -135,6 +151,7 @@ GRANTS = [
     {
         "id": "grant_2",
         "organization": picture("Birch & Co"),
+        "details": [],
         "scopes": [FULL_ACCESS],
         "is_offline": True,
         "created_at": NOW - 12 * DAY,
@@ -151,6 +168,7 @@ CONNECTED = [
             {
                 "id": "grant_3",
                 "organization": picture("Acorn Partners"),
+                "details": DETAILS,
                 "scopes": THREE_SCOPES[:2],
                 "is_offline": False,
                 "created_at": NOW - 20,
@@ -243,6 +261,7 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "sign-in-again", "sign_in.html", {**SIGN_IN, **again, "continue_to": "sealed"}
     chooser = {"app_name": "Mailloop", "selected_href": "/oauth2/authorize/?visit=x", "sign_out_continue": "sealed"}
     yield "select-account", "select_account.html", {"user": USER, **chooser}
+    yield "consent-details", "consent.html", {**CONSENT, "details": DETAILS, "scopes": [], "is_offline": False}
     yield "send-back", "send_back.html", SEND_BACK
     announced = [detail("error", "invalid_scope"), detail("error_description", "The scope is malformed.")]
     yield (

@@ -14,6 +14,7 @@ from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.resource_server.asgi import Guard
 from tests.conformance.api import build_api
 from tests.conformance.given import Shared
+from tests.conformance.given_details import TYPES
 from tests.conformance.given_jwt_bearer import TRUSTED_ISSUERS
 from tests.support.deployment import deploy
 
@@ -25,6 +26,7 @@ SETTINGS = {
         "contacts.write": ScopeDefinition(title="Change contacts"),
         "contacts.delete": ScopeDefinition(title="Delete contacts", is_for_anyone=False),
     },
+    "authorization_details_types": TYPES,
     "registration": "open",
     "refresh_token_idle_lifetime": 180 * 24 * 3600,
     "client_certificate_header": "Client-Cert",

@@ -1,5 +1,6 @@
 """States of clients that prove themselves by a key of their own (RFC 7523)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ async def _key_app(
     method: str = "private_key_jwt",
     request_algorithm: str | None = None,
     requires_signed_request: bool = False,
+    details_types: Sequence[str] = (),
     **parameters: Any,
 ) -> None:
     """Its key is registered by value; with another `method`, for requests that it signs."""
@@ -32,6 +34,7 @@ async def _key_app(
         token_endpoint_auth_signing_alg=own_algorithm,
         request_object_signing_alg=request_algorithm,
         requires_signed_request=requires_signed_request,
+        authorization_details_types=tuple(details_types),
     )
     await world.make_app("app", token_endpoint_auth_method=method, security=security, **parameters)
 

@@ -20,6 +20,7 @@ from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
 from latchstring.authorization_server.apps import AppRefused
+from latchstring.authorization_server.details_types import DetailsType
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer
@@ -50,6 +51,7 @@ CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
                 organizations=("*",), keys=(public_jwk(make_key(), kid="1"),), user_claim="email", user_is="email"
             )
         },
+        "authorization_details_types": {"account_information": DetailsType(title="See your accounts")},
         "scopes": {"all.full_access": ScopeDefinition(), "contacts.read": ScopeDefinition(title="Read")},
     },
 }
@@ -67,6 +69,7 @@ UNIVERSE: Final[dict[str, list[str]]] = {
     "scopes_supported": [
         "all.full_access", "contacts.read", "offline_access", "openid", "profile", "email", "address", "phone",
     ],
+    "authorization_details_types_supported": ["payment_initiation", "account_information", "openid_credential"],
     "response_types_supported": [
         "code", "token", "id_token", "code token", "code id_token", "id_token token", "code id_token token", "none",
     ],
@@ -140,6 +143,15 @@ async def try_scope(world: World, value: str) -> bool:
     # `offline_access` alone is no access.
     response = await _authorize(world, scope=" ".join(dict.fromkeys(("all.full_access", value))))
     assert _is_consent(response) or _error_of(response) == "invalid_scope"
+    return _is_consent(response)
+
+
+async def try_details_type(world: World, value: str) -> bool:
+    record = world.app.record
+    security = msgspec.structs.replace(record.security, authorization_details_types=(value,))
+    await world.deployment.store.update_client(msgspec.structs.replace(record, security=security))
+    response = await _authorize(world, authorization_details=msgspec.json.encode([{"type": value}]).decode())
+    assert _is_consent(response) or _error_of(response) == "invalid_authorization_details"
     return _is_consent(response)
 
 
@@ -355,6 +367,7 @@ async def try_proof_algorithm(world: World, value: str) -> bool:
 
 TRIALS: Final[dict[str, Trial]] = {
     "scopes_supported": try_scope,
+    "authorization_details_types_supported": try_details_type,
     "response_types_supported": try_response_type,
     "response_modes_supported": try_response_mode,
     "grant_types_supported": try_grant_type,

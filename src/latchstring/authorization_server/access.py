@@ -19,6 +19,7 @@ class LiveAccess(msgspec.Struct, frozen=True):
     scope: str
     resource: tuple[str, ...]
     confirmation: Confirmation | None
+    authorization_details: str | None = None
 
 
 async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
@@ -58,7 +59,10 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
             scope,
             token.resource or grant.resource,
             _find_confirmation(token),
+            grant.authorization_details,
         )
+        if token.facts is not None and token.facts.authorization_details is not None:
+            live = msgspec.structs.replace(live, authorization_details=token.facts.authorization_details)
         revoked_until = grant.access_revoked_until
     if now < revoked_until and await _is_revoked(token, store):
         return None

@@ -192,6 +192,11 @@ class Apps:
         if unsupported or not grant_types:
             why = f"Not a supported grant type: {' '.join(unsupported) or '(none)'}."
             raise AppRefused(Problem("grant_types", "grant_types_unsupported", why))
+        types = () if security is None else security.authorization_details_types
+        undeclared = [name for name in types if name not in self._settings.authorization_details_types]
+        if undeclared:
+            why = f"This deployment does not declare the type of authorization details {' '.join(undeclared)}."
+            raise AppRefused(Problem("authorization_details_types", "details_type_unknown", why))
         if acts_for_resource is not None:
             await self._verify_acting(acts_for_resource, is_public=token_endpoint_auth_method == NONE)
         now = self._clock()

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy, must_push_requests
 from latchstring.authorization_server.records import ClientRecord
@@ -91,6 +92,7 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[str, ...] = ()
     max_age: int | None = None
     login_hint: str | None = None
+    authorization_details: str | None = None
     dpop_jkt: str | None = None
 
     @property
@@ -175,12 +177,17 @@ def decide(
     _verify_code_challenge(request, client)
     if request.dpop_jkt is not None and not is_code_challenge(request.dpop_jkt):
         raise OAuthError("invalid_request", "dpop_jkt is not 43 base64url characters.")
+    details = authorization_details.decide(
+        request.authorization_details,
+        client.security.authorization_details_types,
+        settings.authorization_details_types,
+    )
     return AuthorizationPrompt(
         client_id=request.client_id,
         redirect_uri=target.redirect_uri,
         sent_redirect_uri=request.redirect_uri,
         state=target.state,
-        scope=decide_scope(request.scope, client, settings),
+        scope=decide_scope(request.scope, client, settings, has_details=details is not None),
         code_challenge=request.code_challenge,
         organization_id=request.organization_id,
         pushed_request_id=pushed_request_id,
@@ -189,6 +196,7 @@ def decide(
         prompts=parse_prompt(request.prompt),
         max_age=parse_max_age(request.max_age),
         login_hint=parse_login_hint(request.login_hint),
+        authorization_details=details,
         dpop_jkt=request.dpop_jkt,
     )
 
@@ -206,8 +214,13 @@ def _verify_code_challenge(request: AuthorizationRequest, client: ClientRecord) 
         raise OAuthError("invalid_request", "code_challenge is not 43 base64url characters.")
 
 
-def decide_scope(asked: str | None, client: ClientRecord, settings: Settings) -> tuple[str, ...]:
-    """What a member is asked for (RFC 6749 §3.3): without a scope, all that the app is registered for."""
+def decide_scope(
+    asked: str | None, client: ClientRecord, settings: Settings, *, has_details: bool = False
+) -> tuple[str, ...]:
+    """What a member is asked for (RFC 6749 §3.3): without a scope, all that the app is registered for; but nothing more
+    than those where it asks for authorization details (RFC 9396 §3)."""
+    if asked is None and has_details:
+        return ()
     scope = client.scope if asked is None else parse_scope(asked)
     if not set(scope) <= set(settings.scopes_supported):
         if asked is not None:
@@ -217,6 +230,6 @@ def decide_scope(asked: str | None, client: ClientRecord, settings: Settings) ->
         raise OAuthError("invalid_scope", "The scope is wider than what this app is registered for.")
     if REFRESH_TOKEN not in client.grant_types:
         scope = tuple(value for value in scope if value != OFFLINE_ACCESS)
-    if not any(value != OFFLINE_ACCESS for value in scope):
+    if not has_details and not any(value != OFFLINE_ACCESS for value in scope):
         raise OAuthError("invalid_scope", "The scope asks for nothing that this app can be given.")
     return scope

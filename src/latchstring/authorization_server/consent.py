@@ -67,6 +67,7 @@ class Consent:
             created_at=now,
             expires_at=now + self._settings.code_lifetime,
             authenticated_at=authenticated_at,
+            authorization_details=prompt.authorization_details,
         )
         commit = await self._store.commit_consent(
             grant,
@@ -146,6 +147,7 @@ def _new_grant(
     expires_at: int,
     authenticated_at: int | None,
     confirmation: Confirmation | None = None,
+    authorization_details: str | None = None,
 ) -> GrantRecord:
     return GrantRecord(
         id=id,
@@ -171,6 +173,7 @@ def _new_grant(
         ended_by=None,
         ended_reason=None,
         authenticated_at=authenticated_at,
+        authorization_details=authorization_details,
     )
 
 

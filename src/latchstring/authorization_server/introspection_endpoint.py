@@ -13,6 +13,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.tokens import Actor, TokenCodec
+from latchstring.protocol.authorization_details import read_authorization_details
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import SIGNED_TYPE, IntrospectionResponse, SignedIntrospection
 from latchstring.protocol.token_request import ClientCredentials
@@ -67,7 +68,7 @@ class IntrospectionEndpoint:
             return _INACTIVE
         return IntrospectionResponse(
             active=True,
-            scope=live.scope,
+            scope=live.scope or None,
             client_id=live.client_id,
             token_type=find_token_type(live.confirmation),
             exp=access.expires_at,
@@ -80,6 +81,7 @@ class IntrospectionEndpoint:
             jti=access.token_id.hex(),
             organization_id=live.organization_id,
             user_id=live.user_id,
+            authorization_details=read_authorization_details(live.authorization_details),
         )
 
     async def answer_signed(self, token: str | None, credentials: ClientCredentials) -> str | IntrospectionResponse:

@@ -15,6 +15,7 @@ from latchstring.authorization_server.tokens import (
     TokenCodec,
     TokenFacts,
 )
+from latchstring.protocol.authorization_details import read_authorization_details
 from latchstring.protocol.bearer import BEARER, DPOP
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.scope import render_scope
@@ -59,13 +60,16 @@ class TokenIssuer:
         audience: Audience,
         confirmation: Confirmation | None,
         now: int,
+        narrowed_details: str | None = None,
     ) -> TokenResponse:
         """Tokens that stand on a grant; `generation` 0 is without a refresh token."""
         codec = self._codec
         lifetime = self._settings.access_token_lifetime
         scope = render_scope(grant.scope if narrowed_scope is None else narrowed_scope)
         token_id = self._entropy(TOKEN_ID_SIZE)
-        facts = None if confirmation is None else TokenFacts(confirmation)
+        facts = None
+        if confirmation is not None or narrowed_details is not None:
+            facts = TokenFacts(confirmation, authorization_details=narrowed_details)
         if audience.signer is None:
             access_token = codec.render_access_token(
                 grant.id,
@@ -101,6 +105,7 @@ class TokenIssuer:
             scope=scope,
             organization_id=grant.organization_id,
             user_id=grant.user_id,
+            authorization_details=read_authorization_details(narrowed_details or grant.authorization_details),
         )
 
     def issue_to_client(
@@ -182,6 +187,7 @@ class TokenIssuer:
                 scope=granted,
                 resource=audience.resource,
                 facts=facts,
+                authorization_details=live.authorization_details,
             )
         return TokenResponse(
             token_type=find_token_type(facts.confirmation),
@@ -191,6 +197,7 @@ class TokenIssuer:
             organization_id=live.organization_id,
             user_id=live.user_id,
             issued_token_type=ACCESS_TOKEN_TYPE,
+            authorization_details=read_authorization_details(live.authorization_details),
         )
 
     def _render_to_client(

@@ -38,6 +38,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         request_parameter_supported=True,
         request_uri_parameter_supported=False,
         request_object_signing_alg_values_supported=algorithms,
+        authorization_details_types_supported=list(settings.authorization_details_types),
         code_challenge_methods_supported=[S256],
         authorization_response_iss_parameter_supported=True,
         dpop_signing_alg_values_supported=list(ALGORITHMS),

@@ -45,7 +45,8 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     What the two come to is decided by `policy`. Its keys are `jwks`, a JWK Set as JSON text, or at `jwks_uri`;
     `token_endpoint_auth_signing_alg` is the only algorithm that it authenticates with, `request_object_signing_alg` the
-    only one that it signs requests with, where it says so (RFC 7591 §2).
+    only one that it signs requests with, where it says so (RFC 7591 §2). `authorization_details_types` are those that
+    it may ask for (RFC 9396 §10).
     """
 
     profile: Profile = "oauth2.1"
@@ -56,6 +57,7 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     request_object_signing_alg: str | None = None
     requires_pushed_request: bool = False
     requires_signed_request: bool = False
+    authorization_details_types: tuple[str, ...] = ()
     dpop_bound_access_tokens: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.authorization_server.details_types import DetailsType, verify_details_types
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer, verify_trusted_issuer
 from latchstring.protocol.client_certificate import parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
@@ -59,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     logo_url: str | None = None
     token_prefix: str = "ls"
     scopes: dict[str, ScopeDefinition] = msgspec.field(default_factory=_built_in_scopes)
+    authorization_details_types: dict[str, DetailsType] = {}
     code_lifetime: int = 60
     access_token_lifetime: int = 3600
     refresh_token_idle_lifetime: int | None = 180 * 24 * 3600
@@ -141,6 +143,10 @@ def validate_settings(settings: Settings) -> Settings:
     for name in settings.scopes:
         if not is_scope_token(name) or name == OFFLINE_ACCESS:
             raise _refuse("scopes", f"{name!r} is not a scope that a deployment can define (RFC 6749 §3.3)")
+    try:
+        verify_details_types(settings.authorization_details_types)
+    except ValueError as error:
+        raise _refuse("authorization_details_types", str(error)) from None
     if not 1 <= settings.code_lifetime <= 60:
         raise _refuse("code_lifetime", "give 1 to 60 seconds")
     if not 60 <= settings.access_token_lifetime <= MAX_ACCESS_TOKEN_LIFETIME:

@@ -7,11 +7,14 @@ from latchstring.authorization_server.client_authentication import ClientAuthent
 from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.policy import requires_binding
 from latchstring.authorization_server.proofs import Proofs
+from latchstring.protocol.authorization_details import refuse_details
+from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, REFRESH_TOKEN
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials, TokenRequest
 from latchstring.protocol.token_response import TokenResponse
 
 TOKEN_PATH: Final = "/oauth2/token"
+_WITH_DETAILS: Final = frozenset({AUTHORIZATION_CODE, REFRESH_TOKEN})
 
 
 class TokenEndpoint:
@@ -33,6 +36,8 @@ class TokenEndpoint:
             raise OAuthError("unsupported_grant_type", "This grant_type is not supported.")
         if request.grant_type not in client.grant_types:
             raise OAuthError("unauthorized_client", "This client may not use this grant_type.")
+        if request.authorization_details is not None and request.grant_type not in _WITH_DETAILS:
+            raise refuse_details("authorization_details are granted by a member: there are none for this grant_type.")
         confirmation = None
         if proofs or requires_binding(client):
             confirmation = await self._proofs.confirm(proofs, credentials.certificate, client, TOKEN_PATH)

@@ -100,6 +100,9 @@ def create(
     certificate_bound: Annotated[
         bool, typer.Option("--certificate-bound", help="Only tokens bound to its certificate (RFC 8705).")
     ] = False,
+    authorization_details_type: Annotated[
+        list[str] | None, typer.Option(help="A type of authorization details that it may ask for; may be repeated.")
+    ] = None,
     scope: Annotated[str | None, typer.Option(help="What the app may ask for, space-delimited.")] = None,
     grant_type: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     published: Annotated[
@@ -129,6 +132,7 @@ def create(
         request_object_signing_alg=request_object_signing_alg,
         requires_pushed_request=require_pushed_requests,
         requires_signed_request=require_signed_requests,
+        authorization_details_types=tuple(authorization_details_type or ()),
     )
 
     async def work(store: SqlStore, deployment: Deployment) -> tuple[ClientRecord, str | None]:

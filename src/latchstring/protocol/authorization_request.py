@@ -24,6 +24,7 @@ PUSHED_PARAMETERS: Final = frozenset(
         "prompt",
         "max_age",
         "login_hint",
+        "authorization_details",
         "dpop_jkt",
     }
 )
@@ -64,6 +65,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     max_age: str | None = None
     login_hint: str | None = None
+    authorization_details: str | None = None
     dpop_jkt: str | None = None
 
 
@@ -84,6 +86,7 @@ def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
         prompt=get("prompt"),
         max_age=get("max_age"),
         login_hint=get("login_hint"),
+        authorization_details=get("authorization_details"),
         dpop_jkt=get("dpop_jkt"),
     )
 

@@ -17,6 +17,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "slow_down": 400,
     "expired_token": 400,
     "invalid_request_object": 400,
+    "invalid_authorization_details": 400,
     "invalid_request_uri": 400,
     "login_required": 400,
     "consent_required": 400,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from latchstring.protocol.authorization_request import PUSHED_PARAMETERS
 from latchstring.protocol.jose.claims import find_text, verify_times
 from latchstring.protocol.jose.jws import JwtRefused
@@ -32,7 +34,7 @@ def verify_request_claims(claims: Mapping[str, Any], client_id: str, issuer: str
 def read_request_claims(claims: Mapping[str, Any]) -> Parameters:
     """The request's parameters (RFC 9101 §4); raises `JwtRefused` for one that has no form as a parameter.
 
-    Values are strings; `resource` may be several, and `max_age` may be a number.
+    Values are strings; `resource` may be several, `max_age` a number, `authorization_details` JSON as such.
     """
     parameters = Parameters()
     for name, value in claims.items():
@@ -49,6 +51,8 @@ def read_request_claims(claims: Mapping[str, Any]) -> Parameters:
 def _read_text(name: str, value: object) -> str:
     if name == "max_age" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if name == "authorization_details" and isinstance(value, list):
+        return msgspec.json.encode(value).decode()
     if not isinstance(value, str) or "\0" in value or len(value) > MAX_VALUE_LENGTH:
         raise JwtRefused(f"{name} is not a parameter's value")
     return value

@@ -29,6 +29,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     request_parameter_supported: bool = False
     request_uri_parameter_supported: bool | None = None  # left out, it would mean true (OpenID Connect Discovery §3)
     request_object_signing_alg_values_supported: list[str] = []
+    authorization_details_types_supported: list[str] = []
     code_challenge_methods_supported: list[str] = []
     authorization_response_iss_parameter_supported: bool = False
     dpop_signing_alg_values_supported: list[str] = []

@@ -48,6 +48,7 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     scope: str | None = None
     resource: tuple[str, ...] = ()
     organization_id: str | None = None
+    authorization_details: str | None = None
     exchange: ExchangeParameters | None = None
     assertion: str | None = None
 
@@ -137,6 +138,7 @@ def parse_token_request(parameters: Parameters) -> TokenRequest:
         scope=get("scope"),
         resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
         organization_id=get("organization_id"),
+        authorization_details=get("authorization_details"),
         exchange=parse_exchange(parameters) if grant_type == TOKEN_EXCHANGE else None,
         assertion=get("assertion"),
     )

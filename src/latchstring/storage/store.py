@@ -483,7 +483,7 @@ def _read_grant(row: Row) -> GrantRecord:
         client_id=row[1],
         user_id=row[2],
         organization_id=row[3],
-        scope=tuple(row[4].split(" ")),
+        scope=tuple(row[4].split(" ")) if row[4] else (),
         status=row[5],
         redirect_uri=row[6],
         code_challenge=row[7],

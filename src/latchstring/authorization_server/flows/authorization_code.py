@@ -1,5 +1,6 @@
 """Redeems an authorization code (RFC 6749 §4.1.3)."""
 
+from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import authorization_code
@@ -51,6 +52,10 @@ class AuthorizationCodeFlow:
                     "Send the member to connect again.",
                     "code replayed",
                 )
+            narrowed_details = None
+            if request.authorization_details is not None:
+                granted = grant.authorization_details
+                narrowed_details = authorization_details.narrow(request.authorization_details, granted, None)
             audience = ALL_GRANTED
             if request.resource or grant.resource:
                 audience = await self._issuer.find_audience(request.resource, grant.resource)
@@ -71,6 +76,7 @@ class AuthorizationCodeFlow:
                     grant,
                     generation=generation,
                     narrowed_scope=None,
+                    narrowed_details=narrowed_details,
                     audience=audience,
                     confirmation=confirmation,
                     now=now,

@@ -1,5 +1,6 @@
 """Refreshes (RFC 6749 §6, RFC 9700 §4.14)."""
 
+from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import refresh_token
@@ -63,6 +64,10 @@ class RefreshTokenFlow:
                     "the grant was ended. Send the member to connect again.",
                     "refresh token reuse",
                 )
+            narrowed_details = None
+            if request.authorization_details is not None:
+                granted = grant.authorization_details
+                narrowed_details = authorization_details.narrow(request.authorization_details, granted, request.scope)
             audience = ALL_GRANTED
             if request.resource or grant.resource:
                 audience = await self._issuer.find_audience(request.resource, grant.resource)
@@ -91,6 +96,7 @@ class RefreshTokenFlow:
                     grant,
                     generation=generation,
                     narrowed_scope=decision.narrowed_scope,
+                    narrowed_details=narrowed_details,
                     audience=audience,
                     confirmation=confirmation,
                     now=now,

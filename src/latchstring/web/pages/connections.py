@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from latchstring.authorization_server.authorization_details import describe
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.records import ConnectionRecord
 from latchstring.authorization_server.registration import find_document_host
@@ -69,6 +70,7 @@ def _render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str,
             "tint": tint_for(grant.organization_id),
             "initial": initial_for(connection.organization_name),
         },
+        "details": describe(grant.authorization_details, settings.authorization_details_types),
         "scopes": render_scopes(grant.scope, settings),
         "is_offline": OFFLINE_ACCESS in grant.scope,
         "created_at": grant.activated_at or grant.created_at,

@@ -94,7 +94,7 @@ def render_location(prompt: AuthorizationPrompt) -> str:
         "client_id": prompt.client_id,
         "response_type": "code",
         "redirect_uri": prompt.sent_redirect_uri,
-        "scope": render_scope(prompt.scope),
+        "scope": render_scope(prompt.scope) or None,
         "state": prompt.state,
         "code_challenge": prompt.code_challenge,
         "code_challenge_method": None if prompt.code_challenge is None else S256,
@@ -103,6 +103,7 @@ def render_location(prompt: AuthorizationPrompt) -> str:
         "prompt": " ".join(prompt.prompts) or None,
         "max_age": None if prompt.max_age is None else str(prompt.max_age),
         "login_hint": prompt.login_hint,
+        "authorization_details": prompt.authorization_details,
         "dpop_jkt": prompt.dpop_jkt,
     }
     pairs = [(name, value) for name, value in parameters.items() if value is not None]
@@ -128,6 +129,7 @@ def build_question(
         scope=prompt.scope,
         organization_id=prompt.organization_id,
         redirect_uri=prompt.redirect_uri,
+        authorization_details=prompt.authorization_details,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
+from latchstring.authorization_server.authorization_details import describe
 from latchstring.authorization_server.consent import is_stranger
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
@@ -29,6 +30,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...]
     organization_id: str | None
     redirect_uri: str | None = None
+    authorization_details: str | None = None
     user_code: str | None = None
 
 
@@ -70,6 +72,7 @@ async def ask(
         },
         "organizations": _render_organizations(memberships),
         "selected_organization_id": question.organization_id if question.organization_id in offered else None,
+        "details": describe(question.authorization_details, services.settings.authorization_details_types),
         "scopes": render_scopes(question.scope, services.settings),
         "is_offline": OFFLINE_ACCESS in question.scope,
         "redirect_host": "" if uri is None else redirect_host(uri),

@@ -1,0 +1,213 @@
+"""Authorization details (RFC 9396; A28, N7): how types are declared, what narrows what, and what a member reads."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from latchstring.authorization_server.authorization_details import DetailRow, decide, describe, narrow
+from latchstring.authorization_server.details_types import DetailField, DetailsType
+from latchstring.authorization_server.settings import Settings, validate_settings
+from latchstring.protocol.errors import ConfigurationError, OAuthError
+
+STRING, REQUIRED = DetailField(), DetailField(required=True)
+TYPES = {
+    "payment": DetailsType(
+        title="Pay {amount.value} {amount.currency} to {creditor}",
+        description="Once.",
+        risk="high",
+        fields={
+            "creditor": REQUIRED,
+            "amount": DetailField(
+                type="object",
+                required=True,
+                fields={"value": REQUIRED, "currency": DetailField(required=True, values={"EUR": "euros"})},
+            ),
+            "urgent": DetailField(type="boolean", title="Urgent"),
+            "count": DetailField(type="number"),
+            "actions": DetailField(type="strings", title="It may", values={"a": "do this", "b": ""}),
+            "place": DetailField(type="object", title="Place", fields={"city": DetailField(title="City")}),
+        },
+    ),
+    "read": DetailsType(title="Read"),
+}
+PAYMENT: dict[str, Any] = {"type": "payment", "creditor": "X", "amount": {"value": "1", "currency": "EUR"}}
+
+
+def render(*details: Any) -> str:
+    return msgspec.json.encode(details).decode()
+
+
+def ask(*details: Any) -> str | None:
+    return decide(render(*details), ("payment", "read"), TYPES)
+
+
+# -- declaring
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        pytest.param({"": DetailsType(title="x")}, id="no-name"),
+        pytest.param({"a b": DetailsType(title="x")}, id="name-with-space"),
+        pytest.param({"x" * 129: DetailsType(title="x")}, id="long-name"),
+        pytest.param({"a": DetailsType(title="")}, id="no-title"),
+        pytest.param({"a": DetailsType(title="{gone}")}, id="placeholder-of-nothing"),
+        pytest.param({"a": DetailsType(title="{x}", fields={"x": STRING})}, id="placeholder-not-required"),
+        pytest.param({"a": DetailsType(title="{x!r}", fields={"x": REQUIRED})}, id="conversion"),
+        pytest.param({"a": DetailsType(title="{x:>9}", fields={"x": REQUIRED})}, id="format"),
+        pytest.param({"a": DetailsType(title="{}", fields={"x": REQUIRED})}, id="unnamed"),
+        pytest.param({"a": DetailsType(title="{x", fields={"x": REQUIRED})}, id="open-brace"),
+        pytest.param({"a": DetailsType(title="{x.__class__}", fields={"x": REQUIRED})}, id="attribute"),
+        pytest.param({"a": DetailsType(title="x", fields={"type": STRING})}, id="field-type"),
+        pytest.param({"a": DetailsType(title="x", fields={"a b": STRING})}, id="field-name"),
+        pytest.param({"a": DetailsType(title="x", fields={"x": DetailField(type="object")})}, id="empty-object"),
+        pytest.param({"a": DetailsType(title="x", fields={"x": DetailField(fields={"y": STRING})})}, id="inner"),
+        pytest.param(
+            {"a": DetailsType(title="x", fields={"x": DetailField(type="number", values={"1": ""})})}, id="values"
+        ),
+        pytest.param({"a": DetailsType(title="x", fields={"x": DetailField(max_length=0)})}, id="no-length"),
+        pytest.param({"a": DetailsType(title="{amount}", fields=TYPES["payment"].fields)}, id="object-in-title"),
+        pytest.param(
+            {
+                "a": DetailsType(
+                    title="x",
+                    fields={
+                        "x": DetailField(
+                            type="object",
+                            fields={
+                                "y": DetailField(
+                                    type="object", fields={"z": DetailField(type="object", fields={"w": STRING})}
+                                )
+                            },
+                        )
+                    },
+                )
+            },
+            id="too-deep",
+        ),
+    ],
+)
+def test_settings_with_a_type_that_cannot_be_read_or_asked_for_stop_the_start(types):
+    with pytest.raises(ConfigurationError, match="authorization_details_types"):
+        validate_settings(Settings(issuer="https://a.example", authorization_details_types=types))
+
+
+def test_settings_with_good_types_are_taken():
+    settings = Settings(issuer="https://a.example", authorization_details_types=TYPES)
+    assert validate_settings(settings) is settings
+
+
+# -- asking
+
+
+def test_decide_of_nothing_is_nothing():
+    assert decide(None, (), TYPES) is None
+
+
+def test_decide_keeps_what_is_as_declared():
+    full = {**PAYMENT, "urgent": False, "count": 1.5, "actions": ["b", "a"], "place": {"city": "Bern"}}
+    assert ask(full, {"type": "read"}) == render(full, {"type": "read"})
+
+
+def test_decide_keeps_of_a_name_that_stands_twice_what_is_shown():
+    twice = '[{"type":"read","type":"payment","creditor":"A","creditor":"B","amount":{"value":"1","currency":"EUR"}}]'
+    kept = decide(twice, ("payment",), TYPES)
+    assert kept == render({**PAYMENT, "creditor": "B"})
+    assert describe(kept, TYPES)[0].title[2] == (" to ", "B")
+
+
+@pytest.mark.parametrize("count", [float(2**53), -(2**53), 1e300])
+def test_a28_decide_of_a_number_that_no_program_reads_exactly_is_refused(count):
+    with pytest.raises(OAuthError):
+        ask({**PAYMENT, "count": count})
+
+
+# -- narrowing
+
+GRANTED = render({**PAYMENT, "actions": ["a", "b"], "urgent": True}, {"type": "read"})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        render({**PAYMENT, "actions": ["a"], "urgent": True}),
+        render({**PAYMENT, "actions": ["b", "a"], "urgent": True}),
+        render({"type": "read"}),
+        render({"type": "read"}, {"type": "read"}),
+    ],
+)
+def test_r2_narrow_to_a_part_of_what_was_granted_is_that_part(asked):
+    assert narrow(asked, GRANTED, None) == asked
+
+
+def test_narrow_to_all_or_nothing_named_is_the_grants_own():
+    assert narrow(None, GRANTED, None) is None
+    assert narrow(GRANTED, GRANTED, "a b") is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        render(PAYMENT),
+        render({**PAYMENT, "actions": ["a", "b", "c"], "urgent": True}),
+        render({**PAYMENT, "actions": [], "urgent": True}),
+        render({**PAYMENT, "actions": "a", "urgent": True}),
+        render({**PAYMENT, "actions": ["a"], "urgent": 1}),
+        render({**PAYMENT, "actions": ["a"], "urgent": False}),
+        render({**PAYMENT, "actions": ["a"], "urgent": True, "creditor": "Y"}),
+        render({**PAYMENT, "actions": ["a"], "urgent": True, "amount": {"value": "2", "currency": "EUR"}}),
+        render({**PAYMENT, "actions": ["a"], "urgent": True, "amount": {"value": "1"}}),
+        render({"type": "read", "more": 1}),
+        render({"type": "gone"}),
+        "[]",
+        "x",
+    ],
+)
+def test_r2_a28_narrow_to_more_or_other_is_refused(asked):
+    with pytest.raises(OAuthError) as refused:
+        narrow(asked, GRANTED, None)
+    assert refused.value.code == "invalid_authorization_details"
+
+
+def test_a28_narrow_of_a_grant_without_any_is_refused():
+    with pytest.raises(OAuthError):
+        narrow(render({"type": "read"}), None, None)
+
+
+def test_narrow_beside_a_scope_that_leaves_no_room_in_the_token_is_refused():
+    with pytest.raises(OAuthError):
+        narrow(render({"type": "read"}), GRANTED, "x" * 5000)
+
+
+# -- in words
+
+
+def test_describe_names_every_value_once():
+    kept = ask({**PAYMENT, "urgent": True, "count": 3, "actions": ["a", "b"], "place": {"city": "Bern"}})
+    [words] = describe(kept, TYPES)
+    assert words.title == (("Pay ", "1"), (" ", "euros"), (" to ", "X"))
+    assert (words.description, words.risk) == ("Once.", "high")
+    assert words.rows == (
+        DetailRow("Urgent", (True,)),
+        DetailRow("count", ("3",)),
+        DetailRow("It may", ("do this", "b")),
+        DetailRow("Place · City", ("Bern",)),
+    )
+
+
+def test_describe_of_a_type_that_is_declared_no_more_or_anew_does_not_break():
+    kept = ask({**PAYMENT, "place": {"city": "Bern"}})
+    assert [words.title for words in describe(kept, {})] == [(("payment", None),)]
+    anew = {
+        "payment": DetailsType(
+            title="{creditor.name}",
+            fields={
+                "creditor": DetailField(type="object", required=True, fields={"name": REQUIRED}),
+                "place": STRING,
+                "amount": DetailField(type="strings"),
+            },
+        )
+    }
+    assert describe(kept, anew)[0].title == (("", ""),)
+    assert describe(None, TYPES) == []
