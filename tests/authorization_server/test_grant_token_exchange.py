@@ -16,6 +16,7 @@ OTHER = "https://billing.example/"
 GATEWAY = "oa2client_000000000000000Gateway"
 KEY = Confirmation(jkt="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")
 CERTIFICATE = Confirmation(x5t_s256="bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2")
+BOTH = Confirmation(jkt=KEY.jkt, x5t_s256=CERTIFICATE.x5t_s256)
 SCOPE = ("a.read", "b.write", "offline_access")
 
 
@@ -132,10 +133,17 @@ def test_decide_bound_token_without_proof_by_its_key_is_refused(proved, is_actor
     assert refuse(*tokens, confirmation=proved) == "invalid_request"
 
 
-@pytest.mark.parametrize("of_subject", [None, KEY])
-def test_decide_new_token_is_bound_to_the_key_that_the_caller_proved(of_subject):
+@pytest.mark.parametrize(
+    "of_subject, proved", [(None, KEY), (KEY, KEY), (KEY, BOTH), (CERTIFICATE, BOTH), (BOTH, BOTH)]
+)
+def test_decide_new_token_is_bound_to_all_that_the_caller_proved(of_subject, proved):
     subject = build_subject(facts=TokenFacts(confirmation=of_subject))
-    assert exchange(subject, confirmation=KEY).facts.confirmation == KEY
+    assert exchange(subject, confirmation=proved).facts.confirmation == proved
+
+
+@pytest.mark.parametrize("proved", [KEY, CERTIFICATE])
+def test_decide_token_bound_to_two_keys_needs_proof_by_both(proved):
+    assert refuse(build_subject(facts=TokenFacts(confirmation=BOTH)), confirmation=proved) == "invalid_request"
 
 
 def test_decide_unbound_stays_unbound():

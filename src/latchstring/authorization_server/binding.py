@@ -31,6 +31,17 @@ def decide_confirmation(
     return None if key_thumbprint is None and x5t_s256 is None else Confirmation(key_thumbprint, x5t_s256)
 
 
+def is_proved(bound_to: Confirmation | None, confirmation: Confirmation | None) -> bool:
+    """Whether the caller proved all that an access token is bound to; what it proved besides does not matter."""
+    if bound_to is None:
+        return True
+    return (
+        confirmation is not None
+        and bound_to.jkt in {None, confirmation.jkt}
+        and bound_to.x5t_s256 in {None, confirmation.x5t_s256}
+    )
+
+
 def verify_binding(grant: GrantRecord, confirmation: Confirmation | None) -> None:
     """Refuse a code or a refresh token whose caller does not prove the key that it is bound to (RFC 9449 §5, §10).
 

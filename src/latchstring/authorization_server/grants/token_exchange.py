@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from latchstring.authorization_server.binding import is_proved
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.tokens import Actor, TokenFacts
 from latchstring.protocol.confirmation import Confirmation
@@ -69,7 +70,7 @@ def decide(
 def _verify_usable(name: str, token: Presented, client: ClientRecord, confirmation: Confirmation | None) -> None:
     if token.client_id != client.client_id and not _is_meant_for(client.acts_for_resource, token.resource):
         raise OAuthError("invalid_request", name + " was not meant for this client.")
-    if token.facts.confirmation not in {None, confirmation}:
+    if not is_proved(token.facts.confirmation, confirmation):
         raise OAuthError("invalid_request", name + " is bound to a key that this request does not prove.")
 
 
