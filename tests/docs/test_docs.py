@@ -6,7 +6,7 @@ import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import msgspec
@@ -15,6 +15,7 @@ import typer
 
 from latchstring import client
 from latchstring.authorization_server import refusals, resources
+from latchstring.authorization_server.checks import report as checks
 from latchstring.authorization_server.flows import device_code as device_code_flow
 from latchstring.authorization_server.grants import authorization_code, client_credentials, device_code, refresh_token
 from latchstring.authorization_server.keyring import new_keyring
@@ -45,6 +46,7 @@ TOKENS = read_page(DOCS / "reference/tokens.md")
 SERVE = read_page(DOCS / "howto/serve.md")
 CONNECT = read_page(DOCS / "howto/connect-an-app.md")
 GUARD = read_page(DOCS / "howto/guard-an-api.md")
+CHECK = read_page(DOCS / "howto/check.md")
 
 # -- links
 
@@ -254,6 +256,16 @@ def test_command_named_in_prose_exists(page: Page) -> None:
         command, rest = find_command(words[1:])
         options = {word for word in rest if word.startswith("--")}
         assert options <= {"--help", *(name for given in command.params for name in given.opts)}, code
+
+
+def test_every_item_of_check_is_explained() -> None:
+    told = [tuple(row) for table in read_tables(CHECK.prose) if table[0][0] == "id" for row in table[1:]]
+    rules = [(f"`{rule.id}`", rule.source, rule.asks) for rule in checks.RULES]
+    assert sorted(told) == sorted(rules)
+    verdicts = {find_code(row[0])[0] for row in find_table(CHECK.prose, "verdict")}
+    assert verdicts == set(get_args(checks.Verdict))
+    for field in msgspec.structs.fields(checks.Finding):
+        assert f"`{field.name}`" in CHECK.prose
 
 
 # -- errors

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from tests.support.company import create_app, create_organization, create_user, found_company
@@ -516,3 +517,62 @@ def test_client_update_refused_changes_nothing(company, options, why):
 def test_client_that_does_not_exist_is_named(company, command):
     why = company.operator.refuse(*on(company, "client", command, "--client", "oa2client_0"))
     assert why == "there is no client oa2client_0"
+
+
+# -- check
+
+
+def test_check_tells_what_to_do_and_changes_nothing(tmp_path):
+    operator = QuickOperator(tmp_path)
+    owner = create_organization(operator)
+    app = create_app(operator, owner)
+    (tmp_path / "latchstring.toml").write_text('issuer = "https://login.example.com"\nsigning_algorithm = "RS256"\n')
+    given = ("check", "--database", operator.database, "--config", "latchstring.toml")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.suffix in {".db", ".keyring", ".toml"}}
+
+    shown = operator.run(*given)
+    assert (shown.code, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()
+    assert any(line.startswith("warning  client-keys ") for line in lines)
+    assert f"         - clients: {app.client_id}" in lines
+    assert lines[-1].endswith(" warning, 0 fails")
+    assert not any("fapi-" in line for line in lines)
+
+    judged = operator.run(*given, "--profile", "fapi2", "--json")
+    findings = {finding["id"]: finding for finding in msgspec.json.decode(judged.stdout)}
+    assert judged.code == 1
+    assert findings["fapi-bound-tokens"]["clients"] == [app.client_id]
+    assert (findings["fapi-algorithms"]["verdict"], findings["redirect-uri-exact"]["verdict"]) == ("fails", "ok")
+    assert {path: path.read_bytes() for path in before} == before
+
+    (tmp_path / "latchstring.db.keyring").chmod(0o644)
+    spoilt = operator.run(*given)
+    assert spoilt.code == 1
+    assert any(line.startswith("fails    keyring-mode ") for line in spoilt.stdout.splitlines())
+
+
+def test_check_of_nothing_or_by_an_unknown_profile_is_refused(tmp_path):
+    operator = QuickOperator(tmp_path)
+    assert "latchstring migrate" in operator.refuse("check", "--database", operator.database)
+    assert "--profile is fapi2" in operator.refuse("check", "--database", operator.database, "--profile", "hipaa")
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- approvals
+
+
+def test_approve_and_unapprove_say_what_they_did(tmp_path):
+    operator = QuickOperator(tmp_path)
+    owner, other = create_organization(operator), create_organization(operator)
+    app = operator.ask(
+        "client", "create", "--organization", owner, "--name", "Worker", "--grant-type", "client_credentials"
+    )
+    of_approval = ("--client", app["client_id"], "--organization", other)
+    approved = {"client_id": app["client_id"], "organization_id": other}
+    assert operator.ask("client", "approve", *of_approval) == {**approved, "scope": "all.full_access"}
+    assert operator.ask("client", "unapprove", *of_approval) == {**approved, "ended": True}
+    given = ("--database", operator.database)
+    assert "has not approved" in operator.refuse("client", "unapprove", *of_approval, *given)
+    owning = ("--client", app["client_id"], "--organization", owner)
+    assert "needs no approval" in operator.refuse("client", "approve", *owning, *given)
+    assert "may have" in operator.refuse("client", "approve", *of_approval, "--scope", "nonsense", *given)

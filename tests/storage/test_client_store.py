@@ -239,3 +239,13 @@ async def test_approve_client_by_fifty_at_once_counts_every_one(peopled: SqlStor
     kept = await peopled.find_client_approval(MAILLOOP, ACORN)
     assert kept is not None
     assert kept.generation == 50
+
+
+async def test_find_clients_pages_by_id_and_leaves_out_deleted_ones(peopled: SqlStore):
+    for number in (3, 1, 2):
+        await peopled.create_client(build_client(client_id=f"oa2client_{number}"))
+    await peopled.create_client(build_client(client_id="oa2client_4", ended_at=NOW))
+    ids = [client.client_id for client in await peopled.find_clients(after="")]
+    assert ids == sorted([MAILLOOP, "oa2client_1", "oa2client_2", "oa2client_3"])
+    assert [client.client_id for client in await peopled.find_clients(after="oa2client_2")] == ["oa2client_3"]
+    assert list(await peopled.find_clients(after="oa2client_9")) == []

@@ -292,6 +292,9 @@ class ClientStore(Protocol):
     async def use_registration_token(self, token_hash: bytes, *, now: int) -> Commit:
         """Count one registration by that initial access token; `LOST` if it has expired or is used up."""
 
+    async def find_clients(self, *, after: str) -> Sequence[ClientRecord]:
+        """Clients that have not been deleted, by id, from the one after that id on, at most 1,000."""
+
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         """The clients owned by the user's organizations, newest first."""
 

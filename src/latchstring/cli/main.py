@@ -6,6 +6,7 @@ import typer
 
 from latchstring.authorization_server.apps import AppRefused
 from latchstring.cli import (
+    check,
     client,
     doctor,
     grant,
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check)
 app.add_typer(organization.app, name="organization")
 app.add_typer(user.app, name="user")
 app.add_typer(membership.app, name="membership")

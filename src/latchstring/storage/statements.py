@@ -640,6 +640,14 @@ FORGET_SECRET_USE = _define(
 FORGET_SECRET_USES = _define(
     "forget_secret_uses", delete(client_secret_use).where(client_secret_use.c.client_id == bindparam("of_client"))
 )
+FIND_CLIENTS = _define(
+    "find_clients",
+    select(client)
+    .where(client.c.client_id > bindparam("after"), client.c.ended_at.is_(None))
+    .order_by(client.c.client_id)
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
+)
 FIND_CLIENTS_FOR_USER = _define(
     "find_clients_for_user",
     select(client)

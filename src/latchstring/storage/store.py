@@ -352,6 +352,10 @@ class SqlStore:
     async def use_registration_token(self, token_hash: bytes, *, now: int) -> Commit:
         return await self._write(statements.USE_REGISTRATION_TOKEN, {"by_hash": token_hash, "now": now})
 
+    async def find_clients(self, *, after: str) -> Sequence[ClientRecord]:
+        rows = await self._engine.read_all(statements.FIND_CLIENTS, {"after": after, "at_most": MAX_LISTED})
+        return [_read_client(row) for row in rows]
+
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
         rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
         return [_read_client(row) for row in rows]
