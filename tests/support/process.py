@@ -25,7 +25,7 @@ START_LIMIT: Final = 90.0
 STOP_LIMIT: Final = 45.0
 _PAUSE: Final = 0.02
 
-_CREDENTIAL: Final = re.compile(r"[0-9A-Za-z]+_(?:ac|at|rt|cs|ia|ra)_[0-9A-Za-z]{12,}")
+_CREDENTIAL: Final = re.compile(r"[0-9A-Za-z]+_(?:ac|at|dc|rt|cs|ia|ra)_[0-9A-Za-z]{12,}")
 
 
 def child_environment(**given: str) -> dict[str, str]:

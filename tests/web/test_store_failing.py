@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from latchstring.protocol.errors import StoreUnavailable
+from tests.support import device
 from tests.support.forms import find_form, submit
 from tests.support.journey import answer_of, exchange, grant_code, introspect, open_consent, refresh
 from tests.web.answers import assert_page, assert_refused
@@ -130,6 +131,27 @@ async def test_refresh_a_hundred_times_at_once_while_the_store_fails_rotates_not
     assert len({response.json()["refresh_token"] for response in responses}) == 1
 
 
+@EVERY_FAULT
+async def test_device_while_the_store_fails_is_503_and_its_codes_still_good(world: World, fault: str) -> None:
+    """RFC 8628: at the request, at a poll, and at the redemption."""
+    with failing(world, fault):
+        assert_unavailable(await post(world, device.ENDPOINT, world.app.body()))
+    codes = await device.ask(world.http, world.app)
+    before = dump(world)
+    with failing(world, fault):
+        for _ in range(2):
+            assert_unavailable(await device.poll(world.http, world.app, codes["device_code"]))
+    assert dump(world) == before
+    assert_refused(await device.poll(world.http, world.app, codes["device_code"]), 400, "authorization_pending")
+    await device.allow(world.http, codes["user_code"], world.acorn)
+    before = dump(world)
+    with failing(world, fault):
+        for _ in range(2):
+            assert_unavailable(await device.poll(world.http, world.app, codes["device_code"]))
+    assert dump(world) == before
+    assert (await device.poll(world.http, world.app, codes["device_code"])).status_code == 200
+
+
 @WRITE_FAULTS
 async def test_reuse_that_cannot_be_recorded_is_503_not_a_refusal(world: World, fault: str) -> None:
     """An `invalid_grant` would say that the grant is over, while its tokens live."""
@@ -179,7 +201,7 @@ async def test_introspection_while_the_store_fails_is_503_neither_active_nor_ina
 async def test_client_authentication_while_the_store_fails_is_503_not_invalid_client(world: World) -> None:
     """I6: right, wrong and unknown alike."""
     with failing(world, "reads"):
-        for path in ("/oauth2/token/", "/oauth2/revoke/", "/oauth2/introspect/", "/oauth2/par/"):
+        for path in ("/oauth2/token/", "/oauth2/revoke/", "/oauth2/introspect/", "/oauth2/par/", device.ENDPOINT):
             for client_id in (world.app.client_id, "unknown"):
                 body = {"grant_type": "refresh_token", "refresh_token": "x", "token": "x", "response_type": "code"}
                 assert_unavailable(await post(world, path, body, auth=(client_id, "wrong")))
@@ -206,6 +228,28 @@ async def _allow(world: World):
     page = await open_consent(world.http, world.app)
     form = find_form(page, "/consent")
     return lambda: submit(world.http, page, form, decision="allow", organization_id=world.acorn), 303
+
+
+async def _enter_code(world: World):
+    await world.arrive(world.ann)
+    codes = await device.ask(world.http, world.app)
+    page = await device.open_device(world.http)
+    return lambda: submit(world.http, page, find_form(page, "/device"), user_code=codes["user_code"]), 303
+
+
+async def _allow_device(world: World):
+    await world.arrive(world.ann)
+    codes = await device.ask(world.http, world.app)
+    page = await device.enter(world.http, codes["user_code"])
+    form = find_form(page, "/device/answer")
+    return lambda: submit(world.http, page, form, decision="allow", organization_id=world.acorn), 303
+
+
+async def _decline_device(world: World):
+    await world.arrive(world.ann)
+    codes = await device.ask(world.http, world.app)
+    page = await device.enter(world.http, codes["user_code"])
+    return lambda: submit(world.http, page, find_form(page, "/device/answer"), decision="deny"), 303
 
 
 async def _sign_in(world: World):
@@ -255,7 +299,18 @@ async def _replace_secret(world: World):
 
 
 READING: list[Walk] = [_authorize, _connections]
-WRITING: list[Walk] = [_allow, _sign_in, _sign_out, _disconnect, _register, _save, _replace_secret]
+WRITING: list[Walk] = [
+    _allow,
+    _enter_code,
+    _allow_device,
+    _decline_device,
+    _sign_in,
+    _sign_out,
+    _disconnect,
+    _register,
+    _save,
+    _replace_secret,
+]
 
 
 def name_of(value: object) -> str | None:

@@ -9,6 +9,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.client_assertion import JWT_BEARER_ASSERTION
 from latchstring.web.throttle import find_source
 from tests.support.deployment import PASSWORD, Deployment
+from tests.support.device import ENDPOINT
 from tests.support.forms import find_form, submit
 from tests.support.signing import key_set, make_key, public_jwk, sign
 from tests.web.conftest import World
@@ -25,7 +26,7 @@ async def refresh(http: httpx.AsyncClient, world: World, secret: str) -> httpx.R
     return await http.post("/oauth2/token/", data=body)
 
 
-@pytest.mark.parametrize("path", ["/oauth2/token/", "/oauth2/revoke/", "/oauth2/introspect/", "/oauth2/par/"])
+@pytest.mark.parametrize("path", ["/oauth2/token/", "/oauth2/revoke/", "/oauth2/introspect/", "/oauth2/par/", ENDPOINT])
 async def test_wrong_secrets_beyond_the_limit_are_429_with_retry_after(world, path):
     """T8: counted together over the endpoints that authenticate clients."""
     async with program(world.deployment, "203.0.113.5") as http:

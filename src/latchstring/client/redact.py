@@ -22,7 +22,7 @@ _JSON_SECRETS: Final = frozenset(
 _TOKENS: Final = frozenset({"access_token", "refresh_token", "token"})
 _LONG: Final = 24
 _HEADER_SECRETS: Final = frozenset({"authorization", "cookie", "dpop", "proxy-authorization", "set-cookie"})
-_PREFIXED: Final = re.compile(r"\b([a-z][a-z0-9]{1,11}_(?:ac|at|rt|cs|ia|ra)_)([0-9A-Za-z]{4})[0-9A-Za-z]+")
+_PREFIXED: Final = re.compile(r"\b([a-z][a-z0-9]{1,11}_(?:ac|at|dc|rt|cs|ia|ra)_)([0-9A-Za-z]{4})[0-9A-Za-z]+")
 
 
 def redact(secret: str) -> str:
