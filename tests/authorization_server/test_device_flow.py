@@ -370,18 +370,53 @@ async def test_poll_with_a_resource_narrows_the_access_token_alone(house: House)
 async def test_poll_binds_the_tokens_to_the_key_that_was_proved(house: House):
     asked = await ask(house)
     await allow(house, asked)
+    answer = await poll_with(house, asked, KEY)
+    access = house.codec.parse_access_token(answer.access_token)
+    assert isinstance(access, AccessToken)
+    assert answer.token_type == "DPoP"
+    assert access.facts is not None
+    assert access.facts.confirmation == KEY
+
+
+KEY, OTHER_KEY = Confirmation(jkt="k" * 43), Confirmation(jkt="o" * 43)
+
+
+async def poll_with(house: House, asked: DeviceAuthorization, confirmation: Confirmation | None) -> TokenResponse:
     flows = build_flows(
         house.settings, house.store, house.codec, house.signing_keys, house.key_sets, house.clock, os.urandom
     )
     client = await house.store.find_client(TELEVISION)
     assert client is not None
     request = TokenRequest(grant_type=DEVICE_CODE, device_code=asked.device_code)
-    answer = await flows[DEVICE_CODE].answer(request, client, Confirmation(jkt="k" * 43))
-    access = house.codec.parse_access_token(answer.access_token)
-    assert isinstance(access, AccessToken)
-    assert answer.token_type == "DPoP"
-    assert access.facts is not None
-    assert access.facts.confirmation == Confirmation(jkt="k" * 43)
+    return await flows[DEVICE_CODE].answer(request, client, confirmation)
+
+
+@pytest.mark.parametrize(
+    "first, second, code",
+    [
+        (KEY, KEY, None),
+        (KEY, OTHER_KEY, "invalid_grant"),
+        (KEY, None, "invalid_request"),
+        (None, KEY, "invalid_grant"),
+        (None, None, None),
+    ],
+)
+async def test_poll_again_with_another_key_gets_nothing_and_ends_nothing(house: House, first, second, code):
+    """D5, R10: neither within the window nor after it."""
+    asked = await ask(house)
+    await allow(house, asked)
+    answer = await poll_with(house, asked, first)
+    assert (await find_grant(house, asked)).confirmation == first
+    house.now += 5
+    if code is None:
+        assert (await poll_with(house, asked, second)).refresh_token == answer.refresh_token
+    else:
+        assert await refuse(poll_with(house, asked, second)) == code
+    house.now += 100
+    assert await refuse(poll_with(house, asked, second)) == ("invalid_grant" if code is None else code)
+    grant = await find_grant(house, asked)
+    # Whoever proves no more than the first answer asked for ends it.
+    assert grant.status == ("active" if code is not None and first is not None else "ended")
 
 
 async def test_polls_at_once_after_allow_have_one_token(house: House):

@@ -63,6 +63,11 @@ def test_what_cannot_be_a_user_code_is_none(typed):
     assert parse_user_code(typed) is None
 
 
+def test_user_code_with_all_that_may_be_typed_is_read():
+    assert parse_user_code("WDJB-MJHT".ljust(64)) == "WDJBMJHT"
+    assert parse_user_code("WDJB-MJHT".ljust(65)) is None
+
+
 def test_rendered_user_codes_are_read_back():
     for _ in range(200):
         code = new_user_code(os.urandom(USER_CODE_ENTROPY_SIZE))

@@ -65,7 +65,7 @@ def verify_retry_binding(grant: GrantRecord, confirmation: Confirmation | None) 
     """Refuse to repeat an answer to somebody who proves another key than its first receiver did (DESIGN §5)."""
     if grant.confirmation != confirmation:
         raise refuse_grant(
-            "superseded: this refresh token was replaced in an answer to another key.", "retry by another key"
+            "superseded: this was answered before, to somebody with another key.", "retry by another key"
         )
 
 

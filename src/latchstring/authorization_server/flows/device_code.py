@@ -1,6 +1,6 @@
 """Polls for and redeems a device code (RFC 8628 §3.4)."""
 
-from latchstring.authorization_server.binding import find_rebinding, verify_retry_binding
+from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import device_code
 from latchstring.authorization_server.grants.device_code import MAX_INTERVAL, Poll, Redemption
@@ -54,7 +54,9 @@ class DeviceCodeFlow:
                     raise device_code.refuse_fast()
                 raise OAuthError("authorization_pending", "The member has not answered yet.")
             grant = await self._store.find_grant(code.device_id)
-            decision = device_code.decide(client, code, grant, self._codec, retry_window=retry_window, now=now)
+            decision = device_code.decide(
+                client, code, grant, self._codec, confirmation, retry_window=retry_window, now=now
+            )
             assert grant is not None
             if decision is Redemption.END_REPLAYED:
                 await self._store.end_grant(grant.id, by=client.client_id, reason=DEVICE_CODE_REPLAYED, now=now)
@@ -69,7 +71,6 @@ class DeviceCodeFlow:
                 generation = 1 if OFFLINE_ACCESS in grant.scope else 0
                 commit = await self._redeem(grant, generation, confirmation, now)
             else:
-                verify_retry_binding(grant, confirmation)
                 generation = grant.generation
                 commit = await self._store.commit_retry(grant.id, generation=generation)
             if commit is Commit.APPLIED:

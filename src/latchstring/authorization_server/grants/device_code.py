@@ -3,9 +3,11 @@
 from enum import Enum
 from typing import Final
 
+from latchstring.authorization_server.binding import verify_binding, verify_retry_binding
 from latchstring.authorization_server.records import ClientRecord, DeviceAuthorizationRecord, GrantRecord
 from latchstring.authorization_server.refusals import refuse_ended, refuse_grant
 from latchstring.authorization_server.tokens import DeviceCode, TokenCodec
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.device_authorization import POLL_INTERVAL
 from latchstring.protocol.errors import OAuthError
 
@@ -44,12 +46,20 @@ def decide_poll(
 
 
 def decide(
-    client: ClientRecord, code: DeviceCode, grant: GrantRecord | None, codec: TokenCodec, *, retry_window: int, now: int
+    client: ClientRecord,
+    code: DeviceCode,
+    grant: GrantRecord | None,
+    codec: TokenCodec,
+    confirmation: Confirmation | None = None,
+    *,
+    retry_window: int,
+    now: int,
 ) -> Redemption:
     """Whether the device code is redeemed, or asked for again because its answer was lost, or replayed.
 
     As with a refresh token: a repetition within the retry window gets the same refresh token while that is unused,
-    but not faster than a device may poll, so that of many at once one alone has an answer.
+    but not faster than a device may poll, so that of many at once one alone has an answer. Whoever does not prove the
+    key that the answer was bound to gets and ends nothing.
     """
     if grant is None or not codec.verify_device_code(code, grant.row_secret) or grant.client_id != client.client_id:
         raise refuse_unknown()
@@ -62,8 +72,11 @@ def decide(
     since = now - grant.activated_at
     if since < POLL_INTERVAL:
         raise refuse_fast()
-    is_unused = grant.rotated_at is None
-    return Redemption.RETRY if is_unused and since <= retry_window else Redemption.END_REPLAYED
+    verify_binding(grant, confirmation)
+    if grant.rotated_at is not None or since > retry_window:
+        return Redemption.END_REPLAYED
+    verify_retry_binding(grant, confirmation)
+    return Redemption.RETRY
 
 
 def refuse_unknown() -> OAuthError:
