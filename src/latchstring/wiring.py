@@ -20,6 +20,7 @@ from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.assertion_verifier import AssertionVerifier
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_documents import ClientDocuments
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
@@ -277,8 +278,10 @@ def build_services(
     signing_keys = build_signing_keys(store, codec, settings, clock, entropy)
     signed_access_tokens = SignedAccessTokens(signing_keys=signing_keys, settings=settings)
     registrations = RegistrationCodec(codec)
-    clients = Clients(store=store, registrations=registrations, settings=settings, clock=clock)
-    key_sets = CachedKeySets(fetch=fetch or Fetcher(), clock=clock)
+    fetch = fetch or Fetcher()
+    documents = ClientDocuments(fetch=fetch, settings=settings, clock=clock)
+    clients = Clients(store=store, registrations=registrations, documents=documents, settings=settings, clock=clock)
+    key_sets = CachedKeySets(fetch=fetch, clock=clock)
     keys = ClientKeys(key_sets=key_sets)
     secret_uses = SecretUses(store)
     authenticator = ClientAuthenticator(

@@ -12,6 +12,7 @@ import pytest
 
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_documents import ClientDocuments
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
@@ -46,6 +47,7 @@ from tests.authorization_server.builders import (
     build_resource_server,
     build_user,
 )
+from tests.support.documents import FakeFetch
 from tests.support.refusals import watching_refusals
 
 SECRET = build_codec().render_client_secret(b"\x11" * 33)
@@ -76,6 +78,7 @@ class House:
         clients = Clients(
             store=self.store,
             registrations=RegistrationCodec(self.codec),
+            documents=ClientDocuments(fetch=FakeFetch(), settings=self.settings, clock=self.clock),
             settings=self.settings,
             clock=self.clock,
         )

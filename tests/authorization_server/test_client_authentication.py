@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_documents import ClientDocuments
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity, ResourceServerRecord
@@ -15,6 +16,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
 from tests.authorization_server.builders import MAILLOOP, NOW, build_client, build_codec, build_resource_server
+from tests.support.documents import FakeFetch
 
 CODEC = build_codec()
 SECRET, OTHER = (CODEC.render_client_secret(bytes([n]) * 33) for n in (1, 2))
@@ -49,7 +51,13 @@ def _authenticator(
     store: Any = _Store(client, resource_server)
     settings = Settings(issuer=ISSUER)
     return ClientAuthenticator(
-        clients=Clients(store=store, registrations=RegistrationCodec(CODEC), settings=settings, clock=lambda: NOW),
+        clients=Clients(
+            store=store,
+            registrations=RegistrationCodec(CODEC),
+            documents=ClientDocuments(fetch=FakeFetch(), settings=settings, clock=lambda: NOW),
+            settings=settings,
+            clock=lambda: NOW,
+        ),
         store=store,
         codec=CODEC,
         keys=ClientKeys(key_sets=_no_key_sets),

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from latchstring.authorization_server.ports import Fetched, FetchRefused
+from latchstring.authorization_server.ports import Fetched
 from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.resource_server.asgi import Guard
 from tests.conformance.api import build_api
@@ -17,6 +17,7 @@ from tests.conformance.given import Shared
 from tests.conformance.given_details import TYPES
 from tests.conformance.given_jwt_bearer import TRUSTED_ISSUERS
 from tests.support.deployment import deploy
+from tests.support.documents import FakeFetch
 
 ENGINES = ("sqlite", "postgres")
 SETTINGS = {
@@ -63,15 +64,12 @@ def folder() -> Iterator[Path]:
 @asynccontextmanager
 async def open_shared(folder: Path, database: str | None) -> AsyncIterator[Shared]:
     """The deployment and the API behind its guard."""
-    documents: dict[str, bytes] = {}
+    documents: dict[str, bytes | Fetched] = {}
 
-    async def fetch(url: str, *, max_size: int) -> Fetched:
-        """The cases' internet: what they published, and nothing else."""
-        if url not in documents:
-            raise FetchRefused("nothing there")
-        return Fetched(body=documents[url], content_type="application/json", max_age=None)
-
-    async with deploy(folder, database, fetch=fetch, **SETTINGS) as deployment, deployment.http() as http:
+    async with (
+        deploy(folder, database, fetch=FakeFetch(documents), **SETTINGS) as deployment,
+        deployment.http() as http,
+    ):
         guard_id, guard_secret = await deployment.resource_server()
         issuer = deployment.settings.issuer
         guard = Guard(

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from latchstring.authorization_server.identifiers import CLIENT, GRANT, render_identifier
-from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.ports import Commit, Fetched
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.refusals import ENDED_BY_OPERATOR
 from latchstring.protocol.client_assertion import JWT_BEARER_ASSERTION
@@ -43,7 +43,7 @@ class Shared:
         api: httpx.AsyncClient,
         guard: tuple[str, str],
         chestnut: str,
-        documents: dict[str, bytes],
+        documents: dict[str, bytes | Fetched],
     ) -> None:
         self.deployment = deployment
         self.api = api
@@ -531,6 +531,7 @@ from tests.conformance import (  # noqa: E402, F401
     given_assertion,
     given_details,
     given_device,
+    given_document,
     given_exchange,
     given_jwt,
     given_jwt_bearer,

@@ -15,12 +15,10 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 
 # Features that the server does not have yet; each rule of theirs is answered by the reason.
 NOT_BUILT: Final = {
-    "K": "client ID metadata documents are not built yet: such a client is unknown",
     "O": "OpenID Connect is not offered; OAuth 2 alone",
 }
 # Single rules of features that the server has.
 NOT_YET: Final = {
-    "M9": "client ID metadata documents are not built yet",
     "F8": "TLS is ended by the proxy in front; its versions and suites are the operator's",
     "S19": "the guard has no way to pass a token on, and no test shows the absence",
     "L8": "the client library connects wherever it is told to",

@@ -31,6 +31,7 @@ from latchstring.web import app as web_app
 from tests.support import device
 from tests.support.certificates import make_certificate, render_rfc9440
 from tests.support.deployment import REDIRECT_URI, App
+from tests.support.documents import FakeFetch
 from tests.support.forms import find_form, submit
 from tests.support.journey import follow, grant_code, introspect
 from tests.support.signing import Pair, key_set, make_key, public_jwk
@@ -39,6 +40,7 @@ from tests.web.state import CHALLENGE, VERIFIER, connect, post
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 IDP: Final = "https://idp.example"
+DOCUMENT: Final = "https://notes.example/client.json"
 CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
     "as it comes": {},
     "everything on": {
@@ -414,11 +416,17 @@ async def try_certificate_binding(world: World) -> bool:
     return "x5t#S256" in told["cnf"]
 
 
+async def try_metadata_document(world: World) -> bool:
+    query = {"client_id": DOCUMENT, "code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    return _is_consent(await _authorize(world, **query))
+
+
 FLAGS: Final[dict[str, Callable[[World], Awaitable[bool]]]] = {
     "authorization_response_iss_parameter_supported": try_issuer_in_answers,
     "request_parameter_supported": try_request_parameter,
     "request_uri_parameter_supported": try_request_uri_parameter,
     "tls_client_certificate_bound_access_tokens": try_certificate_binding,
+    "client_id_metadata_document_supported": try_metadata_document,
 }
 
 
@@ -427,7 +435,9 @@ FLAGS: Final[dict[str, Callable[[World], Awaitable[bool]]]] = {
 
 @pytest.fixture(params=CONFIGURATIONS)
 async def world(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
-    world = await make_world(**CONFIGURATIONS[request.param])
+    document = {"client_id": DOCUMENT, "redirect_uris": [REDIRECT_URI]}
+    fetch = FakeFetch({DOCUMENT: msgspec.json.encode(document)})
+    world = await make_world(fetch=fetch, **CONFIGURATIONS[request.param])
     scope = (*world.deployment.settings.scopes_supported,)
     world.app = await world.deployment.app(world.acorn, scope=scope)
     return world

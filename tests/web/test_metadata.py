@@ -71,6 +71,7 @@ async def test_metadata_is_exactly_what_is_supported(world: World) -> None:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
+        "client_id_metadata_document_supported": True,
     }
 
 

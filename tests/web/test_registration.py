@@ -6,16 +6,19 @@ from contextlib import closing
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from latchstring.authorization_server.identifiers import derive_client_id
 from latchstring.authorization_server.keyring import KeyringKey, new_keyring
 from latchstring.authorization_server.settings import FULL_ACCESS, ScopeDefinition
 from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.protocol.client_assertion import JWT_BEARER_ASSERTION
 from latchstring.web.throttle import REGISTRATIONS
 from latchstring.wiring import build_registration_tokens, build_services
 from tests.support.forms import find_form, submit
 from tests.support.journey import answer_of, decide, introspect, open_consent
+from tests.support.signing import key_set, make_key, public_jwk, sign
 from tests.web.conftest import MakeWorld, World
 from tests.web.state import CHALLENGE, VERIFIER, dump, find_grants
 
@@ -304,3 +307,27 @@ async def test_client_with_a_row_outlives_the_key_that_made_its_id(open_world: W
     rotated = TokenCodec(type(new_keyring(b"\x09" * 32, 0))((KeyringKey(2, b"\x09" * 32, 0),)))
     services = build_services(deployment.settings, deployment.store, rotated, clock=deployment.clock)
     assert await services.clients.find(client.client_id) is not None
+
+
+async def test_client_with_a_key_proves_itself_by_it_alone(open_world: World):
+    jwks = msgspec.json.decode(key_set(public_jwk(make_key("ES256"), kid="1")))
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256"}
+    client = await register(open_world, jwks=jwks, **metadata)
+    assert "client_secret" not in client.answer
+    assert client.answer["jwks"] == jwks
+    page = await open_consent(open_world.http, client, **PKCE)
+    code = answer_of(await decide(open_world.http, page, "allow", open_world.acorn))["code"]
+    body = client.body(grant_type="authorization_code", code=code, code_verifier=VERIFIER)
+    assert (await open_world.http.post("/oauth2/token", data=body)).status_code == 401
+    now = open_world.deployment.clock.now
+    claims = {"iss": client.client_id, "sub": client.client_id, "aud": "https://auth.example", "jti": "1"}
+    signed = sign({**claims, "iat": now, "exp": now + 60}, make_key("ES256"), alg="ES256", kid="1")
+    proof = {"client_assertion_type": JWT_BEARER_ASSERTION, "client_assertion": signed}
+    assert (await open_world.http.post("/oauth2/token", data=body | proof)).status_code == 200
+
+
+async def test_client_that_wants_its_requests_pushed_is_held_to_it(open_world: World):
+    client = await register(open_world, require_pushed_authorization_requests=True)
+    assert client.answer["require_pushed_authorization_requests"] is True
+    refused = await open_consent(open_world.http, client, **PKCE)
+    assert refused.status_code == 400

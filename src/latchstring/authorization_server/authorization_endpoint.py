@@ -112,6 +112,18 @@ def render_code(target: RedirectTarget, code: str, issuer: str) -> Authorization
     return AuthorizationResponse(target, {"code": code, "state": target.state, "iss": issuer})
 
 
+async def find_asking(client_id: str, clients: Clients) -> ClientRecord:
+    """The client that asks, or `UnsafeRequest`."""
+    try:
+        client = await clients.find_current(client_id) if client_id else None
+    except OAuthError as error:
+        is_busy = error.code == "temporarily_unavailable"
+        raise UnsafeRequest("document_busy" if is_busy else "document_unusable", error=error) from None
+    if client is None:
+        raise UnsafeRequest("unknown_client")
+    return client
+
+
 async def find_target(
     parameters: Parameters, clients: Clients
 ) -> tuple[AuthorizationRequest, ClientRecord, RedirectTarget]:
@@ -119,9 +131,7 @@ async def find_target(
     request = parse_authorization_request(parameters)
     if parameters.repeated & {"client_id", "redirect_uri"}:
         raise UnsafeRequest("repeated_parameter")
-    client = await clients.find_current(request.client_id) if request.client_id else None
-    if client is None:
-        raise UnsafeRequest("unknown_client")
+    client = await find_asking(request.client_id, clients)
     if request.redirect_uri is None:
         if len(client.redirect_uris) != 1:
             raise UnsafeRequest("redirect_uri_missing", client=client)

@@ -181,7 +181,7 @@ def render_version(client: ClientRecord) -> bytes:
     """What the person was told of the app, and what the answer rests on, in 16 bytes: asked again if it changes."""
     told = (client.name, client.description, client.redirect_uris, client.scope, client.token_endpoint_auth_method)
     links = (client.terms_uri, client.policy_uri, client.client_uri)
-    return hashlib.sha256(_encode((told, links))).digest()[:16]
+    return hashlib.sha256(_encode((told, links, client.security))).digest()[:16]
 
 
 def is_stranger(client: ClientRecord, memberships: Sequence[MembershipRecord]) -> bool:

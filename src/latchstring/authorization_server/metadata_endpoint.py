@@ -43,4 +43,5 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         authorization_response_iss_parameter_supported=True,
         dpop_signing_alg_values_supported=list(ALGORITHMS),
         tls_client_certificate_bound_access_tokens=settings.client_certificate_header is not None,
+        client_id_metadata_document_supported=settings.accepts_metadata_documents,
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from latchstring.authorization_server.authorization_endpoint import UnsafeRequest, decide, find_target
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.client_documents import DOCUMENT_SCHEME
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
 from latchstring.authorization_server.ports import Clock, Entropy, Store
@@ -69,6 +70,9 @@ class PushedRequestEndpoint:
 
         A DPoP proof that comes with it binds the code to its key, as `dpop_jkt` does (RFC 9449 §10.1).
         """
+        if credentials.client_id.startswith(DOCUMENT_SCHEME):
+            # Before it proves itself, and before any member has connected it: its document says how.
+            await self._clients.find_current(credentials.client_id)
         client = await self._authenticator.authenticate(credentials)
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")

@@ -7,19 +7,22 @@ from urllib.parse import urlsplit
 import msgspec
 
 from latchstring.authorization_server.apps import MAX_NAME_LENGTH, AppDetails, AppRefused, is_link, verify_app_details
+from latchstring.authorization_server.client_keys import clean_key_set, verify_keys_fit
 from latchstring.authorization_server.identifiers import derive_client_id
-from latchstring.authorization_server.records import ClientRecord, SecretHash
+from latchstring.authorization_server.records import ClientRecord, ClientSecurity, SecretHash
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.client_metadata import (
     AUTHORIZATION_CODE,
     CLIENT_SECRET_BASIC,
     CLIENT_SECRET_POST,
     NONE,
+    PRIVATE_KEY_JWT,
     REFRESH_TOKEN,
     ClientMetadata,
     refuse_metadata,
 )
 from latchstring.protocol.errors import OAuthError, visible_ascii
+from latchstring.protocol.jose.algorithms import ALGORITHMS
 from latchstring.protocol.redirect_uri import RedirectUriRefused, redirect_host, verify_registrable
 from latchstring.protocol.scope import OFFLINE_ACCESS
 
@@ -27,7 +30,9 @@ from latchstring.protocol.scope import OFFLINE_ACCESS
 _GRANT_TYPES: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN)
 # RFC 7591 §2: what stands for a member that is left out.
 _DEFAULT_GRANT_TYPES: Final = (AUTHORIZATION_CODE,)
-REGISTRABLE_METHODS: Final = (NONE, CLIENT_SECRET_BASIC, CLIENT_SECRET_POST)
+REGISTRABLE_METHODS: Final = (NONE, CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, PRIVATE_KEY_JWT)
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Registration(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -41,6 +46,7 @@ class Registration(msgspec.Struct, frozen=True, array_like=True, omit_defaults=T
     client_uri: str | None = None
     terms_uri: str | None = None
     policy_uri: str | None = None
+    security: ClientSecurity = ClientSecurity()
 
 
 def decide_registration(
@@ -52,8 +58,6 @@ def decide_registration(
     method = metadata.token_endpoint_auth_method or default_method
     if method not in methods:
         raise refuse_metadata(f"token_endpoint_auth_method is not one of: {', '.join(methods)}.")
-    if metadata.jwks is not None and metadata.jwks_uri is not None:
-        raise refuse_metadata("jwks and jwks_uri exclude each other.")
     requested = _DEFAULT_GRANT_TYPES if metadata.grant_types is None else metadata.grant_types
     grant_types = tuple(grant_type for grant_type in _GRANT_TYPES if grant_type in requested)
     if AUTHORIZATION_CODE not in grant_types:
@@ -70,7 +74,23 @@ def decide_registration(
         client_uri=metadata.client_uri or None,
         terms_uri=details.terms_uri,
         policy_uri=details.policy_uri,
+        security=_decide_security(metadata, method),
     )
+
+
+def _decide_security(metadata: ClientMetadata, method: str) -> ClientSecurity:
+    """The client's keys and what it asks to be held to; nothing that it says of itself weakens the profile."""
+    try:
+        security = ClientSecurity(
+            jwks=None if metadata.jwks is None else clean_key_set(_encode(metadata.jwks)),
+            jwks_uri=metadata.jwks_uri or None,
+            token_endpoint_auth_signing_alg=metadata.token_endpoint_auth_signing_alg or None,
+            requires_pushed_request=metadata.require_pushed_authorization_requests,
+        )
+        verify_keys_fit(method, security, ALGORITHMS)
+    except ValueError as error:
+        raise refuse_metadata(f"The client's keys: {error}.") from None
+    return security
 
 
 def _refuse_software_statement(metadata: ClientMetadata) -> None:
@@ -148,6 +168,7 @@ def build_client(
         access_revoked_until=0,
         created_at=created_at,
         public_id=public_id,
+        security=registration.security,
         client_uri=registration.client_uri,
         expires_at=expires_at,
     )

@@ -89,7 +89,7 @@ class RegistrationEndpoint:
             created_at=now,
             expires_at=expires_at,
         )
-        secret = None if client.is_public else self._registrations.derive_client_secret(client_id)
+        secret = None if not client.has_secret else self._registrations.derive_client_secret(client_id)
         return self._describe(client, client_secret=secret)
 
     async def _verify_initial_token(self, initial_token: str | None, now: int) -> None:
@@ -157,6 +157,7 @@ class RegistrationEndpoint:
 
     def _describe(self, client: ClientRecord, *, client_secret: str | None = None) -> ClientInformation:
         assert client.public_id is not None
+        security = client.security
         return ClientInformation(
             client_id=client.public_id,
             client_id_issued_at=client.created_at,
@@ -174,4 +175,8 @@ class RegistrationEndpoint:
             client_uri=client.client_uri,
             tos_uri=client.terms_uri,
             policy_uri=client.policy_uri,
+            jwks=None if security.jwks is None else msgspec.Raw(security.jwks.encode()),
+            jwks_uri=security.jwks_uri,
+            token_endpoint_auth_signing_alg=security.token_endpoint_auth_signing_alg,
+            require_pushed_authorization_requests=security.requires_pushed_request,
         )

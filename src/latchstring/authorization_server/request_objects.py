@@ -1,6 +1,6 @@
 """Signed requests (RFC 9101): what a client signed is what it asks for; nothing outside counts."""
 
-from latchstring.authorization_server.authorization_endpoint import UnsafeRequest
+from latchstring.authorization_server.authorization_endpoint import UnsafeRequest, find_asking
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy
@@ -27,10 +27,8 @@ class RequestObjects:
         """
         if parameters.repeated & {"client_id", "request", "request_uri"}:
             raise UnsafeRequest("repeated_parameter")
-        client_id = parameters.get("client_id")
-        client = await self._clients.find_current(client_id) if client_id else None
-        if client is None or client_id is None:
-            raise UnsafeRequest("unknown_client")
+        client_id = parameters.get("client_id", "")
+        client = await find_asking(client_id, self._clients)
         try:
             return await self.open(parameters["request"], client, client_id, arrived_at)
         except OAuthError as error:

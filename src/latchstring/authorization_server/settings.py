@@ -19,6 +19,7 @@ MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
 MAX_ACCESS_TOKEN_LIFETIME: Final = 24 * 3600
 # A key is published this long before it signs, and signs at least as long: whoever keeps keys for a day knows it.
 KEY_PUBLICATION_LEAD: Final = 24 * 3600
+_HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
 # What the server's own paths begin with: below an issuer's path of the same name they could not be told apart.
 OWN_SEGMENTS: Final = frozenset(
     {".well-known", "apps", "connections", "consent", "device", "oauth2", "sign-in", "sign-out", "static"}
@@ -51,7 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     that a client showed them. `trusted_issuers` are those whose assertions count as a grant, by their `iss`.
 
     `registration` says who may register a client by itself (RFC 7591): nobody, who has an initial access token, or
-    anyone. Within `registration_lifetime` a person must have connected it.
+    anyone. Within `registration_lifetime` a person must have connected it. With `accepts_metadata_documents` a client
+    may be known by a document of its own, of any host or of `metadata_document_hosts` alone.
     """
 
     issuer: str
@@ -80,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     registration: Literal["off", "gated", "open"] = "off"
     registration_lifetime: int = 24 * 3600
     trusted_issuers: dict[str, TrustedIssuer] = {}
+    accepts_metadata_documents: bool = True
+    metadata_document_hosts: tuple[str, ...] | None = None
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
@@ -172,6 +176,9 @@ def validate_settings(settings: Settings) -> Settings:
         raise _refuse("registration_lifetime", "give 60 seconds to 30 days")
     for name, trusted in settings.trusted_issuers.items():
         verify_trusted_issuer(name, trusted, settings.issuer)
+    for host in settings.metadata_document_hosts or ():
+        if not host or host != host.lower() or not _HOST_CHARACTERS.issuperset(host):
+            raise _refuse("metadata_document_hosts", f"{host!r} is no host name in small letters, such as app.example")
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

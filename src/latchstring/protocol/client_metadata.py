@@ -42,6 +42,8 @@ class ClientMetadata(msgspec.Struct, frozen=True, kw_only=True):
     policy_uri: str | None = None
     jwks_uri: str | None = None
     jwks: dict[str, object] | None = None
+    token_endpoint_auth_signing_alg: str | None = None
+    require_pushed_authorization_requests: bool = False
     software_statement: object = None
     # What only an answer has: a client must not send it back (RFC 7592 §2.2).
     registration_access_token: object = None
@@ -73,6 +75,10 @@ class ClientInformation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     client_uri: str | None = None
     tos_uri: str | None = None
     policy_uri: str | None = None
+    jwks: msgspec.Raw | None = None
+    jwks_uri: str | None = None
+    token_endpoint_auth_signing_alg: str | None = None
+    require_pushed_authorization_requests: bool = False
 
     def __repr__(self) -> str:
         return f"ClientInformation(client_name={self.client_name!r})"

@@ -34,6 +34,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     authorization_response_iss_parameter_supported: bool = False
     dpop_signing_alg_values_supported: list[str] = []
     tls_client_certificate_bound_access_tokens: bool = False
+    client_id_metadata_document_supported: bool = False
 
 
 _encoder = msgspec.json.Encoder()

@@ -51,8 +51,12 @@ def consent(
     member = yield statements.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
-    if client_row is not None and (yield statements.KEEP_REGISTERED_CLIENT, client_row) is None:
-        return ConsentCommit.APP_UNAVAILABLE
+    if client_row is not None:
+        # What the member agreed to is what the document said just now; a registration is its row's, where there is one.
+        has_document = client_row["public_id"].startswith("https://")
+        keep = statements.SAVE_REGISTERED_CLIENT if has_document else statements.KEEP_REGISTERED_CLIENT
+        if (yield keep, client_row) is None:
+            return ConsentCommit.APP_UNAVAILABLE
     row = yield statements.INSERT_CONSENT, grant_row
     if row is None:
         is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from latchstring.authorization_server.client_documents import DOCUMENT_SCHEME
 from latchstring.protocol.client_metadata import NONE
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
@@ -23,6 +24,8 @@ async def answer_pushed_request(
     credentials = find_credentials(services, scope, parameters)
     if credentials.method == NONE and credentials.certificate is None:
         await services.throttle.count_push(find_source(scope, services.settings))
+    if credentials.client_id.startswith(DOCUMENT_SCHEME):
+        await services.throttle.count_document(find_source(scope, services.settings))
     proofs = find_proofs(scope)
     answer = services.pushed_request_endpoint.answer(parameters, credentials, proofs)
     pushed = await count_failures(services, scope, credentials, answer)

@@ -19,6 +19,7 @@ WRONG_SECRETS: Final = RateLimitItemPerMinute(20)
 REGISTRATIONS: Final = RateLimitItemPerMinute(30)
 SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
 SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
+DOCUMENTS: Final = RateLimitItemPerMinute(60)
 PUSHES_WITHOUT_PROOF: Final = RateLimitItemPerMinute(60)
 RETRY_SIGN_IN_SECONDS: Final = 300
 # Each is a row for some minutes; behind one address there may be many devices of an app.
@@ -80,6 +81,17 @@ class Throttle:
             raise OAuthError(
                 "temporarily_unavailable",
                 "Too many registrations from here. Wait a minute.",
+                status=429,
+                retry_after=_RETRY_AFTER,
+            )
+
+    async def count_document(self, source: str) -> None:
+        """Count a request that names a client by the URL of its document, which may have to be fetched; 429 beyond the
+        limit."""
+        if not await self._hit(DOCUMENTS, "document", "", source):
+            raise OAuthError(
+                "temporarily_unavailable",
+                "Too many clients from here are named by a document. Wait a minute.",
                 status=429,
                 retry_after=_RETRY_AFTER,
             )

@@ -1,8 +1,10 @@
 """The authorization endpoint: prove the request, sign the member in if need be, ask."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
+import structlog
 from starlette.responses import Response
 
 from latchstring.authorization_server import interaction
@@ -15,6 +17,7 @@ from latchstring.authorization_server.authorization_endpoint import (
     find_target,
     render_error,
 )
+from latchstring.authorization_server.client_documents import DOCUMENT_SCHEME
 from latchstring.authorization_server.consent import is_stranger, is_vouched_for
 from latchstring.authorization_server.interaction import Interaction, Step, Visit
 from latchstring.authorization_server.policy import find_used_allowances
@@ -32,6 +35,9 @@ from latchstring.web.pages.question import ask
 from latchstring.web.pages.send_back import render_error_details, send_back
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.rendering.messages import MessageKey, detail
+from latchstring.web.throttle import find_source
+
+log: Final = structlog.get_logger("latchstring.web")
 
 
 async def authorize(page: Page) -> Response:
@@ -47,6 +53,7 @@ async def authorize(page: Page) -> Response:
         return page.message("unreadable_request", details=details)
     pushed_request_id = None
     try:
+        await _count_document(page, parameters.get("client_id", ""))
         if "request_uri" in parameters:
             parameters, pushed_request_id = await find_pushed_parameters(
                 parameters, page.services.store, visit.arrived_at
@@ -88,6 +95,14 @@ async def authorize(page: Page) -> Response:
     if next_step is Interaction.SELECT_ACCOUNT:
         return _select_account(page, prompt, visit, client)
     return await ask(page, build_question(page, prompt, client, user, visit), client, user)
+
+
+async def _count_document(page: Page, client_id: str) -> None:
+    if client_id.startswith(DOCUMENT_SCHEME):
+        try:
+            await page.services.throttle.count_document(find_source(page.request.scope, page.services.settings))
+        except OAuthError as error:
+            raise UnsafeRequest("document_busy", error=error) from None
 
 
 def _sign_in(page: Page, prompt: AuthorizationPrompt, visit: Visit) -> Response:
@@ -147,16 +162,19 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
         "repeated_parameter": "repeated_parameter",
         "request_uri_unknown": "page_expired",
         "request_refused": "unreadable_request",
+        "document_unusable": "document_unusable",
+        "document_busy": "document_busy",
     }
     details = [detail("error", "invalid_request" if unsafe.error is None else unsafe.error.code)]
     if unsafe.error is not None:
         details.append(detail("error_description", unsafe.error.description))
+        log.info("refused", request_id=page.request_id, path=AUTHORIZE, reason=unsafe.error.reason)
     if "client_id" in parameters:
         details.append(detail("client_id", parameters["client_id"][:200]))
     if unsafe.received is not None:
         details.append(detail("redirect_uri", unsafe.received[:2000]))
     details.append(detail("request_id", page.request_id))
-    placeholders = {}
+    placeholders = {"host": "".join(parameters.get("client_id", "").split("/")[2:3])[:200]}
     if unsafe.client is not None:
         placeholders["app"] = unsafe.client.name
     if unsafe.key == "repeated_parameter":
@@ -168,7 +186,10 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
         memberships = await page.services.store.find_memberships(page.user.user_id)
         if find_editable(unsafe.client, page.user.user_id, memberships):
             difference = find_difference(unsafe.received, unsafe.client.redirect_uris)
-    return page.message(keys[unsafe.key], placeholders, details=details, difference=difference)
+    response = page.message(keys[unsafe.key], placeholders, details=details, difference=difference)
+    if unsafe.key == "document_busy":
+        response.headers["retry-after"] = "60"
+    return response
 
 
 def find_difference(received: str, registered: Sequence[str]) -> dict[str, object]:

@@ -53,7 +53,11 @@ async def answer_consent(page: Page) -> Response:
     if asked is None or user is None or user.user_id != asked.user_id:
         raise PageRefused("wrong_session")
     prompt = asked.prompt
-    client = await services.clients.find_current(prompt.client_id)
+    try:
+        client = await services.clients.find_current(prompt.client_id)
+    except OAuthError as error:
+        is_busy = error.code == "temporarily_unavailable"
+        raise PageRefused("document_busy" if is_busy else "page_expired") from None
     if client is None or not find_registered(prompt.redirect_uri, client.redirect_uris):
         raise PageRefused("page_expired")
     if services.clock() - asked.asked_at > services.settings.consent_page_lifetime:

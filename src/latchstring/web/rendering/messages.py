@@ -19,6 +19,8 @@ MessageKey = Literal[
     "redirect_uri_missing",
     "repeated_parameter",
     "unreadable_request",
+    "document_unusable",
+    "document_busy",
     "private_app",
     "app_disabled",
     "no_organization",
@@ -142,6 +144,26 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
                 N_("Part of it is missing or damaged. Nothing was shared."),
                 N_("Go back to the app and try again; if it happens again, tell its developer what you see here."),
             ),
+        ),
+        "document_unusable": Message(
+            400,
+            N_("We could not check this app"),
+            (
+                N_("The app says who it is at %(host)s, but what we found there cannot be used. Nothing was shared."),
+                N_(
+                    "Only the app’s developer can put this right. Go back to the app and try again; "
+                    "if it happens again, tell them what you see here."
+                ),
+            ),
+        ),
+        "document_busy": Message(
+            503,
+            N_("We cannot check this app right now"),
+            (
+                N_("Too many apps are being looked up at the moment. Nothing was shared."),
+                N_("Wait a moment, then reload the page."),
+            ),
+            kind="info",
         ),
         "private_app": Message(
             403,
