@@ -80,7 +80,8 @@ async def test_refreshes_leave_one_row_a_grant(company, servers, minted, publish
     assert len(refreshes) >= REFRESHES
 
     after = count_rows(path)
-    assert after == before
+    # A client secret has one row for when it was last used, however often that is.
+    assert after == {**before, "client_secret_use": 1}
     assert after["oauth_grant"] == GRANTS
     assert after["revoked_access_token"] == 0
     # Longer numbers may fill a page; nothing else grows.
