@@ -177,3 +177,35 @@ def test_s3_decide_scope_short_is_refused_and_names_all(required):
         decide_scope(decide(), required)
     assert (refused.value.status, refused.value.code) == (403, "insufficient_scope")
     assert refused.value.scope == required
+
+
+@pytest.mark.parametrize(
+    "act, acting",
+    [
+        (None, ()),
+        ({"sub": "a"}, ("a",)),
+        ({"sub": "b", "act": {"sub": "a", "iss": "x"}, "client_id": "y"}, ("b", "a")),
+        ({"sub": "c", "act": {"sub": "b", "act": {"sub": "a"}}}, ("c", "b", "a")),
+    ],
+)
+def test_x5_decide_access_names_who_acts_latest_first(act, acting):
+    assert decide(act=act).acting == acting
+
+
+def nest(depth: int) -> dict:
+    act: dict = {"sub": "a"}
+    for _ in range(depth - 1):
+        act = {"sub": "b", "act": act}
+    return act
+
+
+@pytest.mark.parametrize(
+    "act",
+    [{}, {"act": {"sub": "a"}}, {"sub": ""}, {"sub": 1}, {"sub": "a", "act": "b"}, {"sub": "a", "act": {}}, nest(33)],
+)
+def test_x5_decide_access_by_somebody_unnamed_is_the_server_s_fault(act):
+    """S10: fail closed, and say that it is no fault of the token's."""
+    assert len(decide(act=nest(32)).acting) == 32
+    with pytest.raises(Refusal) as refused:
+        decide(act=act)
+    assert refused.value.status == 503

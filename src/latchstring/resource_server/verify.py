@@ -14,14 +14,16 @@ from latchstring.resource_server.possession import Shown, verify_possession
 from latchstring.resource_server.refusal import Refusal, refuse_unavailable
 
 _NOTHING: Final = Shown()
+_MAX_ACTING: Final = 32
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, for which organization, through which app, and what they may do.
 
     `user_id` is None when an app acts for the organization itself and no person stands behind the request.
-    `token_id` is the token's `jti`, for the audit log. `expires_at` is in epoch seconds. The token itself is
-    not kept: what was sent to this API is not for forwarding (SECURITY-CASES S19).
+    `acting` are the clients or users who act for that person or app, the latest first (RFC 8693 §4.1); empty where
+    nobody does. `token_id` is the token's `jti`, for the audit log. `expires_at` is in epoch seconds. The token
+    itself is not kept: what was sent to this API is not for forwarding (SECURITY-CASES S19).
     """
 
     organization_id: str
@@ -30,6 +32,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
     user_id: str | None = None
     token_id: str | None = None
+    acting: tuple[str, ...] = ()
 
 
 def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str = BEARER) -> SentToken:
@@ -106,7 +109,20 @@ def decide_access(
         scope=scope,
         token_id=answer.jti,
         expires_at=answer.exp,
+        acting=_find_acting(answer.act),
     )
+
+
+def _find_acting(act: object) -> tuple[str, ...]:
+    """Who acts, out of the nested `act` (RFC 8693 §4.1). Somebody who is not named is nobody to be silent about."""
+    acting: list[str] = []
+    while act is not None:
+        subject = act.get("sub") if isinstance(act, dict) else None
+        if not isinstance(subject, str) or not subject or len(acting) == _MAX_ACTING:
+            raise refuse_unavailable("introspection answered with a malformed act")
+        acting.append(subject)
+        act = act.get("act") if isinstance(act, dict) else None
+    return tuple(acting)
 
 
 def decide_scope(access: Access, required: Sequence[str]) -> None:
