@@ -76,6 +76,15 @@ async def test_token_carries_the_grant_s_details_where_it_has_no_own(house: Hous
     assert parse_jwt(text).claims["authorization_details"] == [{"type": "payment"}]
 
 
+@pytest.mark.parametrize("typ", ["JWT", "token-introspection+jwt", "logout+jwt"])
+async def test_jwt_of_ours_of_another_type_is_no_access_token(house: House, typ):
+    """S7, RFC 8725 §3.11: whatever else the same key signs, with the very same claims."""
+    signer = await house.signing_keys.find_signer()
+    claims = parse_jwt(await render(house)).claims
+    assert await parse(house, signer.sign(claims, type="at+jwt")) is not None
+    assert await parse(house, signer.sign(claims, type=typ)) is None
+
+
 @pytest.mark.parametrize("grant_id", [GRANT_ID, None])
 async def test_exchanged_token_names_its_holder_and_where_it_came_from(house: House, grant_id):
     """X5: it dies with each token that it came from."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,17 @@ def test_doctor_of_a_keyring_that_others_can_read_needs_care(database: str) -> N
     (keyring,) = Path().glob("*.keyring")
     keyring.chmod(0o644)
     assert "chmod 600" in json.loads(run("doctor", "--database", database).stdout)["care"][0]
+
+
+def test_doctor_shows_signing_keys_and_a_keyring_that_does_not_open_them(database: str, tmp_path: Path) -> None:
+    """O9."""
+    made = json.loads(run("key", "rotate", "--database", database).stdout)
+    told = json.loads(run("doctor", "--database", database).stdout)
+    assert (told["signing_keys"], told["care"]) == ({made["id"]: "signing"}, [])
+    [keyring] = tmp_path.glob("*.keyring")
+    keys = json.loads(keyring.read_bytes())
+    keys["keys"][0]["secret"] = b64encode(bytes(32)).decode()
+    keyring.write_text(json.dumps(keys))
+    result = run("doctor", "--database", database)
+    assert result.exit_code == 1
+    assert made["id"] in json.loads(result.stdout)["care"][0]

@@ -8,14 +8,18 @@ from typing import Any, Final
 
 import typer
 
+from latchstring.authorization_server.keyring import Keyring
 from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.signing_keys import describe
+from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.cli.output import DATABASE, ConfigPath, Database, Json, KeyringPath, print_json
+from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.sweeper import Census, SweepState
 from latchstring.storage.url import find_schema_version, find_sqlite_path, open_store
-from latchstring.wiring import epoch_seconds, find_keyring_path, load_settings
+from latchstring.wiring import build_signing_keys, epoch_seconds, find_keyring_path, load_settings
 
 _DAY: Final = 24 * 3600
 _MAX_SKEW: Final = 5
@@ -44,7 +48,10 @@ def doctor(
     else:
         care.append("the schema is not this version's: run `latchstring migrate`")
     if version is not None:
-        _judge_keyring(facts, care, find_keyring_path(database, keyring), now)
+        keys = load_keyring(path := find_keyring_path(database, keyring), now, may_create=False)
+        _judge_keyring(facts, care, path, keys, now)
+        if version == HEAD:
+            asyncio.run(_judge_signing_keys(facts, care, database, TokenCodec(keys), settings))
     _judge_disk(facts, care, find_sqlite_path(database))
     if as_json:
         print_json({**facts, "care": care})
@@ -75,8 +82,21 @@ def _judge_rows(facts: dict[str, Any], care: list[str], census: Census, sweep: S
         care.append(f"the database's clock differs from this machine's by {census.clock_skew} s: synchronize them")
 
 
-def _judge_keyring(facts: dict[str, Any], care: list[str], path: Path, now: int) -> None:
-    keys = load_keyring(path, now, may_create=False).keys
+async def _judge_signing_keys(
+    facts: dict[str, Any], care: list[str], database: str, codec: TokenCodec, settings: Settings
+) -> None:
+    store = open_store(database)
+    try:
+        facts["signing_keys"] = describe(await store.find_signing_keys(), settings, epoch_seconds())
+        await build_signing_keys(store, codec, settings).verify_keyring()
+    except ConfigurationError as error:
+        care.append(str(error))
+    finally:
+        await store.close()
+
+
+def _judge_keyring(facts: dict[str, Any], care: list[str], path: Path, keyring: Keyring, now: int) -> None:
+    keys = keyring.keys
     facts["keyring"] = str(path)
     facts["key_ages_in_days"] = {str(key.key_id): max(0, now - key.created_at) // _DAY for key in keys}
     if stat.S_IMODE(path.stat().st_mode) & 0o077:

@@ -4,7 +4,7 @@ from typing import Final
 
 from latchstring.protocol.introspection import SIGNED_TYPE, render_introspection
 from latchstring.protocol.parameters import parse_parameters
-from latchstring.web.asgi import Receive, Scope, Send, find_headers, read_form_body, send_answer
+from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
 from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
 from latchstring.web.services import Services
@@ -33,4 +33,4 @@ async def answer_introspection(
 
 def _asks_for_signed(scope: Scope) -> bool:
     """Whether the caller names the signed form in its `Accept` header (RFC 9701 §4)."""
-    return any(_SIGNED in header.lower() for header in find_headers(scope, b"accept"))
+    return any(name == b"accept" and _SIGNED in value.lower() for name, value in scope["headers"])
