@@ -66,7 +66,7 @@ class House:
     published: dict[str, bytes] = field(default_factory=dict)
     secret_uses: list[tuple[str, str, int]] = field(default_factory=list)
 
-    async def key_sets(self, url: str, *, key_id: str | None) -> tuple[PublicKey, ...]:
+    async def key_sets(self, url: str, *, is_wanted: Any = None) -> tuple[PublicKey, ...]:
         if url not in self.published:
             raise FetchRefused("nothing there")
         return parse_jwk_set(self.published[url])

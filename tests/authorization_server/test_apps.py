@@ -16,10 +16,14 @@ from latchstring.authorization_server.apps import (
     find_editable,
     verify_app_details,
 )
+from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
 from tests.authorization_server.builders import ACORN, ANN, NOW, REDIRECT_URI, build_client, build_membership
 from tests.authorization_server.conftest import House
+from tests.support.signing import key_set, make_key, public_jwk
 
+KEYS = clean_key_set(key_set(public_jwk(make_key())))
 GOOD = AppDetails(name="Mailloop", redirect_uris=(REDIRECT_URI,))
 
 
@@ -288,4 +292,51 @@ async def test_create_app_for_an_unknown_api_or_a_public_one_is_refused(house: H
             GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method=method, acts_for_resource=resource
         )
     assert [problem.field for problem in refused.value.problems] == ["acts_for_resource"]
+    assert len(await house.store.find_clients_for_user(ANN)) == before
+
+
+@pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic", "none"])
+async def test_create_app_with_a_method_that_its_profile_does_not_allow_is_refused(house: House, method):
+    """F1."""
+    before = len(await house.store.find_clients_for_user(ANN))
+    with pytest.raises(AppRefused) as refused:
+        await house.apps.create(
+            GOOD,
+            organization_id=ACORN,
+            created_by=ANN,
+            token_endpoint_auth_method=method,
+            security=ClientSecurity(profile="fapi2"),
+        )
+    assert [problem.field for problem in refused.value.problems] == ["token_endpoint_auth_method"]
+    assert len(await house.store.find_clients_for_user(ANN)) == before
+
+
+@pytest.mark.parametrize(
+    "method, security",
+    [
+        ("tls_client_auth", ClientSecurity()),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_subject_dn="CN=a", tls_client_auth_san_dns="a.example")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_subject_dn="a")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_subject_dn="")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_san_dns="*.example")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_san_dns="")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_san_ip="a.example")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_san_uri="a b")),
+        ("tls_client_auth", ClientSecurity(tls_client_auth_san_email="")),
+        ("client_secret_post", ClientSecurity(tls_client_auth_subject_dn="CN=a")),
+        ("self_signed_tls_client_auth", ClientSecurity()),
+        ("self_signed_tls_client_auth", ClientSecurity(jwks=KEYS)),
+        ("private_key_jwt", ClientSecurity()),
+        ("private_key_jwt", ClientSecurity(jwks=KEYS, jwks_uri="https://app.example/")),
+        ("private_key_jwt", ClientSecurity(jwks=KEYS, token_endpoint_auth_signing_alg="PS256")),
+        ("private_key_jwt", ClientSecurity(jwks_uri="http://app.example/")),
+        ("none", ClientSecurity(token_endpoint_auth_signing_alg="ES256")),
+    ],
+)
+async def test_create_app_with_unfit_keys_or_certificate_is_refused(house: House, method, security):
+    before = len(await house.store.find_clients_for_user(ANN))
+    with pytest.raises(AppRefused):
+        await house.apps.create(
+            GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method=method, security=security
+        )
     assert len(await house.store.find_clients_for_user(ANN)) == before

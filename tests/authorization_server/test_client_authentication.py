@@ -13,9 +13,11 @@ from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity, ResourceServerRecord
 from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.client_certificate import parse_certificate
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
 from tests.authorization_server.builders import MAILLOOP, NOW, build_client, build_codec, build_resource_server
+from tests.support.certificates import make_certificate
 from tests.support.documents import FakeFetch
 
 CODEC = build_codec()
@@ -46,10 +48,12 @@ class _Store:
 
 
 def _authenticator(
-    client: ClientRecord | None = None, resource_server: ResourceServerRecord | None = None
+    client: ClientRecord | None = None,
+    resource_server: ResourceServerRecord | None = None,
+    settings: Settings | None = None,
 ) -> ClientAuthenticator:
     store: Any = _Store(client, resource_server)
-    settings = Settings(issuer=ISSUER)
+    settings = settings or Settings(issuer=ISSUER)
     return ClientAuthenticator(
         clients=Clients(
             store=store,
@@ -67,7 +71,7 @@ def _authenticator(
     )
 
 
-async def _no_key_sets(url: str, *, key_id: str | None) -> Any:
+async def _no_key_sets(url: str, *, is_wanted: Any = None) -> Any:
     raise AssertionError("nobody asks for keys here")
 
 
@@ -165,3 +169,28 @@ async def test_n1_authenticate_resource_server_otherwise_is_invalid_client(found
     with pytest.raises(OAuthError) as refused:
         await authenticate_guard(found, secret)
     assert (refused.value.code, refused.value.status) == ("invalid_client", 401)
+
+
+BY_SUBJECT = build_client(
+    token_endpoint_auth_method="tls_client_auth",
+    security=ClientSecurity(tls_client_auth_subject_dn="CN=mailloop,O=Acorn\\, Partners"),
+)
+
+
+@pytest.mark.parametrize("is_verified", [True, False])
+async def test_certificate_counts_by_its_subject_only_where_its_issuer_was_verified(is_verified):
+    """Anybody can write any subject into a certificate of their own (RFC 8705 §7.4)."""
+    settings = Settings(
+        issuer=ISSUER,
+        client_certificate_header="Client-Cert",
+        trusted_proxy_networks=("127.0.0.1",),
+        client_certificates_verified=is_verified,
+    )
+    authenticator = _authenticator(BY_SUBJECT, settings=settings)
+    credentials = ClientCredentials(MAILLOOP, None, NONE, certificate=parse_certificate(make_certificate()))
+    if is_verified:
+        assert await authenticator.authenticate(credentials) == BY_SUBJECT
+    else:
+        with pytest.raises(OAuthError) as refused:
+            await authenticator.authenticate(credentials)
+        assert refused.value.code == "invalid_client"

@@ -1,9 +1,10 @@
 """What the server says of itself (RFC 8414; M2, M4, M5, M6, M7)."""
 
 import msgspec
+import pytest
 
 from latchstring.authorization_server.metadata_endpoint import build_metadata
-from latchstring.authorization_server.settings import ScopeDefinition, Settings
+from latchstring.authorization_server.settings import ScopeDefinition, Settings, validate_settings
 from latchstring.protocol.client_metadata import GRANT_TYPES, JWT_BEARER
 from latchstring.protocol.server_metadata import render_server_metadata
 
@@ -36,3 +37,23 @@ def test_metadata_introspection_needs_a_secret_or_a_key_and_no_list_is_empty():
     assert document["introspection_endpoint_auth_methods_supported"] == methods
     assert "none" in document["token_endpoint_auth_methods_supported"]
     assert all(value for name, value in document.items() if name != "request_uri_parameter_supported")
+
+
+@pytest.mark.parametrize(
+    "given, methods",
+    [
+        ({}, []),
+        ({"client_certificate_header": "Client-Cert"}, ["self_signed_tls_client_auth"]),
+        (
+            {"client_certificate_header": "Client-Cert", "client_certificates_verified": True},
+            ["tls_client_auth", "self_signed_tls_client_auth"],
+        ),
+    ],
+)
+def test_metadata_names_certificates_only_where_a_proxy_passes_them_on(given, methods):
+    """M6; by the subject only where their issuer is verified."""
+    networks = ("127.0.0.1",) if given else ()
+    settings = validate_settings(Settings(issuer="https://auth.example", trusted_proxy_networks=networks, **given))
+    metadata = build_metadata(settings)
+    told = [method for method in metadata.token_endpoint_auth_methods_supported if "tls" in method]
+    assert told == methods

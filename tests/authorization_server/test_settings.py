@@ -139,6 +139,7 @@ def test_settings_offline_access_is_always_supported_and_last():
     [
         ({"client_certificate_header": "Client-Cert"}, "trusted_proxy_networks"),
         ({"trusted_proxy_networks": ("10.0.0.0/8",)}, "client_certificate_header"),
+        ({"client_certificates_verified": True}, "client_certificate_header"),
         ({"client_certificate_header": "Client_Cert", "trusted_proxy_networks": ("10.0.0.0/8",)}, "header's name"),
         ({"client_certificate_header": "Client-Cert", "trusted_proxy_networks": ("the proxy",)}, "the proxy"),
     ],

@@ -32,6 +32,7 @@ SETTINGS = {
     "refresh_token_idle_lifetime": 180 * 24 * 3600,
     "client_certificate_header": "Client-Cert",
     "trusted_proxy_networks": ("198.18.0.0/16",),
+    "client_certificates_verified": True,
     "refresh_token_absolute_lifetime": 365 * 24 * 3600,
     "trusted_issuers": TRUSTED_ISSUERS,
 }

@@ -529,6 +529,7 @@ async def _database_up(world: World) -> None:
 # States of single features; each registers its own by being imported.
 from tests.conformance import (  # noqa: E402, F401
     given_assertion,
+    given_certificate,
     given_details,
     given_device,
     given_document,

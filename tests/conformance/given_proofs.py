@@ -3,9 +3,11 @@
 `${proof}` is a proof by the app's key for the token endpoint, now; a case makes what it needs by the state `proof`.
 """
 
+from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
+from cryptography import x509
 
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientSecurity
@@ -23,7 +25,13 @@ _KEYS: Final = {
     "an RSA key for PSS": make_rsa("PS256"),
     "an Edwards key": make_okp(),
 }
-_CERTIFICATES: Final = {name: make_certificate(name) for name in ("app", "another")}
+_APP_NAMES: Final = (
+    x509.DNSName("client.app.example"),
+    x509.UniformResourceIdentifier("spiffe://app.example/client"),
+    x509.IPAddress(ip_address("2001:db8::7")),
+    x509.RFC822Name("client@app.example"),
+)
+CERTIFICATES: Final = {"app": make_certificate("app", _APP_NAMES), "another": make_certificate("another")}
 _PATHS: Final = {"token": "/oauth2/token/", "par": "/oauth2/par/"}
 
 
@@ -101,9 +109,9 @@ async def _bound_refreshed(world: World, *, by: str = "the app's key") -> None:
 @_state("certificates")
 async def _certificates(world: World) -> None:
     """`${certificate}` is the app's as its proxy passes it on, with `${x5t}`; `${another_certificate}` is not."""
-    world.values["x5t"] = certificate_thumbprint(_CERTIFICATES["app"])
-    world.values["certificate"] = render_rfc9440(_CERTIFICATES["app"])
-    world.values["another_certificate"] = render_rfc9440(_CERTIFICATES["another"])
+    world.values["x5t"] = certificate_thumbprint(CERTIFICATES["app"])
+    world.values["certificate"] = render_rfc9440(CERTIFICATES["app"])
+    world.values["another_certificate"] = render_rfc9440(CERTIFICATES["another"])
 
 
 @_state("certificate tokens")

@@ -266,6 +266,15 @@ def test_argument_that_is_no_text_is_refused(company):
     assert company.operator.refuse(*command) == "the command line is not UTF-8 text"
 
 
+@pytest.mark.parametrize("name", ["subject-dn", "san-dns", "san-uri", "san-ip", "san-email"])
+def test_client_of_a_certificate_is_created_by_one_of_its_subjects(company, name):
+    subject = {"subject-dn": "CN=a,O=b", "san-ip": "192.0.2.1"}.get(name, "a.example")
+    options = {"token-endpoint-auth-method": "tls_client_auth", f"tls-client-auth-{name}": subject}
+    made = company.operator.ask(*creating(company, **options))
+    assert made["token_endpoint_auth_method"] == "tls_client_auth"
+    assert "client_secret" not in made
+
+
 def test_secrets_are_added_listed_and_retired(company):
     operator, client = company.operator, ("--client", company.app.client_id)
     added = operator.ask("client", "secret", "add", *client, "--name", "Server in Frankfurt")
@@ -327,6 +336,8 @@ def test_client_of_keys_is_created_by_value_or_url_and_its_keys_replaced(company
         ),
         ({"token-endpoint-auth-signing-alg": "ES256"}, "has no part in client_secret_post"),
         ({"token-endpoint-auth-method": "private_key_jwt", "jwks": "no-such-file"}, "cannot be read"),
+        ({"token-endpoint-auth-method": "tls_client_auth"}, "tls_client_auth, which needs it"),
+        ({"token-endpoint-auth-method": "tls_client_auth", "tls-client-auth-subject-dn": "mailloop"}, "RFC 4514"),
     ],
 )
 def test_client_create_with_unfit_keys_is_refused(company, options, why):

@@ -1,6 +1,7 @@
 """How long published keys are kept, and how often they are asked for (J5, K7; drill 11)."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from latchstring.authorization_server.ports import Fetched, FetchRefused
 from latchstring.outbound import key_sets
 from latchstring.outbound.key_sets import ASK_AGAIN_AFTER, FRESH_FOR, STALE_FOR, CachedKeySets
+from latchstring.protocol.client_certificate import certificate_thumbprint
 from latchstring.protocol.jose.keys import PublicKey
+from tests.support.certificates import certificate_jwk, make_certificate
 from tests.support.https import Answer, Internet
 from tests.support.signing import key_set, make_key, public_jwk
 
@@ -34,7 +37,7 @@ class Published:
         return Fetched(body=self.body, content_type="application/json", max_age=self.max_age)
 
     async def find(self, key_id: str | None = "1") -> list[str | None]:
-        keys: tuple[PublicKey, ...] = await self.sets(URL, key_id=key_id)
+        keys: tuple[PublicKey, ...] = await self.sets(URL, is_wanted=lambda key: key_id is None or key.key_id == key_id)
         return [key.key_id for key in keys]
 
 
@@ -63,6 +66,23 @@ async def test_unknown_key_id_is_asked_for_once_an_interval(published: Published
     for number in range(20):
         await published.find(f"made-up-{number}")
     assert published.asked == 2
+
+
+def is_named(thumbprint: str, key: PublicKey) -> bool:
+    return key.certificate_thumbprint == thumbprint
+
+
+async def test_certificate_that_is_not_among_the_keys_has_them_read_again(published: Published):
+    old, new = (make_certificate(name) for name in ("old", "new"))
+    published.body = key_set(certificate_jwk(old))
+    await published.find(None)
+    published.body = key_set(certificate_jwk(old), certificate_jwk(new, by_thumbprint=True))
+    published.now += ASK_AGAIN_AFTER
+    for der, asked in ((old, 1), (new, 2), (make_certificate("theirs"), 2)):
+        thumbprint = certificate_thumbprint(der)
+        keys = await published.sets(URL, is_wanted=partial(is_named, thumbprint))
+        assert published.asked == asked
+    assert [key.certificate_thumbprint for key in keys] == [certificate_thumbprint(der) for der in (old, new)]
 
 
 async def test_many_callers_at_once_share_one_request(published: Published):
@@ -113,11 +133,11 @@ async def test_clock_set_back_does_not_stop_asking(published: Published):
 async def test_sets_kept_are_bounded_in_number(published: Published, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(key_sets, "MAX_KEPT", 3)
     for number in range(10):
-        await published.sets(f"https://app-{number}.test/", key_id=None)
+        await published.sets(f"https://app-{number}.test/")
     assert len(published.sets._by_url) == 3
-    await published.sets("https://app-9.test/", key_id=None)
+    await published.sets("https://app-9.test/")
     assert published.asked == 10
-    await published.sets("https://app-0.test/", key_id=None)
+    await published.sets("https://app-0.test/")
     assert published.asked == 11
 
 
@@ -126,8 +146,8 @@ async def test_set_of_a_real_host_is_read_and_a_redirect_is_not(tmp_path: Path):
     async with internet.host("app.test") as host:
         host.answer = Answer(body=key_set(KEYS[0]))
         sets = CachedKeySets(fetch=internet.fetcher(), clock=lambda: 0)
-        (key,) = await sets(host.url(), key_id="1")
+        (key,) = await sets(host.url())
         assert key.key_id == "1"
         host.answer = Answer("302 Found", (f"Location: {host.url()}",))
         with pytest.raises(FetchRefused, match="answered 302"):
-            await sets(host.url("/elsewhere"), key_id="1")
+            await sets(host.url("/elsewhere"))

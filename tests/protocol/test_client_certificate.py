@@ -2,13 +2,18 @@
 
 import hashlib
 from base64 import urlsafe_b64encode
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
 
 from latchstring.protocol.client_certificate import (
     MAX_CERTIFICATE_LENGTH,
+    AlternativeNames,
     CertificateRefused,
     certificate_thumbprint,
+    normalize_subject_dn,
+    parse_alternative_names,
     parse_certificate,
     parse_certificate_header,
     parse_certificate_source,
@@ -103,3 +108,37 @@ def test_s16_certificate_that_stands_twice_is_refused():
 def test_certificate_source_that_cannot_be_is_refused(name, networks):
     with pytest.raises(ValueError, match=r"."):
         parse_certificate_source(name, networks)
+
+
+def test_alternative_names_are_those_of_the_extension():
+    names = [
+        x509.DNSName("a.example"),
+        x509.DNSName("*.b.example"),
+        x509.UniformResourceIdentifier("spiffe://a.example/b"),
+        x509.IPAddress(ip_address("2001:db8:0::7")),
+        x509.RFC822Name("a@b.example"),
+        x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
+    ]
+    assert parse_alternative_names(make_certificate(names=names)) == AlternativeNames(
+        hosts=("a.example", "*.b.example"),
+        uris=("spiffe://a.example/b",),
+        addresses=("2001:db8::7",),
+        emails=("a@b.example",),
+    )
+
+
+@pytest.mark.parametrize("der", [make_certificate(), b"", b"no certificate"])
+def test_alternative_names_that_are_not_there_are_none(der):
+    assert parse_alternative_names(der) == AlternativeNames()
+
+
+def test_subject_dn_is_spelt_as_the_certificate_s():
+    certificate = parse_certificate(make_certificate("a+b"))
+    assert normalize_subject_dn(certificate.subject_dn) == certificate.subject_dn
+    assert normalize_subject_dn("CN=a\\+b,O=Acorn\\2c Partners") == certificate.subject_dn
+
+
+@pytest.mark.parametrize("text", ["", "a", "CN=", "=a", "XX=a", "CN=a;O=b", "CN=a,"])
+def test_subject_dn_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="RFC 4514|empty"):
+        normalize_subject_dn(text)

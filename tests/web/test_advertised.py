@@ -24,12 +24,13 @@ from latchstring.authorization_server.details_types import DetailsType
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer
+from latchstring.protocol.client_certificate import parse_certificate
 from latchstring.protocol.jose.jws import parse_jwt
 from latchstring.protocol.server_metadata import ServerMetadata
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.web import app as web_app
 from tests.support import device
-from tests.support.certificates import make_certificate, render_rfc9440
+from tests.support.certificates import certificate_jwk, make_certificate, render_rfc9440
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.documents import FakeFetch
 from tests.support.forms import find_form, submit
@@ -43,11 +44,16 @@ IDP: Final = "https://idp.example"
 DOCUMENT: Final = "https://notes.example/client.json"
 CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
     "as it comes": {},
+    "certificates of anybody": {
+        "client_certificate_header": "Client-Cert",
+        "trusted_proxy_networks": ("127.0.0.1",),
+    },
     "everything on": {
         "registration": "open",
         "signing_algorithm": "EdDSA",
         "client_certificate_header": "Client-Cert",
         "trusted_proxy_networks": ("127.0.0.1",),
+        "client_certificates_verified": True,
         "trusted_issuers": {
             IDP: TrustedIssuer(
                 organizations=("*",), keys=(public_jwk(make_key(), kid="1"),), user_claim="email", user_is="email"
@@ -313,8 +319,14 @@ async def try_auth_method(world: World, value: str, *, endpoint: str) -> bool:
         key_app = await _make_key_app(world, key, value)
         assert key_app is not None
         return await _ask(world, endpoint, key_app, await _assert_for(world, key_app, key, "ES256"))
-    headers = {"client-cert": render_rfc9440(make_certificate())}  # as a proxy would pass it on
-    return await _ask(world, endpoint, world.app, {"client_id": world.app.client_id}, headers=headers)
+    der = make_certificate()
+    if value == "tls_client_auth":
+        security = ClientSecurity(tls_client_auth_subject_dn=parse_certificate(der).subject_dn)
+    else:
+        security = ClientSecurity(jwks=key_set(certificate_jwk(der)).decode())
+    app = await world.deployment.app(world.acorn, token_endpoint_auth_method=value, security=security)
+    headers = {"client-cert": render_rfc9440(der)}  # as a proxy would pass it on
+    return await _ask(world, endpoint, app, {"client_id": app.client_id}, headers=headers)
 
 
 async def try_auth_algorithm(world: World, value: str, *, endpoint: str) -> bool:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.authorization_server.client_certificates import verify_subject_fits
 from latchstring.authorization_server.client_keys import verify_keys_fit
 from latchstring.authorization_server.identifiers import (
     CLIENT,
@@ -156,6 +157,10 @@ def _verify_security(client: ClientRecord) -> None:
         verify_keys_fit(method, client.security, policy.signing_algorithms)
     except ValueError as error:
         raise AppRefused(Problem("jwks", "keys_unusable", f"The keys: {error}.")) from None
+    try:
+        verify_subject_fits(method, client.security)
+    except ValueError as error:
+        raise AppRefused(Problem("tls_client_auth", "subject_unusable", f"The certificate: {error}.")) from None
 
 
 class Apps:

@@ -9,7 +9,7 @@ from latchstring.protocol.authorization_assertion import ASSERTION_TYPES, verify
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.jose.claims import find_text
 from latchstring.protocol.jose.jws import JwtRefused, parse_jwt, verify_jwt
-from latchstring.protocol.jose.keys import PublicKey
+from latchstring.protocol.jose.keys import PublicKey, select_by_id
 
 _RETRY_AFTER: Final = 10
 
@@ -42,7 +42,7 @@ class AssertionVerifier:
         if trusted.jwks_uri is None:
             return self._keys[issuer]
         try:
-            return await self._key_sets(trusted.jwks_uri, key_id=key_id if isinstance(key_id, str) else None)
+            return await self._key_sets(trusted.jwks_uri, is_wanted=select_by_id(key_id))
         except FetchRefused as refused:
             raise OAuthError(
                 "temporarily_unavailable",

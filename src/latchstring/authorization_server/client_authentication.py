@@ -1,7 +1,9 @@
 """Who calls the token, revocation, introspection and pushed request endpoints (RFC 6749 §2.3)."""
 
 import hashlib
+from typing import Final
 
+from latchstring.authorization_server.client_certificates import is_subject
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy
@@ -10,10 +12,12 @@ from latchstring.authorization_server.records import ClientRecord, ResourceServe
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.client_assertion import ASSERTION_TYPES, verify_assertion_claims
-from latchstring.protocol.client_metadata import NONE, PRIVATE_KEY_JWT
+from latchstring.protocol.client_metadata import NONE, PRIVATE_KEY_JWT, SELF_SIGNED_TLS_CLIENT_AUTH, TLS_CLIENT_AUTH
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.jose.jws import JwtRefused, parse_jwt
 from latchstring.protocol.token_request import ClientCredentials
+
+_BY_CERTIFICATE: Final = (TLS_CLIENT_AUTH, SELF_SIGNED_TLS_CLIENT_AUTH)
 
 
 def _refuse(reason: str) -> OAuthError:
@@ -58,14 +62,15 @@ class ClientAuthenticator:
         if credentials.assertion is not None:
             client = await self._authenticate_by_assertion(credentials, credentials.assertion)
         else:
-            client = await self._authenticate_by_secret(credentials)
-        if credentials.method not in find_policy(client).authentication_methods:
-            raise _refuse(f"the client's profile does not allow {credentials.method}")
+            client = await self._authenticate_by_name(credentials)
+        method = credentials.method if client.has_secret else client.token_endpoint_auth_method
+        if method not in find_policy(client).authentication_methods:
+            raise _refuse(f"the client's profile does not allow {method}")
         return client
 
-    async def _authenticate_by_secret(self, credentials: ClientCredentials) -> ClientRecord:
-        """A confidential client proves itself by its secret, in the body or by Basic; a public one only names
-        itself."""
+    async def _authenticate_by_name(self, credentials: ClientCredentials) -> ClientRecord:
+        """The client that the request names. A confidential one proves itself by its secret, in the body or by Basic,
+        or by its certificate; a public one only names itself."""
         client = await self._clients.find(credentials.client_id)
         if client is None:
             if credentials.client_secret is not None:
@@ -74,6 +79,9 @@ class ClientAuthenticator:
         if client.is_public:
             if credentials.method != NONE:
                 raise _refuse("a public client sent a secret")
+            return client
+        if client.token_endpoint_auth_method in _BY_CERTIFICATE:
+            await self._verify_certificate(client, credentials)
             return client
         if not client.has_secret:
             raise _refuse(f"the client authenticates by {client.token_endpoint_auth_method}")
@@ -85,6 +93,24 @@ class ClientAuthenticator:
             raise _refuse("the secret is wrong, or has ended")
         self._note_secret_use(client.client_id, secret.secret_id, now)
         return client
+
+    async def _verify_certificate(self, client: ClientRecord, credentials: ClientCredentials) -> None:
+        """Refuse a caller whose TLS connection does not show the client's certificate (RFC 8705 §2).
+
+        By its subject the certificate counts only where the proxy has verified who issued it: anybody can write any
+        subject into one of their own. By its thumbprint it is the very certificate that the client has published.
+        """
+        certificate = credentials.certificate
+        if credentials.method != NONE:
+            raise _refuse("a client of certificates sent a secret")
+        if certificate is None:
+            raise OAuthError("invalid_client", "This client authenticates with its certificate; none was shown.")
+        if client.token_endpoint_auth_method == SELF_SIGNED_TLS_CLIENT_AUTH:
+            is_own = await self._keys.has_certificate(client, certificate.thumbprint)
+        else:
+            is_own = self._settings.client_certificates_verified and is_subject(certificate, client.security)
+        if not is_own:
+            raise OAuthError("invalid_client", "Client authentication failed: the certificate is not the client's.")
 
     async def _authenticate_by_assertion(self, credentials: ClientCredentials, assertion: str) -> ClientRecord:
         """The client whose key signed the JWT, for this server, just now and for the first time (RFC 7523 §3).

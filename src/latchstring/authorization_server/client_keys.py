@@ -1,6 +1,6 @@
 """The keys by which a client signs: given with its registration, or published at a URL of its own (RFC 7591 §2)."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Final
 
@@ -8,11 +8,11 @@ import msgspec
 
 from latchstring.authorization_server.ports import FetchRefused, KeySets
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
-from latchstring.protocol.client_metadata import PRIVATE_KEY_JWT
+from latchstring.protocol.client_metadata import PRIVATE_KEY_JWT, SELF_SIGNED_TLS_CLIENT_AUTH
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.https_url import parse_https_url
 from latchstring.protocol.jose.jws import JwtRefused, UnverifiedJwt, verify_jwt
-from latchstring.protocol.jose.keys import PublicKey, parse_jwk_set
+from latchstring.protocol.jose.keys import PublicKey, parse_jwk_set, select_by_id
 
 _RETRY_AFTER: Final = 10
 
@@ -44,12 +44,16 @@ def verify_keys_fit(method: str, security: ClientSecurity, signing_algorithms: C
     if security.request_object_signing_alg not in {None, *signing_algorithms}:
         raise ValueError(f"the signing algorithm of requests is one of {', '.join(signing_algorithms)}")
     own = security.token_endpoint_auth_signing_alg
-    if method != PRIVATE_KEY_JWT:
-        if own is not None:
-            raise ValueError(f"a signing algorithm has no part in {method}")
+    if own is not None and method != PRIVATE_KEY_JWT:
+        raise ValueError(f"a signing algorithm has no part in {method}")
+    if method not in {PRIVATE_KEY_JWT, SELF_SIGNED_TLS_CLIENT_AUTH}:
         return
     if security.jwks is None and security.jwks_uri is None:
         raise ValueError(f"{method} needs the client's public keys")
+    if method == SELF_SIGNED_TLS_CLIENT_AUTH:
+        if security.jwks is not None and not any(key.certificate_thumbprint for key in _parse(security.jwks)):
+            raise ValueError("no key has its certificate with it (x5c or x5t#S256)")
+        return
     if own is not None and own not in signing_algorithms:
         raise ValueError(f"the signing algorithm is one of {', '.join(signing_algorithms)}")
     if security.jwks is not None:
@@ -79,17 +83,25 @@ class ClientKeys:
         """
         if jwt.header.get("alg") not in algorithms:
             raise JwtRefused("alg is not one that counts here")  # before anything is fetched
-        keys = await self._find(client, jwt.header.get("kid"))
+        keys = await self._find(client, select_by_id(jwt.header.get("kid")))
         verify_jwt(jwt, keys, algorithms=algorithms, types=types)
 
-    async def _find(self, client: ClientRecord, key_id: object) -> tuple[PublicKey, ...]:
+    async def has_certificate(self, client: ClientRecord, thumbprint: str) -> bool:
+        """Whether a key of the client's names that certificate, by `x5c` or `x5t#S256` (RFC 8705 §2.2.2)."""
+
+        def is_named(key: PublicKey) -> bool:
+            return key.certificate_thumbprint == thumbprint
+
+        return any(map(is_named, await self._find(client, is_named)))
+
+    async def _find(self, client: ClientRecord, is_wanted: Callable[[PublicKey], bool] | None) -> tuple[PublicKey, ...]:
         security = client.security
         if security.jwks is not None:
             return _parse(security.jwks)
         if security.jwks_uri is None:
             return ()
         try:
-            return await self._key_sets(security.jwks_uri, key_id=key_id if isinstance(key_id, str) else None)
+            return await self._key_sets(security.jwks_uri, is_wanted=is_wanted)
         except FetchRefused as refused:
             raise OAuthError(
                 "temporarily_unavailable",

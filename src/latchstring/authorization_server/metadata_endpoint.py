@@ -2,16 +2,31 @@
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_response import RESPONSE_MODES
-from latchstring.protocol.client_metadata import AUTHENTICATION_METHODS, GRANT_TYPES, JWT_BEARER, NONE
+from latchstring.protocol.client_metadata import (
+    AUTHENTICATION_METHODS,
+    GRANT_TYPES,
+    JWT_BEARER,
+    NONE,
+    SELF_SIGNED_TLS_CLIENT_AUTH,
+    TLS_CLIENT_AUTH,
+)
 from latchstring.protocol.jose.algorithms import ALGORITHMS
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
 
 
+def _find_authentication_methods(settings: Settings) -> list[str]:
+    """Those that can succeed here: certificates come by a proxy, and count by their subject if it has verified them."""
+    by_itself = settings.client_certificate_header is not None
+    by_subject = by_itself and settings.client_certificates_verified
+    possible = {SELF_SIGNED_TLS_CLIENT_AUTH: by_itself, TLS_CLIENT_AUTH: by_subject}
+    return [method for method in AUTHENTICATION_METHODS if possible.get(method, True)]
+
+
 def build_metadata(settings: Settings) -> ServerMetadata:
     """The document, from settings alone: no request header has a part in it. What it names is tried by a test."""
     issuer = settings.issuer
-    methods = list(AUTHENTICATION_METHODS)
+    methods = _find_authentication_methods(settings)
     confidential = [method for method in methods if method != NONE]
     algorithms = list(ALGORITHMS)
     return ServerMetadata(

@@ -17,6 +17,8 @@ from latchstring.protocol.client_metadata import (
     CLIENT_SECRET_POST,
     NONE,
     PRIVATE_KEY_JWT,
+    SELF_SIGNED_TLS_CLIENT_AUTH,
+    TLS_CLIENT_AUTH,
 )
 from latchstring.protocol.jose.algorithms import ALGORITHMS, STRICT_ALGORITHMS
 
@@ -45,7 +47,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SECRETS: Final = frozenset({CLIENT_SECRET_BASIC, CLIENT_SECRET_POST})
-_KEYS: Final = frozenset({PRIVATE_KEY_JWT})
+_KEYS: Final = frozenset({PRIVATE_KEY_JWT, TLS_CLIENT_AUTH, SELF_SIGNED_TLS_CLIENT_AUTH})
 _OAUTH_2_1: Final = Policy(
     requires_pkce=True,
     requires_pushed_request=False,

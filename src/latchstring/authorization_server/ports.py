@@ -73,9 +73,11 @@ class MakeKeyPair(Protocol):
 class KeySets(Protocol):
     """Key sets that clients publish, kept for a while: bounded in number, size and time."""
 
-    async def __call__(self, url: str, *, key_id: str | None) -> tuple[PublicKey, ...]:
-        """The usable keys there, by `FetchRefused` where there are none to be had. Where none of those kept goes by
-        that id they are read again, but for every URL at most once an interval."""
+    async def __call__(
+        self, url: str, *, is_wanted: Callable[[PublicKey], bool] | None = None
+    ) -> tuple[PublicKey, ...]:
+        """The usable keys there, by `FetchRefused` where there are none to be had. Where none of those kept is wanted
+        they are read again, but for every URL at most once an interval."""
 
 
 class Commit(Enum):

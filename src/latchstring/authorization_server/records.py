@@ -46,7 +46,7 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     What the two come to is decided by `policy`. Its keys are `jwks`, a JWK Set as JSON text, or at `jwks_uri`;
     `token_endpoint_auth_signing_alg` is the only algorithm that it authenticates with, `request_object_signing_alg` the
     only one that it signs requests with, where it says so (RFC 7591 §2). `authorization_details_types` are those that
-    it may ask for (RFC 9396 §10).
+    it may ask for (RFC 9396 §10). One of `tls_client_auth_…` is the subject of its certificate (RFC 8705 §2.1.2).
     """
 
     profile: Profile = "oauth2.1"
@@ -60,6 +60,11 @@ class ClientSecurity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     authorization_details_types: tuple[str, ...] = ()
     dpop_bound_access_tokens: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
+    tls_client_auth_subject_dn: str | None = None
+    tls_client_auth_san_dns: str | None = None
+    tls_client_auth_san_uri: str | None = None
+    tls_client_auth_san_ip: str | None = None
+    tls_client_auth_san_email: str | None = None
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,7 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `signing_key_lifetime` is how long a key signs before the next one does; `signing_algorithm` is the next one's.
     `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
     `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone, put the certificate
-    that a client showed them. `trusted_issuers` are those whose assertions count as a grant, by their `iss`.
+    that a client showed them. `client_certificates_verified` says that they pass on those alone whose issuer they have
+    verified: without it nobody is known by the subject of a certificate (RFC 8705 §2.1).
+    `trusted_issuers` are those whose assertions count as a grant, by their `iss`.
 
     `registration` says who may register a client by itself (RFC 7591): nobody, who has an initial access token, or
     anyone. Within `registration_lifetime` a person must have connected it. With `accepts_metadata_documents` a client
@@ -79,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxies: int = 0
     client_certificate_header: str | None = None
     trusted_proxy_networks: tuple[str, ...] = ()
+    client_certificates_verified: bool = False
     registration: Literal["off", "gated", "open"] = "off"
     registration_lifetime: int = 24 * 3600
     trusted_issuers: dict[str, TrustedIssuer] = {}
@@ -130,6 +133,8 @@ def _verify_certificate_source(settings: Settings) -> None:
     header, networks = settings.client_certificate_header, settings.trusted_proxy_networks
     if header is None and networks:
         raise _refuse("trusted_proxy_networks", "name the client_certificate_header that these proxies send, too")
+    if header is None and settings.client_certificates_verified:
+        raise _refuse("client_certificates_verified", "name the client_certificate_header in which they come, too")
     if header is not None:
         try:
             parse_certificate_source(header, networks)

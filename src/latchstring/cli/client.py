@@ -85,6 +85,13 @@ def create(
     token_endpoint_auth_signing_alg: Annotated[
         str | None, typer.Option(help="The only algorithm that it signs its assertions with [default: any good one]")
     ] = None,
+    tls_client_auth_subject_dn: Annotated[
+        str | None, typer.Option(help="The subject of its certificate (RFC 4514), or one of the following names in it.")
+    ] = None,
+    tls_client_auth_san_dns: Annotated[str | None, typer.Option(help="A host name.")] = None,
+    tls_client_auth_san_uri: Annotated[str | None, typer.Option(help="A URI.")] = None,
+    tls_client_auth_san_ip: Annotated[str | None, typer.Option(help="An IP address.")] = None,
+    tls_client_auth_san_email: Annotated[str | None, typer.Option(help="An email address.")] = None,
     request_object_signing_alg: Annotated[
         str | None, typer.Option(help="The only algorithm that it signs its requests with [default: any good one]")
     ] = None,
@@ -133,6 +140,11 @@ def create(
         requires_pushed_request=require_pushed_requests,
         requires_signed_request=require_signed_requests,
         authorization_details_types=tuple(authorization_details_type or ()),
+        tls_client_auth_subject_dn=tls_client_auth_subject_dn,
+        tls_client_auth_san_dns=tls_client_auth_san_dns,
+        tls_client_auth_san_uri=tls_client_auth_san_uri,
+        tls_client_auth_san_ip=tls_client_auth_san_ip,
+        tls_client_auth_san_email=tls_client_auth_san_email,
     )
 
     async def work(store: SqlStore, deployment: Deployment) -> tuple[ClientRecord, str | None]:

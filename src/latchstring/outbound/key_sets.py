@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -30,11 +31,11 @@ class _Kept:
         self.asking: asyncio.Task[None] | None = None
         self.refusal = ""
 
-    def has(self, key_id: str | None, now: int) -> bool:
+    def has(self, is_wanted: Callable[[PublicKey], bool] | None, now: int) -> bool:
         """Whether what is kept will do."""
         if self.keys is None or now >= self.fresh_until:
             return False
-        return key_id is None or any(key.key_id == key_id for key in self.keys)
+        return is_wanted is None or any(map(is_wanted, self.keys))
 
 
 class CachedKeySets:
@@ -49,14 +50,16 @@ class CachedKeySets:
         self._clock = clock
         self._by_url: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def __call__(self, url: str, *, key_id: str | None) -> tuple[PublicKey, ...]:
+    async def __call__(
+        self, url: str, *, is_wanted: Callable[[PublicKey], bool] | None = None
+    ) -> tuple[PublicKey, ...]:
         """The keys at that URL; raises `FetchRefused`."""
         kept = self._by_url.setdefault(url, _Kept())
         self._by_url.move_to_end(url)
         if len(self._by_url) > MAX_KEPT:
             self._by_url.popitem(last=False)
         now = self._clock()
-        if not kept.has(key_id, now):
+        if not kept.has(is_wanted, now):
             if kept.asking is None and (kept.asked_at is None or not 0 <= now - kept.asked_at < ASK_AGAIN_AFTER):
                 kept.asked_at = now
                 kept.asking = asyncio.create_task(self._ask(url, kept))

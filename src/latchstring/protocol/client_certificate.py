@@ -41,6 +41,15 @@ class ClientCertificate(msgspec.Struct, frozen=True):
         return f"ClientCertificate(thumbprint={self.thumbprint!r}, subject_dn={self.subject_dn!r})"
 
 
+class AlternativeNames(msgspec.Struct, frozen=True):
+    """The further subjects of a certificate (RFC 5280 §4.2.1.6), as it spells them; addresses shortest."""
+
+    hosts: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+
+
 class CertificateHeader(msgspec.Struct, frozen=True):
     """In which header certificates come, its name in small letters, and from which networks it is believed."""
 
@@ -118,3 +127,33 @@ def parse_certificate(der: bytes) -> ClientCertificate:
     except ValueError:
         raise CertificateRefused("the client certificate cannot be read") from None
     return ClientCertificate(certificate_thumbprint(der), subject_dn, der)
+
+
+def parse_alternative_names(der: bytes) -> AlternativeNames:
+    """The certificate's alternative names; none where they cannot be read. Needs `cryptography`."""
+    from cryptography import x509
+
+    try:
+        extensions = x509.load_der_x509_certificate(der).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return AlternativeNames()
+    return AlternativeNames(
+        hosts=tuple(names.get_values_for_type(x509.DNSName)),
+        uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
+        addresses=tuple(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+        emails=tuple(names.get_values_for_type(x509.RFC822Name)),
+    )
+
+
+def normalize_subject_dn(text: str) -> str:
+    """A subject's name as `ClientCertificate.subject_dn` spells it; raises `ValueError` for what is none (RFC 4514)."""
+    from cryptography.x509 import Name
+
+    try:
+        normal = Name.from_rfc4514_string(text).rfc4514_string()
+    except ValueError:
+        raise ValueError("give it as RFC 4514 writes it, such as CN=mailloop,O=Acorn") from None
+    if not normal:
+        raise ValueError("it is empty")
+    return normal

@@ -9,8 +9,17 @@ from latchstring.protocol.errors import OAuthError
 CLIENT_SECRET_BASIC: Final = "client_secret_basic"
 CLIENT_SECRET_POST: Final = "client_secret_post"
 PRIVATE_KEY_JWT: Final = "private_key_jwt"
+TLS_CLIENT_AUTH: Final = "tls_client_auth"
+SELF_SIGNED_TLS_CLIENT_AUTH: Final = "self_signed_tls_client_auth"
 NONE: Final = "none"
-AUTHENTICATION_METHODS: Final = (CLIENT_SECRET_BASIC, CLIENT_SECRET_POST, PRIVATE_KEY_JWT, NONE)
+AUTHENTICATION_METHODS: Final = (
+    CLIENT_SECRET_BASIC,
+    CLIENT_SECRET_POST,
+    PRIVATE_KEY_JWT,
+    TLS_CLIENT_AUTH,
+    SELF_SIGNED_TLS_CLIENT_AUTH,
+    NONE,
+)
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 REFRESH_TOKEN: Final = "refresh_token"

@@ -1,12 +1,15 @@
 """Public keys as others publish them (RFC 7517), and their names (RFC 7638)."""
 
-from collections.abc import Mapping, Sequence
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey, import_key
 
+from latchstring.protocol.client_certificate import certificate_thumbprint
 from latchstring.protocol.jose.algorithms import ED25519, EDDSA, ES256, PS256, RS256
 
 MAX_KEY_SET_SIZE: Final = 64 * 1024
@@ -18,11 +21,15 @@ _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"
 
 
 class PublicKey(msgspec.Struct, frozen=True):
-    """One key that checks signatures: `algorithms` are those that it may check, by its type and its own `alg`."""
+    """One key that checks signatures: `algorithms` are those that it may check, by its type and its own `alg`.
+
+    `certificate_thumbprint` is that of the certificate that came with it (`x5c`, `x5t#S256`); nothing vouches for it.
+    """
 
     key_id: str | None
     algorithms: tuple[str, ...]
     key: Key
+    certificate_thumbprint: str | None = None
 
     @property
     def thumbprint(self) -> str:
@@ -54,7 +61,18 @@ def parse_jwk(members: object) -> PublicKey:
         algorithms = tuple(algorithm for algorithm in algorithms if algorithm == own)
     if not algorithms:
         raise ValueError("the JWK is of a type, curve, size or alg that is not supported")
-    return PublicKey(key_id, algorithms, key)
+    return PublicKey(key_id, algorithms, key, _find_certificate_thumbprint(members))
+
+
+def _find_certificate_thumbprint(members: Mapping[str, Any]) -> str | None:
+    """The SHA-256 of the key's own certificate (RFC 7517 §4.7, §4.9); None where there is none that can be read."""
+    chain, thumbprint = members.get("x5c"), members.get("x5t#S256")
+    if isinstance(chain, list) and chain and isinstance(chain[0], str):
+        try:
+            return certificate_thumbprint(b64decode(chain[0], validate=True))
+        except (Base64Error, ValueError):
+            return None
+    return thumbprint if isinstance(thumbprint, str) else None
 
 
 def _only_material(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,6 +90,11 @@ def _algorithms_for(key: Key) -> tuple[str, ...]:
         fits = _RSA_BITS[0] <= numbers.n.bit_length() <= _RSA_BITS[1] and numbers.e.bit_length() <= 32
         return (PS256, RS256) if fits else ()
     return ()
+
+
+def select_by_id(key_id: object) -> Callable[[PublicKey], bool] | None:
+    """Picks the keys that a JWT's `kid` names; None where it names none."""
+    return (lambda key: key.key_id == key_id) if isinstance(key_id, str) else None
 
 
 def parse_jwk_set(document: object) -> tuple[PublicKey, ...]:
