@@ -177,7 +177,7 @@ def _verify_redirect(world: World, expect: Expect, response: httpx.Response) -> 
         target = world.values.fill(expect.posts_to)
         _verify_answer(world, expect, target, _read_posted(response, target, is_automatic=True))
         source = target.partition("?")[0]
-        assert f"form-action {source};" in response.headers["content-security-policy"]
+        assert f"form-action {source} https:;" in response.headers["content-security-policy"]
     if expect.announces is not None:
         target = world.values.fill(expect.announces)
         links = [attributes.get("href", "") for tag, attributes in _read_elements(response) if tag == "a"]

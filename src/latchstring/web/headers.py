@@ -13,6 +13,8 @@ PUBLIC_DOCUMENT: Final[list[Header]] = [
     (b"access-control-allow-origin", b"*"),
 ]
 
+_LOOPBACK: Final = "http://127.0.0.1:* http://localhost:*"
+
 
 def render_page_headers(settings: Settings, form_action: str = "'self'") -> dict[str, str]:
     """The headers. `form_action` widens where a form's answer may lead the browser (Chromium checks the whole
@@ -40,13 +42,15 @@ def form_action_for(redirect_uri: str) -> str:
     if parts.scheme == "https":
         return "'self' https:"
     if parts.scheme == "http" and parts.hostname != "::1":
-        return "'self' https: http://127.0.0.1:* http://localhost:*"
+        return f"'self' https: {_LOOPBACK}"
     return f"'self' https: {parts.scheme}:"
 
 
 def form_action_to(redirect_uri: str) -> str:
-    """Where a form that carries an answer may end: at this very address. CSP knows no query, and no IPv6 host."""
+    """Where a form that carries an answer may end: at this very address, and wherever its answer sends people on, which
+    is https or, for a loopback program, loopback (`docs/decisions/0005`). CSP knows no query, and no IPv6 host."""
     parts = urlsplit(redirect_uri)
     if parts.netloc.startswith("["):
-        return f"{parts.scheme}:"
-    return f"{parts.scheme}://{parts.netloc}{quote(parts.path, safe='/%:@!$&()*+=~')}"
+        return f"{parts.scheme}: https:"
+    address = f"{parts.scheme}://{parts.netloc}{quote(parts.path, safe='/%:@!$&()*+=~')}"
+    return f"{address} https:" if parts.scheme == "https" else f"{address} https: {_LOOPBACK}"
