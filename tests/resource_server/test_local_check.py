@@ -15,6 +15,7 @@ from joserfc.jws import JWSRegistry
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server.key_cache import DEFAULT_MAX_AGE, FETCH_INTERVAL, LONGEST_MAX_AGE, STALE_IF_ERROR
 from tests.resource_server.fakes import ISSUER, NOW, RESOURCE, Api, FakeServer, browse, make_guard
+from tests.support.proofs import Prover
 
 JWKS_URI = "https://login.test/oauth2/jwks/"
 KEYS: dict[str, Any] = {
@@ -249,6 +250,15 @@ async def test_s2_token_of_another_time_or_issuer_is_invalid(gate, claims):
 async def test_s12_bound_token_as_bearer_is_invalid(gate, cnf):
     """CVE-2024-49755."""
     assert await gate.status(sign(cnf=cnf)) == 401
+
+
+async def test_s12_bound_token_with_its_proof_is_taken(gate):
+    prover = Prover()
+    token = sign(cnf={"jkt": prover.jkt})
+    for key, status in ((prover, 200), (Prover(), 401)):
+        proof = key.prove("GET", "https://api.test/", now=NOW, access_token=token)
+        response = await gate.http.get("/", headers={"authorization": f"DPoP {token}", "dpop": proof})
+        assert response.status_code == status
 
 
 async def test_token_with_too_little_scope_is_403(server, clock):

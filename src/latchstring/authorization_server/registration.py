@@ -86,6 +86,8 @@ def _decide_security(metadata: ClientMetadata, method: str) -> ClientSecurity:
             jwks_uri=metadata.jwks_uri or None,
             token_endpoint_auth_signing_alg=metadata.token_endpoint_auth_signing_alg or None,
             requires_pushed_request=metadata.require_pushed_authorization_requests,
+            dpop_bound_access_tokens=metadata.dpop_bound_access_tokens,
+            tls_client_certificate_bound_access_tokens=metadata.tls_client_certificate_bound_access_tokens,
         )
         verify_keys_fit(method, security, ALGORITHMS)
     except ValueError as error:

@@ -179,4 +179,6 @@ class RegistrationEndpoint:
             jwks_uri=security.jwks_uri,
             token_endpoint_auth_signing_alg=security.token_endpoint_auth_signing_alg,
             require_pushed_authorization_requests=security.requires_pushed_request,
+            dpop_bound_access_tokens=security.dpop_bound_access_tokens,
+            tls_client_certificate_bound_access_tokens=security.tls_client_certificate_bound_access_tokens,
         )
