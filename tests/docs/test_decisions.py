@@ -9,7 +9,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.protocol.pkce import code_challenge
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from tests.docs.markdown import DOCS, find_code, find_table, read_page
 from tests.support.deployment import App, Deployment, deploy
 from tests.support.journey import exchange, grant_code, introspect, refresh
@@ -247,6 +249,45 @@ async def _(world: World) -> httpx.Response:
     await world.deployment.member(world.user_id, world.organization_id)
     assert (await refresh(world.http, world.app, tokens["refresh_token"])).status_code == 200
     return answer
+
+
+@row("client credentials for an organization that has not approved the app")
+async def _(world: World) -> httpx.Response:
+    other = await world.deployment.organization("Chestnut Ltd")
+    data = world.app.body(grant_type="client_credentials", organization_id=other)
+    return await world.http.post("/oauth2/token/", data=data)
+
+
+async def trade(world: World, app: App, token: str, **parameters: str) -> httpx.Response:
+    subject = {"subject_token": token, "subject_token_type": ACCESS_TOKEN_TYPE}
+    data = app.body(grant_type=TOKEN_EXCHANGE, **subject, **parameters)
+    return await world.http.post("/oauth2/token/", data=data)
+
+
+@row("an exchange by an app that acts for no API")
+async def _(world: World) -> httpx.Response:
+    token = (await world.connect())["access_token"]
+    answer = await trade(world, world.other, token)
+    assert await world.is_active(token)
+    return answer
+
+
+@row("an exchange for a wider scope")
+async def _(world: World) -> httpx.Response:
+    token = (await world.connect())["access_token"]
+    answer = await trade(world, world.app, token, scope="all.full_access offline_access")
+    assert await world.is_active(token)
+    return answer
+
+
+@row("an exchange of a revoked token")
+async def _(world: World) -> httpx.Response:
+    token = (await world.connect())["access_token"]
+    exchanged = (await trade(world, world.app, token)).json()["access_token"]
+    assert await world.is_active(exchanged)
+    assert (await world.http.post("/oauth2/revoke/", data=world.app.body(token=token))).status_code == 200
+    assert not await world.is_active(exchanged)
+    return await trade(world, world.app, token)
 
 
 ROWS = find_table(HTTP.section("Decisions"), "request")

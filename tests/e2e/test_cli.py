@@ -581,7 +581,12 @@ def test_approve_and_unapprove_say_what_they_did(tmp_path):
     of_approval = ("--client", app["client_id"], "--organization", other)
     approved = {"client_id": app["client_id"], "organization_id": other}
     assert operator.ask("client", "approve", *of_approval) == {**approved, "scope": "all.full_access"}
+    [listed] = operator.ask("client", "approvals", "--organization", other)
+    assert (listed["client_id"], listed["approved_by"], listed["ended_at"]) == (app["client_id"], "operator", None)
+    assert operator.ask("client", "approvals", "--organization", owner) == []
     assert operator.ask("client", "unapprove", *of_approval) == {**approved, "ended": True}
+    [ended] = operator.ask("client", "approvals", "--client", app["client_id"])
+    assert (ended["ended_by"], ended["scope"]) == ("operator", "all.full_access")
     given = ("--database", operator.database)
     assert "has not approved" in operator.refuse("client", "unapprove", *of_approval, *given)
     owning = ("--client", app["client_id"], "--organization", owner)

@@ -249,3 +249,18 @@ async def test_find_clients_pages_by_id_and_leaves_out_deleted_ones(peopled: Sql
     assert ids == sorted([MAILLOOP, "oa2client_1", "oa2client_2", "oa2client_3"])
     assert [client.client_id for client in await peopled.find_clients(after="oa2client_2")] == ["oa2client_3"]
     assert list(await peopled.find_clients(after="oa2client_9")) == []
+
+
+async def test_find_client_approvals_by_client_or_organization(peopled: SqlStore):
+    await peopled.create_organization(build_organization("orga_birch", "Birch & Co"))
+    for client_id, organization_id in (("b", "orga_birch"), ("a", "orga_birch"), ("a", ACORN)):
+        await peopled.approve_client(client_id, organization_id, scope=("x",), by="operator", now=NOW)
+
+    async def list_all(client_id: str | None, organization_id: str | None) -> list[tuple[str, str]]:
+        found = await peopled.find_client_approvals(client_id=client_id, organization_id=organization_id)
+        return [(approval.client_id, approval.organization_id) for approval in found]
+
+    assert await list_all(None, None) == sorted([("a", ACORN), ("a", "orga_birch"), ("b", "orga_birch")])
+    assert await list_all("a", None) == sorted([("a", ACORN), ("a", "orga_birch")])
+    assert await list_all(None, "orga_birch") == [("a", "orga_birch"), ("b", "orga_birch")]
+    assert await list_all("b", ACORN) == []

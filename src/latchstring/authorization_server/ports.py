@@ -263,6 +263,11 @@ class ClientStore(Protocol):
     async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
         """The approval, whether it lasts or has ended."""
 
+    async def find_client_approvals(
+        self, *, client_id: str | None, organization_id: str | None
+    ) -> Sequence[ClientApprovalRecord]:
+        """Approvals for an operator's list, by client and organization, at most 1,000."""
+
     async def approve_client(
         self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
     ) -> Commit:

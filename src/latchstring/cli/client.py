@@ -9,10 +9,9 @@ import typer
 from latchstring.authorization_server.apps import AppDetails
 from latchstring.authorization_server.client_keys import clean_key_set
 from latchstring.authorization_server.policy import ALLOWANCES, PROFILES, default_security, must_push_requests
-from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import Settings
-from latchstring.cli import client_secret
+from latchstring.cli import client_approval, client_secret
 from latchstring.cli.output import (
     DATABASE,
     CommandRefused,
@@ -26,7 +25,7 @@ from latchstring.cli.output import (
 from latchstring.protocol.client_metadata import AUTHENTICATION_METHODS, CLIENT_SECRET_POST, DEFAULT_GRANT_TYPES, NONE
 from latchstring.protocol.scope import parse_scope
 from latchstring.storage.store import SqlStore
-from latchstring.wiring import Deployment, build_approvals, build_apps, build_client_secrets, load_settings
+from latchstring.wiring import Deployment, build_apps, build_client_secrets, load_settings
 
 app = typer.Typer(help="Clients: OAuth apps and their secrets.", no_args_is_help=True)
 app.add_typer(client_secret.app, name="secret")
@@ -299,41 +298,6 @@ def update(
     print_record(_describe(run_with_store(database, keyring, work)), as_json)
 
 
-ApprovingOrganization = Annotated[str, typer.Option("--organization", help="The organization's id.")]
-
-
-@app.command("approve")
-def approve(
-    client: Client,
-    organization: ApprovingOrganization,
-    scope: Annotated[str | None, typer.Option(help="What for, space-delimited; all that the app may have.")] = None,
-    database: Database = DATABASE,
-    keyring: KeyringPath = None,
-    as_json: Json = False,
-) -> None:
-    """Let an app of another organization act for this one, without a member. Replaces an earlier approval."""
-    asked = None if scope is None else parse_scope(scope)
-
-    async def work(store: SqlStore, _: Deployment) -> tuple[str, ...]:
-        return await build_approvals(store).approve(client, organization, scope=asked, by="operator")
-
-    approved = run_with_store(database, keyring, work)
-    print_record({"client_id": client, "organization_id": organization, "scope": " ".join(approved)}, as_json)
-
-
-@app.command("unapprove")
-def unapprove(
-    client: Client,
-    organization: ApprovingOrganization,
-    database: Database = DATABASE,
-    keyring: KeyringPath = None,
-    as_json: Json = False,
-) -> None:
-    """End an approval; what the app got under it is dead at once."""
-
-    async def work(store: SqlStore, _: Deployment) -> None:
-        if await build_approvals(store).end(client, organization, by="operator") is Commit.LOST:
-            raise CommandRefused(f"{organization} has not approved {client}")
-
-    run_with_store(database, keyring, work)
-    print_record({"client_id": client, "organization_id": organization, "ended": True}, as_json)
+app.command("approve")(client_approval.approve)
+app.command("unapprove")(client_approval.unapprove)
+app.command("approvals")(client_approval.list_approvals)

@@ -40,6 +40,7 @@ def _render(grant: GrantRecord) -> dict[str, object]:
         "ended_at": grant.ended_at,
         "ended_by": grant.ended_by,
         "ended_reason": grant.ended_reason,
+        "asserted_by": grant.asserted_by,
     }
 
 

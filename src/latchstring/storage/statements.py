@@ -660,6 +660,19 @@ _of_approval = and_(
     client_approval.c.organization_id == bindparam("of_organization"),
 )
 FIND_CLIENT_APPROVAL = _define("find_client_approval", select(client_approval).where(_of_approval))
+_any_approved = bindparam("client_id", type_=client_approval.c.client_id.type)
+_any_approving = bindparam("organization_id", type_=client_approval.c.organization_id.type)
+FIND_CLIENT_APPROVALS = _define(
+    "find_client_approvals",
+    select(client_approval)
+    .where(
+        or_(_any_approved.is_(None), client_approval.c.client_id == _any_approved),
+        or_(_any_approving.is_(None), client_approval.c.organization_id == _any_approving),
+    )
+    .order_by(client_approval.c.client_id, client_approval.c.organization_id)
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
+)
 APPROVE_CLIENT = _define_insert(
     "approve_client",
     lambda insert: (

@@ -305,6 +305,12 @@ class SqlStore:
         row = await self._engine.read(statements.FIND_CLIENT_APPROVAL, of_approval)
         return None if row is None else _read_approval(row)
 
+    async def find_client_approvals(
+        self, *, client_id: str | None, organization_id: str | None
+    ) -> Sequence[ClientApprovalRecord]:
+        listed = {"client_id": client_id, "organization_id": organization_id, "at_most": MAX_LISTED}
+        return [_read_approval(row) for row in await self._engine.read_all(statements.FIND_CLIENT_APPROVALS, listed)]
+
     async def approve_client(
         self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
     ) -> Commit:
