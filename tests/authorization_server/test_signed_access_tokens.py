@@ -3,10 +3,14 @@
 import msgspec
 import pytest
 
+from latchstring.authorization_server.grants.token_exchange import MAX_EXCHANGES
 from latchstring.authorization_server.identifiers import CLIENT, GRANT, ORGANIZATION, render_identifier
+from latchstring.authorization_server.resources import MAX_LENGTH, MAX_RESOURCES
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens, render_signed_access_token
 from latchstring.authorization_server.tokens import AccessToken, Actor, ClientAccessToken, TokenFacts
 from latchstring.protocol.access_token_jwt import parse_access_token_claims
+from latchstring.protocol.authorization_details import MAX_SIZE
+from latchstring.protocol.bearer import MAX_TOKEN_LENGTH, parse_bearer
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.jose.jws import JwtRefused, parse_jwt
 from tests.authorization_server.builders import ACORN, ANN, GRANT_ID, MAILLOOP, NOW
@@ -74,6 +78,22 @@ async def test_token_carries_key_actor_and_details(house: House):
 async def test_token_carries_the_grant_s_details_where_it_has_no_own(house: House):
     text = await render(house, authorization_details='[{"type":"payment"}]')
     assert parse_jwt(text).claims["authorization_details"] == [{"type": "payment"}]
+
+
+async def test_longest_token_passes_the_guard(house: House):
+    """Everything at its limit: resources, details, exchanges."""
+    actor = None
+    for _ in range(MAX_EXCHANGES + 1):
+        actor = Actor(sub=MAILLOOP, act=actor)
+    details = msgspec.json.encode([{"type": "x", "text": "y" * (MAX_SIZE - 30)}]).decode()
+    facts = TokenFacts(FACTS.confirmation, actor, details, client_id=MAILLOOP, ancestors=(b"a" * 12,) * MAX_EXCHANGES)
+    resource = tuple("https://a.example/" + "x" * (MAX_LENGTH // MAX_RESOURCES - 18) for _ in range(MAX_RESOURCES))
+    text = await render(house, facts=facts, resource=resource, scope=" ".join(["contacts.read"] * 20))
+    assert 4096 < len(text) <= MAX_TOKEN_LENGTH
+    assert parse_bearer([b"Bearer " + text.encode()]) == text
+    token = await parse(house, text)
+    assert token is not None
+    assert (token.facts, token.resource) == (facts, resource)
 
 
 @pytest.mark.parametrize("typ", ["JWT", "token-introspection+jwt", "logout+jwt"])

@@ -16,6 +16,7 @@ from tests.support.deployment import REDIRECT_URI, deploy
 from tests.support.device import GRANT_TYPE
 from tests.support.forms import find_form, submit
 from tests.support.journey import answer_of
+from tests.support.proofs import Prover
 from tests.web.conftest import MakeWorld, World
 
 ISSUER = "https://shared.example/tenants/one"
@@ -47,7 +48,7 @@ class Proxy(httpx.AsyncBaseTransport):
 
 @pytest.fixture(params=["left on", "taken off", "mounted"])
 async def world(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
-    world = await make_world(issuer=ISSUER)
+    world = await make_world(issuer=ISSUER, registration="open")
     world.http = httpx.AsyncClient(transport=Proxy(world, request.param), base_url="https://shared.example")
     return world
 
@@ -144,6 +145,36 @@ async def test_device_flow_below_the_path(world: World) -> None:
     assert "You can go back to your device" in page.text
     body = world.app.body(grant_type=GRANT_TYPE, device_code=codes["device_code"])
     assert (await http.post(document["token_endpoint"], data=body)).status_code == 200
+
+
+async def test_device_is_sent_to_a_page_below_the_path(world: World) -> None:
+    document = await metadata(world)
+    codes = (await world.http.post(document["device_authorization_endpoint"], data=world.app.body())).json()
+    assert codes["verification_uri"] == f"{ISSUER}/device"
+    for name in ("verification_uri", "verification_uri_complete"):
+        page = await follow(world.http, await world.http.get(codes[name]))
+        assert page.status_code == 200
+        assert_all_below(page)
+
+
+async def test_proof_is_for_the_endpoint_as_its_metadata_names_it(world: World) -> None:
+    """S13: whatever the proxy makes of the path."""
+    document, clock = await metadata(world), world.deployment.clock
+    body = world.app.body(grant_type="client_credentials")
+    for url, status in ((document["token_endpoint"], 200), ("https://shared.example/oauth2/token/", 400)):
+        proof = Prover().prove(url=url, now=clock.now)
+        response = await world.http.post(document["token_endpoint"], data=body, headers={"dpop": proof})
+        assert response.status_code == status, response.text
+
+
+async def test_client_registered_below_the_path_is_managed_there(world: World) -> None:
+    document = await metadata(world)
+    wanted = {"redirect_uris": [REDIRECT_URI], "client_name": "Mailloop"}
+    made = (await world.http.post(document["registration_endpoint"], json=wanted)).json()
+    assert made["registration_client_uri"].startswith(f"{ISSUER}/oauth2/register/")
+    token = {"authorization": f"Bearer {made['registration_access_token']}"}
+    read = await world.http.get(made["registration_client_uri"], headers=token)
+    assert (read.status_code, read.json()["client_id"]) == (200, made["client_id"])
 
 
 async def test_pages_lead_nowhere_but_below_the_path(world: World) -> None:

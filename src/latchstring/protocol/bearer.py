@@ -7,7 +7,8 @@ import msgspec
 
 from latchstring.protocol.errors import OAuthError
 
-MAX_TOKEN_LENGTH: Final = 4096
+# A JWT with all that may stand in one (RFC 9068, RFC 8693, RFC 9396) is longer than an opaque token ever is.
+MAX_TOKEN_LENGTH: Final = 8192
 BEARER: Final = "Bearer"
 DPOP: Final = "DPoP"
 _B64TOKEN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
