@@ -451,3 +451,32 @@ def test_commands_that_start_together_on_an_empty_folder_all_succeed(tmp_path):
         assert (process.returncode, err) == (0, b""), out
     assert len(list(tmp_path.glob("*.keyring*"))) == 1
     assert Operator(tmp_path).run("user", "create", "--email", "ann0@example.com", "--name", "A").code == 1
+
+
+async def test_secret_is_changed_without_a_gap_beside_two_workers(operator, servers):
+    """Both work, the retired one is dead at once, and when each was last used is known once the server has written."""
+    server = servers.start("--workers", "2")
+    quick = QuickOperator(operator.directory)
+    company = found_company(quick)
+    client = ("--client", company.app.client_id)
+    old = company.app.secret
+    new = quick.ask("client", "secret", "add", *client)["client_secret"]
+
+    async def come_in(http, secret):
+        body = {"client_id": company.app.client_id, "client_secret": secret, "token": "nobody's"}
+        return (await http.post("/oauth2/revoke", data=body)).status_code
+
+    for secret in (old, new):
+        for _ in range(4):
+            async with browse(server) as http:
+                assert await come_in(http, secret) == 200
+    wait_until(
+        lambda: all(kept["last_used_at"] for kept in quick.ask("client", "secret", "list", *client)),
+        "both secrets noted as used",
+    )
+    first, _ = quick.ask("client", "secret", "list", *client)
+    quick.ask("client", "secret", "retire", *client, "--secret", first["id"])
+    for secret, status in ((old, 401), (new, 200)):
+        for _ in range(4):
+            async with browse(server) as http:
+                assert await come_in(http, secret) == status
