@@ -8,15 +8,7 @@ import msgspec
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from latchstring.client.connection import Connection, ConnectionKey, PendingLogin
-from latchstring.client.stores.records import (
-    hash_state,
-    parse_connection,
-    parse_login,
-    render_connection,
-    render_key,
-    render_login,
-)
+from latchstring.client.stores.sql import Statements, StatementStore
 from latchstring.protocol.errors import StoreUnavailable
 
 # Two first openers at once take turns: CREATE … IF NOT EXISTS alone can fail for one of them.
@@ -73,13 +65,27 @@ _END_LOGIN: Final = """
     DELETE FROM latchstring_login WHERE state_hash = %(state_hash)s AND browser_hash = %(browser_hash)s
     RETURNING record"""
 
+_STATEMENTS: Final = Statements(
+    find=_FIND,
+    find_all=_FIND_ALL,
+    connected=_CONNECTED,
+    lease=_LEASE,
+    commit=_COMMIT,
+    forget=_FORGET,
+    sweep=_SWEEP,
+    login=_LOGIN,
+    end_login=_END_LOGIN,
+)
 
-class PostgresStore:
+
+class PostgresStore(StatementStore):
     """A `ConnectionStore` in two tables of a database, made when first used. Every write is one conditional statement,
     durable when it is answered.
 
     `url` as libpq takes it; `time_limit` in seconds, for one call. Safe across threads; make one in each process.
     """
+
+    _statements = _STATEMENTS
 
     def __init__(self, url: str, *, time_limit: float = 10.0, max_connections: int = 4) -> None:
         milliseconds = int(time_limit * 1000)
@@ -97,38 +103,6 @@ class PostgresStore:
                 "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
             },
         )
-
-    def find_connection(self, key: ConnectionKey) -> Connection | None:
-        rows = self._run(_FIND, render_key(key))
-        return parse_connection(*rows[0]) if rows else None
-
-    def find_connections(self, issuer: str) -> list[Connection]:
-        return [parse_connection(*row) for row in self._run(_FIND_ALL, {"issuer": issuer})]
-
-    def commit_connected(self, connection: Connection) -> Connection:
-        return parse_connection(*self._run(_CONNECTED, render_connection(connection))[0])
-
-    def commit_lease(
-        self, key: ConnectionKey, *, generation: int, holder: str, now: float, until: float, refreshes: bool
-    ) -> Connection | None:
-        terms = {"expected": generation, "holder": holder, "now": now, "until": until, "refreshes": refreshes}
-        rows = self._run(_LEASE, render_key(key) | terms)
-        return parse_connection(*rows[0]) if rows else None
-
-    def commit_connection(self, connection: Connection, *, generation: int, holder: str) -> bool:
-        terms = {"expected": generation, "holder": holder}
-        return bool(self._run(_COMMIT, render_connection(connection) | terms))
-
-    def end_connection(self, key: ConnectionKey) -> None:
-        self._run(_FORGET, render_key(key))
-
-    def commit_login(self, login: PendingLogin, *, now: float) -> None:
-        self._run(_SWEEP, {"now": now})
-        self._run(_LOGIN, render_login(login))
-
-    def end_login(self, state: str, *, browser_hash: str) -> PendingLogin | None:
-        rows = self._run(_END_LOGIN, {"state_hash": hash_state(state), "browser_hash": browser_hash})
-        return parse_login(rows[0][0]) if rows else None
 
     def close(self) -> None:
         """Let go of the database for good."""

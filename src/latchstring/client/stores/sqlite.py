@@ -12,15 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from latchstring.client.connection import Connection, ConnectionKey, PendingLogin
-from latchstring.client.stores.records import (
-    hash_state,
-    parse_connection,
-    parse_login,
-    render_connection,
-    render_key,
-    render_login,
-)
+from latchstring.client.stores.sql import Statements, StatementStore
 from latchstring.protocol.errors import StoreUnavailable
 
 _VERSION: Final = 1
@@ -77,13 +69,27 @@ _END_LOGIN: Final = """
 # What a fork brought along must be neither used nor closed in the child (sqlite.org/howtocorrupt).
 _left_alone: Final[list[sqlite3.Connection]] = []
 
+_STATEMENTS: Final = Statements(
+    find=_FIND,
+    find_all=_FIND_ALL,
+    connected=_CONNECTED,
+    lease=_LEASE,
+    commit=_COMMIT,
+    forget=_FORGET,
+    sweep=_SWEEP,
+    login=_LOGIN,
+    end_login=_END_LOGIN,
+)
 
-class SQLiteStore:
+
+class SQLiteStore(StatementStore):
     """A `ConnectionStore` in a file of mode 0600. Every commit is on the disk before it is answered.
 
     Every write is one conditional statement. `time_limit` in seconds: how long to wait for another process's
     write.
     """
+
+    _statements = _STATEMENTS
 
     def __init__(self, path: str | Path, *, time_limit: float = 10.0) -> None:
         self._path = Path(path)
@@ -93,39 +99,6 @@ class SQLiteStore:
         if hasattr(os, "register_at_fork"):
             renew = weakref.WeakMethod(self._renew_after_fork)
             os.register_at_fork(after_in_child=lambda: (method := renew()) and method())
-
-    def find_connection(self, key: ConnectionKey) -> Connection | None:
-        rows = self._run(_FIND, render_key(key))
-        return parse_connection(*rows[0]) if rows else None
-
-    def find_connections(self, issuer: str) -> list[Connection]:
-        return [parse_connection(*row) for row in self._run(_FIND_ALL, {"issuer": issuer})]
-
-    def commit_connected(self, connection: Connection) -> Connection:
-        rows = self._run(_CONNECTED, render_connection(connection))
-        return parse_connection(*rows[0])
-
-    def commit_lease(
-        self, key: ConnectionKey, *, generation: int, holder: str, now: float, until: float, refreshes: bool
-    ) -> Connection | None:
-        terms = {"expected": generation, "holder": holder, "now": now, "until": until, "refreshes": refreshes}
-        rows = self._run(_LEASE, render_key(key) | terms)
-        return parse_connection(*rows[0]) if rows else None
-
-    def commit_connection(self, connection: Connection, *, generation: int, holder: str) -> bool:
-        terms = {"expected": generation, "holder": holder}
-        return bool(self._run(_COMMIT, render_connection(connection) | terms))
-
-    def end_connection(self, key: ConnectionKey) -> None:
-        self._run(_FORGET, render_key(key))
-
-    def commit_login(self, login: PendingLogin, *, now: float) -> None:
-        self._run(_SWEEP, {"now": now})
-        self._run(_LOGIN, render_login(login))
-
-    def end_login(self, state: str, *, browser_hash: str) -> PendingLogin | None:
-        rows = self._run(_END_LOGIN, {"state_hash": hash_state(state), "browser_hash": browser_hash})
-        return parse_login(rows[0][0]) if rows else None
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
