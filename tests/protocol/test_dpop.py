@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc.jwk import OctKey
 
 from latchstring.protocol.dpop import (
@@ -20,6 +22,7 @@ from latchstring.protocol.dpop import (
 from latchstring.protocol.dpop_nonce import PERIOD, render_nonce, verify_nonce
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.jose.algorithms import ALGORITHMS, STRICT_ALGORITHMS
+from tests.protocol.properties import PROPERTY
 from tests.support.proofs import Prover, hash_token, make_okp, make_rsa
 
 NOW = 1_800_000_000
@@ -209,6 +212,36 @@ def test_digest_tells_proofs_apart_by_key_id_and_url():
     }
     assert len(digests) == 4
     assert verify_proof(prove(jti="1", iat=NOW - 3, url=URL + "?x"), EXPECTED, NOW + 1).digest == same
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@PROPERTY
+@given(
+    st.dictionaries(st.sampled_from(["typ", "jwk", "kid", "crit", "x5u", "b64"]), _JSON, max_size=2),
+    st.dictionaries(st.sampled_from(["jti", "htm", "htu", "iat", "exp", "nbf", "ath", "nonce"]), _JSON, max_size=3),
+)
+def test_proof_of_any_json_well_signed_holds_or_is_refused(header, claims):
+    """Whatever its key's holder puts into it: never anything that becomes a 500."""
+    for expected in (EXPECTED, WITH_NONCE):
+        try:
+            verify_proof(prove(header=header, **claims), expected, NOW)
+        except OAuthError as refused:
+            assert refused.code in {"invalid_dpop_proof", "use_dpop_nonce"}
+
+
+@PROPERTY
+@given(
+    st.text(max_size=80)
+    | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}", fullmatch=True)
+)
+def test_proof_of_any_text_is_refused(text):
+    refuse(text)
 
 
 # -- nonces
