@@ -214,7 +214,7 @@ async def test_server_verifies_what_another_signed_with_a_key_it_has_not_seen(ho
     text = await sign(other)
     verifiers = await one.find_verifiers(made.key_id)
     assert verify_jwt(parse_jwt(text), verifiers, algorithms=("ES256",)).key_id == made.key_id
-    assert await one.find_verifiers("nobody") == []
+    assert await one.find_verifiers("nobody") == ()
 
 
 async def test_rotate_makes_the_next_key_once(house: House):

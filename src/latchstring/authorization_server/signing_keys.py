@@ -129,6 +129,7 @@ class SigningKeys:
         self._records: Sequence[SigningKeyRecord] = ()
         self._read_at: int | None = None
         self._signers: dict[str, Signer] = {}
+        self._verifiers: dict[str, PublicKey] = {}
 
     async def find_signer(self) -> Signer:
         """The key that signs now. `StoreUnavailable` where it cannot be had: a new one is never made in its place."""
@@ -143,15 +144,17 @@ class SigningKeys:
         keys = [msgspec.Raw(record.public_key.encode()) for record in await self.find_published()]
         return _encode({"keys": keys})
 
-    async def find_verifiers(self, key_id: str | None) -> list[PublicKey]:
+    async def find_verifiers(self, key_id: str) -> tuple[PublicKey, ...]:
         """The public keys of that id: one or none. A key that another server has just made is looked for once."""
         if self._read_at is not None and all(key.key_id != key_id for key in self._records):
             await self._read()
-        return [
-            parse_jwk(msgspec.json.decode(record.public_key))
-            for record in await self.find_published()
-            if record.key_id == key_id
-        ]
+        if all(record.key_id != key_id for record in await self.find_published()):
+            return ()
+        verifier = self._verifiers.get(key_id)
+        if verifier is None:
+            [record] = [record for record in self._records if record.key_id == key_id]
+            verifier = self._verifiers[key_id] = parse_jwk(msgspec.json.decode(record.public_key))
+        return (verifier,)
 
     async def verify_keyring(self) -> None:
         """Raise `ConfigurationError` if the keyring is not the one with which the keys were sealed."""
@@ -199,7 +202,9 @@ class SigningKeys:
         self._records = await self._store.find_signing_keys()
         self._read_at = now
         known = {key.key_id for key in self._records}
-        self._signers = {key_id: signer for key_id, signer in self._signers.items() if key_id in known}
+        for opened in (self._signers, self._verifiers):
+            for key_id in opened.keys() - known:
+                del opened[key_id]
         return self._records
 
     async def _make(self, due: DueKey, now: int, *, forgotten: Sequence[SigningKeyRecord]) -> SigningKeyRecord | None:
