@@ -168,6 +168,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "CRM_CLIENT_SECRET": app["client_secret"],
                 "CRM_REDIRECT_URI": CALLBACK,
                 "ISSUER": issuer,
+                "MCP_RESOURCE": "https://mcp.example.com/mcp",
                 "RESOURCE": API,
                 "API_CLIENT_ID": guard["client_id"],
                 "API_CLIENT_SECRET": guard["client_secret"],
