@@ -329,5 +329,23 @@ async def test_client_with_a_key_proves_itself_by_it_alone(open_world: World):
 async def test_client_that_wants_its_requests_pushed_is_held_to_it(open_world: World):
     client = await register(open_world, require_pushed_authorization_requests=True)
     assert client.answer["require_pushed_authorization_requests"] is True
+    assert "require_signed_request_object" not in client.answer
     refused = await open_consent(open_world.http, client, **PKCE)
     assert refused.status_code == 400
+
+
+async def test_client_that_wants_its_requests_signed_is_held_to_it(open_world: World):
+    """A29, RFC 9101 §10.5; without keys there is nothing to hold it to."""
+    jwks = msgspec.json.decode(key_set(public_jwk(make_key("ES256"), kid="1")))
+    held = {"require_signed_request_object": True, "request_object_signing_alg": "ES256"}
+    refused = await open_world.http.post("/oauth2/register", json={**METADATA, **held})
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_client_metadata")
+    client = await register(open_world, jwks=jwks, **held)
+    assert {name: client.answer[name] for name in held} == held
+    assert (await open_consent(open_world.http, client, **PKCE)).status_code == 400
+    now = open_world.deployment.clock.now
+    claims = {"iss": client.client_id, "client_id": client.client_id, "aud": "https://auth.example", "exp": now + 60}
+    challenge = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    signed = sign({**claims, "response_type": "code", **challenge}, make_key("ES256"), alg="ES256", kid="1")
+    page = await open_consent(open_world.http, client, request=signed)
+    assert find_form(page, "/consent")

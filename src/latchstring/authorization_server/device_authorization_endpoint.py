@@ -11,6 +11,7 @@ from latchstring.authorization_server.records import DeviceAuthorizationRecord
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
+from latchstring.protocol.authorization_details import refuse_details
 from latchstring.protocol.client_metadata import DEVICE_CODE
 from latchstring.protocol.device_authorization import (
     POLL_INTERVAL,
@@ -52,6 +53,8 @@ class DeviceAuthorizationEndpoint:
         client = await self._authenticator.authenticate(credentials)
         if DEVICE_CODE not in client.grant_types:
             raise OAuthError("unauthorized_client", "This client may not use the device authorization grant.")
+        if "authorization_details" in parameters:
+            raise refuse_details("A device cannot ask for authorization_details.")
         scope = decide_scope(parameters.get("scope"), client, self._settings)
         resource = await verify_resources(tuple(dict.fromkeys(parameters.lists.get("resource", ()))), self._store)
         lifetime = self._settings.device_code_lifetime

@@ -85,9 +85,11 @@ def _decide_security(metadata: ClientMetadata, method: str) -> ClientSecurity:
             jwks=None if metadata.jwks is None else clean_key_set(_encode(metadata.jwks)),
             jwks_uri=metadata.jwks_uri or None,
             token_endpoint_auth_signing_alg=metadata.token_endpoint_auth_signing_alg or None,
+            request_object_signing_alg=metadata.request_object_signing_alg or None,
             requires_pushed_request=metadata.require_pushed_authorization_requests,
             dpop_bound_access_tokens=metadata.dpop_bound_access_tokens,
             tls_client_certificate_bound_access_tokens=metadata.tls_client_certificate_bound_access_tokens,
+            requires_signed_request=metadata.require_signed_request_object,
         )
         verify_keys_fit(method, security, ALGORITHMS)
     except ValueError as error:

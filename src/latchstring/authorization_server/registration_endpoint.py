@@ -178,7 +178,9 @@ class RegistrationEndpoint:
             jwks=None if security.jwks is None else msgspec.Raw(security.jwks.encode()),
             jwks_uri=security.jwks_uri,
             token_endpoint_auth_signing_alg=security.token_endpoint_auth_signing_alg,
+            request_object_signing_alg=security.request_object_signing_alg,
             require_pushed_authorization_requests=security.requires_pushed_request,
             dpop_bound_access_tokens=security.dpop_bound_access_tokens,
             tls_client_certificate_bound_access_tokens=security.tls_client_certificate_bound_access_tokens,
+            require_signed_request_object=security.requires_signed_request,
         )

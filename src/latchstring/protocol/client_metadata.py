@@ -52,9 +52,11 @@ class ClientMetadata(msgspec.Struct, frozen=True, kw_only=True):
     jwks_uri: str | None = None
     jwks: dict[str, object] | None = None
     token_endpoint_auth_signing_alg: str | None = None
+    request_object_signing_alg: str | None = None
     require_pushed_authorization_requests: bool = False
     dpop_bound_access_tokens: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
+    require_signed_request_object: bool = False
     software_statement: object = None
     # What only an answer has: a client must not send it back (RFC 7592 §2.2).
     registration_access_token: object = None
@@ -89,9 +91,11 @@ class ClientInformation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     jwks: msgspec.Raw | None = None
     jwks_uri: str | None = None
     token_endpoint_auth_signing_alg: str | None = None
+    request_object_signing_alg: str | None = None
     require_pushed_authorization_requests: bool = False
     dpop_bound_access_tokens: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
+    require_signed_request_object: bool = False
 
     def __repr__(self) -> str:
         return f"ClientInformation(client_name={self.client_name!r})"

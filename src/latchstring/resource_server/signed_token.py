@@ -53,6 +53,7 @@ def _as_answer(claims: AccessTokenClaims, jwt: UnverifiedJwt) -> IntrospectionRe
         # As it stands there: what confirms a token in a way unknown here must not be lost.
         cnf=cnf,
         act=claims.act,
+        authorization_details=claims.authorization_details,
         jti=claims.jti,
         organization_id=claims.organization_id,
         user_id=None if claims.grant_id is None else claims.sub,

@@ -1,7 +1,7 @@
 """The guard's rules: which token a request carries, and whether what the server says of it will do. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -22,8 +22,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
     `user_id` is None when an app acts for the organization itself and no person stands behind the request.
     `acting` are the clients or users who act for that person or app, the latest first (RFC 8693 §4.1); empty where
-    nobody does. `token_id` is the token's `jti`, for the audit log. `expires_at` is in epoch seconds. The token
-    itself is not kept: what was sent to this API is not for forwarding (SECURITY-CASES S19).
+    nobody does. `authorization_details` are what was allowed in detail (RFC 9396), each with its `type`. `token_id` is
+    the token's `jti`, for the audit log. `expires_at` is in epoch seconds. The token itself is not kept: what was sent
+    to this API is not for forwarding (SECURITY-CASES S19).
     """
 
     organization_id: str
@@ -33,6 +34,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str | None = None
     token_id: str | None = None
     acting: tuple[str, ...] = ()
+    authorization_details: tuple[dict[str, Any], ...] = ()
 
 
 def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str = BEARER) -> SentToken:
@@ -110,6 +112,7 @@ def decide_access(
         token_id=answer.jti,
         expires_at=answer.exp,
         acting=_find_acting(answer.act),
+        authorization_details=tuple(answer.authorization_details or ()),
     )
 
 
