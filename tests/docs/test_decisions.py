@@ -15,10 +15,12 @@ from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from tests.docs.markdown import DOCS, find_code, find_table, read_page
 from tests.support.deployment import App, Deployment, deploy
 from tests.support.journey import exchange, grant_code, introspect, refresh
+from tests.support.proofs import Prover
 
 HTTP = read_page(DOCS / "reference/http.md")
 VERIFIER = "v" * 43
 CHALLENGE = code_challenge(VERIFIER)
+KEY, OTHER_KEY = Prover(), Prover()
 
 
 @dataclass
@@ -165,6 +167,57 @@ async def _(world: World) -> httpx.Response:
     await exchange(world.http, world.app, code, code_verifier=VERIFIER)
     answer = await exchange(world.http, world.app, code, code_verifier="w" * 43)
     assert await world.find_status() == "active"
+    return answer
+
+
+async def redeem_bound(world: World, code: str, key: Prover | None, app: App | None = None) -> httpx.Response:
+    """The code's redemption, with a proof by that key."""
+    app = app or world.app
+    verifier = {} if app.secret is not None else {"code_verifier": VERIFIER}
+    headers = {} if key is None else {"dpop": key.prove(now=world.deployment.clock.now)}
+    body = app.body(grant_type="authorization_code", code=code, **verifier)
+    return await world.http.post("/oauth2/token/", data=body, headers=headers)
+
+
+@row("a code bound to a key, without a proof")
+async def _(world: World) -> httpx.Response:
+    code = await world.code(dpop_jkt=KEY.jkt)
+    answer = await redeem_bound(world, code, None)
+    assert (await redeem_bound(world, code, KEY)).status_code == 200
+    return answer
+
+
+@row("a code bound to a key, with another key's proof")
+async def _(world: World) -> httpx.Response:
+    code = await world.code(dpop_jkt=KEY.jkt)
+    answer = await redeem_bound(world, code, OTHER_KEY)
+    assert (await redeem_bound(world, code, KEY)).status_code == 200
+    return answer
+
+
+@row("a DPoP proof a second time")
+async def _(world: World) -> httpx.Response:
+    code, proof = await world.code(), KEY.prove(now=world.deployment.clock.now)
+    asking = world.app.body(grant_type="client_credentials")
+    assert (await world.http.post("/oauth2/token/", data=asking, headers={"dpop": proof})).status_code == 200
+    body = world.app.body(grant_type="authorization_code", code=code)
+    answer = await world.http.post("/oauth2/token/", data=body, headers={"dpop": proof})
+    assert (await redeem_bound(world, code, KEY)).status_code == 200
+    return answer
+
+
+@row("a bound public client's refresh, with another key's proof")
+async def _(world: World) -> httpx.Response:
+    code = await world.code(world.public, code_challenge=CHALLENGE)
+    tokens = (await redeem_bound(world, code, KEY, world.public)).json()
+    body = world.public.body(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+
+    async def refresh_by(key: Prover) -> httpx.Response:
+        headers = {"dpop": key.prove(now=world.deployment.clock.now)}
+        return await world.http.post("/oauth2/token/", data=body, headers=headers)
+
+    answer = await refresh_by(OTHER_KEY)
+    assert (await refresh_by(KEY)).status_code == 200
     return answer
 
 

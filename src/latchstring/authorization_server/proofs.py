@@ -10,7 +10,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.client_certificate import ClientCertificate
 from latchstring.protocol.confirmation import Confirmation
-from latchstring.protocol.dpop import REMEMBERED_FOR, Expected, find_proof, verify_proof
+from latchstring.protocol.dpop import REMEMBERED_FOR, Expected, Proof, find_proof, verify_proof
 from latchstring.protocol.dpop_nonce import render_nonce
 from latchstring.protocol.errors import OAuthError
 
@@ -33,17 +33,26 @@ class Proofs:
     ) -> Confirmation | None:
         """What the client's tokens are bound to, from its `DPoP` headers at an endpoint and its certificate.
 
-        The proof counts once, on every server (RFC 9449 §11.1).
+        The proof counts once, on every server (RFC 9449 §11.1); where something else is missing it is not used up.
         """
-        thumbprint = await self.find_key(headers, client, endpoint)
-        return decide_confirmation(client, thumbprint, certificate)
+        proof = self._verify(headers, client, endpoint)
+        confirmation = decide_confirmation(client, None if proof is None else proof.thumbprint, certificate)
+        if proof is not None:
+            await self._use_up(proof)
+        return confirmation
 
     async def find_key(self, headers: Sequence[bytes], client: ClientRecord, endpoint: str) -> str | None:
-        """The thumbprint of the key that the request's proof shows; None where there is no proof."""
+        """The thumbprint of the key that the request's proof shows, once; None where there is no proof."""
+        proof = self._verify(headers, client, endpoint)
+        if proof is None:
+            return None
+        await self._use_up(proof)
+        return proof.thumbprint
+
+    def _verify(self, headers: Sequence[bytes], client: ClientRecord, endpoint: str) -> Proof | None:
         text = find_proof(headers)
         if text is None:
             return None
-        now = self._clock()
         url = f"{self._settings.issuer}{endpoint}"
         expected = Expected(
             method="POST",
@@ -52,7 +61,9 @@ class Proofs:
             nonce_keys=self._codec.nonce_keys,
             requires_nonce=self._settings.dpop_nonce_required,
         )
-        proof = verify_proof(text, expected, now)
+        return verify_proof(text, expected, self._clock())
+
+    async def _use_up(self, proof: Proof) -> None:
+        now = self._clock()
         if await self._store.use_once(proof.digest, expires_at=now + REMEMBERED_FOR, now=now) is Commit.LOST:
             raise OAuthError("invalid_dpop_proof", "The DPoP proof was used before: make one for each request.")
-        return proof.thumbprint
