@@ -79,6 +79,7 @@ async def open_shared(folder: Path, database: str | None) -> AsyncIterator[Share
             client_id=guard_id,
             client_secret=guard_secret,
             resource="https://api.example/",
+            jwks_uri=f"{issuer}/oauth2/jwks/",
             scopes_supported=("contacts.read", "contacts.write"),
             http_client=http,
             clock=deployment.clock,
