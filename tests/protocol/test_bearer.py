@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latchstring.protocol.bearer import MAX_TOKEN_LENGTH, parse_bearer, render_challenge
+from latchstring.protocol.bearer import (
+    MAX_TOKEN_LENGTH,
+    SentToken,
+    parse_bearer,
+    parse_sent_token,
+    render_challenge,
+)
 from latchstring.protocol.errors import OAuthError
 from tests.protocol.properties import PROPERTY
 from tests.vectors.reader import read_vectors
@@ -31,6 +37,15 @@ def test_parse_bearer_rfc_example_is_read(vector):
 )
 def test_s6_parse_bearer_well_formed_is_the_token(header, token):
     assert parse_bearer([header]) == token
+
+
+@pytest.mark.parametrize(
+    "header, scheme",
+    [(b"Bearer abc", "Bearer"), (b"BEARER abc", "Bearer"), (b"DPoP abc", "DPoP"), (b"dpop abc", "DPoP")],
+)
+def test_s6_parse_sent_token_says_under_which_scheme(header, scheme):
+    """RFC 9449 §7.1."""
+    assert parse_sent_token([header]) == SentToken("abc", scheme)
 
 
 @pytest.mark.parametrize("headers", [[], [b"Basic Yzpz"], [b"DPoP abc"], [b""], [b"Token abc"]])

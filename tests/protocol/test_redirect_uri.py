@@ -12,6 +12,7 @@ from latchstring.protocol.redirect_uri import (
     RedirectUriRefused,
     find_registered,
     is_loopback,
+    is_web_address,
     redirect_host,
     verify_registrable,
 )
@@ -314,3 +315,4 @@ def test_redirect_host_is_where_a_person_returns_to(uri, host, loops):
     """A24."""
     assert redirect_host(uri) == host
     assert is_loopback(uri) is loops
+    assert is_web_address(uri) is uri.startswith(("https:", "http:"))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import parse_parameters
 from latchstring.protocol.token_request import (
@@ -219,6 +220,16 @@ def test_parse_token_request_reads_known_parameters_and_ignores_others():
         organization_id="o",
         assertion="a",
     )
+
+
+def test_parse_token_request_has_an_exchange_where_it_is_one():
+    """RFC 8693 §2.1."""
+    form = {"grant_type": TOKEN_EXCHANGE, "subject_token": "t", "subject_token_type": "x"}
+    request = parse_token_request(parse_parameters(urlencode(form).encode()))
+    assert request.exchange is not None
+    assert (request.exchange.subject_token, request.exchange.subject_token_type) == ("t", "x")
+    other = parse_parameters(urlencode({**form, "grant_type": "refresh_token"}).encode())
+    assert parse_token_request(other).exchange is None
 
 
 @pytest.mark.parametrize("body", [b"", b"code=c", b"grant_type=", b"grant_type"])
