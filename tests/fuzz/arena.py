@@ -10,19 +10,26 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import httpx
+
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.protocol.client_metadata import GRANT_TYPES
 from latchstring.web.cookies import session_cookie_name
-from tests.fuzz.requests import LIVE, Sent
+from tests.fuzz.requests import CERTIFICATE, LIVE, Sent
 from tests.support.deployment import REDIRECT_URI, App, Deployment, deploy
 from tests.support.forms import find_form
 from tests.support.journey import exchange, grant_code
 from tests.web.wire import Answer, ask
 
 _LIVE = re.compile(b"{(" + "|".join(name.strip("{}") for name in (*LIVE, "basic")).encode() + b")}")
+# Everything that can be turned on.
 _SETTINGS: Final[dict[str, Any]] = {
-    "scopes": {"all.full_access": ScopeDefinition(risk="high"), "contacts.read": ScopeDefinition()}
+    "registration": "open",
+    "trusted_proxies": 1,
+    "trusted_proxy_networks": ("198.18.0.0/15",),
+    "client_certificate_header": CERTIFICATE.decode(),
+    "scopes": {"all.full_access": ScopeDefinition(risk="high"), "contacts.read": ScopeDefinition()},
 }
 _SCOPE = ("all.full_access", "contacts.read", "offline_access")
 
@@ -48,6 +55,10 @@ class Cast:
         if name not in self._values:
             await getattr(self, f"_make_{_MAKER.get(name, name)}")()
         return self._values[name]
+
+    def _http(self, **options: Any) -> httpx.AsyncClient:
+        """A caller from an address of its own, so that it is never throttled."""
+        return self._deployment.http(headers={"x-forwarded-for": self._arena.source}, **options)
 
     async def _make_app(self) -> None:
         app = await self._find_app()
@@ -77,7 +88,7 @@ class Cast:
 
     async def _make_tokens(self) -> None:
         await self._make_code()
-        async with self._deployment.http() as http:
+        async with self._http() as http:
             answer = (await exchange(http, await self._find_app(), self._values.pop("code"))).json()
         self._values |= {name: answer[name] for name in ("access_token", "refresh_token")}
         parsed = self._deployment.codec.parse_refresh_token(answer["refresh_token"])
@@ -86,19 +97,25 @@ class Cast:
 
     async def _make_client_token(self) -> None:
         body = (await self._find_app()).body(grant_type="client_credentials")
-        async with self._deployment.http() as http:
+        async with self._http() as http:
             self._values["client_token"] = (await http.post("/oauth2/token", data=body)).json()["access_token"]
 
     async def _make_request_uri(self) -> None:
         body = (await self._find_app()).body(response_type="code", redirect_uri=REDIRECT_URI)
-        async with self._deployment.http() as http:
+        async with self._http() as http:
             self._values["request_uri"] = (await http.post("/oauth2/par", data=body)).json()["request_uri"]
+
+    async def _make_registration(self) -> None:
+        asked = {"client_name": "Mailloop", "redirect_uris": [REDIRECT_URI]}
+        async with self._http() as http:
+            made = (await http.post("/oauth2/register", json=asked)).json()
+        self._values |= {"registered_id": made["client_id"], "registration_token": made["registration_access_token"]}
 
     async def _make_browser(self) -> None:
         cookie = await self._deployment.services.login.begin(self._arena.ann)
         query = urlencode({"client_id": (await self._find_app()).client_id, "response_type": "code"})
         cookies = {session_cookie_name(self._deployment.settings): cookie}
-        async with self._deployment.http(cookies=cookies) as http:
+        async with self._http(cookies=cookies) as http:
             fields = find_form(await http.get(f"/oauth2/authorize?{query}"), "/consent").fields
         self._values |= {"cookie": cookie, "csrf_token": fields["csrf_token"], "consent": fields["request"]}
 
@@ -107,6 +124,7 @@ _MAKER = {
     **dict.fromkeys(("client_id", "client_secret", "basic"), "app"),
     **dict.fromkeys(("access_token", "refresh_token", "grant_id"), "tokens"),
     **dict.fromkeys(("cookie", "csrf_token", "consent"), "browser"),
+    **dict.fromkeys(("registered_id", "registration_token"), "registration"),
 }
 
 
@@ -142,6 +160,11 @@ class Arena:
         await self.deployment.member(self.ann, self.acorn, "admin")
         await self.deployment.member(self.ann, self.birch)
 
+    @property
+    def source(self) -> str:
+        """An address for each request."""
+        return f"198.18.{self._serial // 250 % 250}.{self._serial % 250}"
+
     def renew(self) -> None:
         """The same for those outside the loop."""
         self._runner.run(self._renew())
@@ -160,7 +183,7 @@ class Arena:
             query=await _fill(cast, sent.query),
             headers=[(name, await _fill(cast, value)) for name, value in sent.headers],
             body=await _fill(cast, sent.body),
-            source=f"198.18.{self._serial // 250 % 250}.{self._serial % 250}",  # never so often that it is throttled
+            source=self.source,
         )
         return answer, (await cast.find("client_secret")).encode()
 

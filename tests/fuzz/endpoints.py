@@ -42,6 +42,8 @@ def find_endpoints(application: Application) -> Iterator[Endpoint]:
     for route, _ in application._routes:
         for method in sorted((route.methods or set()) - {"HEAD"}):
             yield Endpoint(method, route.path)
+    # The two that are told by the beginning of their paths (`Application.__call__`).
+    yield from (Endpoint(method, "/oauth2/register/{registered_id}") for method in ("GET", "PUT", "DELETE"))
     yield Endpoint("GET", "/static/{name}")
 
 

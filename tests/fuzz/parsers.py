@@ -1,7 +1,8 @@
 """Finds every `parse_…` of the package and turns it into a function of bytes.
 
 A parser that is added is fuzzed from then on. One that takes something for which there is no strategy here is an
-error that says so: give the type a line in `_FROM_TEXT`, the argument one in `_FIXED`, or the class one in `_MADE`.
+error that says so: give the type a line in `_FROM_TEXT`, the argument one in `_FIXED`, or what a class is made of one
+in `_PARTS`.
 """
 
 import builtins
@@ -12,12 +13,13 @@ import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, Final
 
 import latchstring
-from latchstring.authorization_server.keyring import new_keyring
-from latchstring.authorization_server.registration_codec import RegistrationCodec
+from latchstring.authorization_server.keyring import Keyring, new_keyring
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol import errors
 from latchstring.protocol.errors import ConfigurationError, OAuthError
@@ -36,13 +38,11 @@ ALSO: Final = (
     "latchstring.protocol.resource_metadata.verify_resource_identifier",
     "latchstring.protocol.scope.is_scope_token",
 )
-# These read what the operator or this program itself has written, in a room that also reads what others send.
-OWN: Final = frozenset(
-    {
-        "latchstring.authorization_server.trusted_issuers.parse_keys",
-        "latchstring.client.stores.records.parse_connection",
-        "latchstring.client.stores.records.parse_login",
-    }
+# And some that read what we ourselves have written, or the operator's settings, which are checked at start-up.
+NOT_FROM_OUTSIDE: Final = (
+    "latchstring.authorization_server.trusted_issuers.parse_keys",
+    "latchstring.client.stores.records.parse_connection",
+    "latchstring.client.stores.records.parse_login",
 )
 
 
@@ -70,12 +70,14 @@ _FROM_TEXT: Final[dict[Any, Callable[[bytes], Any]]] = {
     bytes | None: lambda raw: raw or None,
     str | None: lambda raw: raw.decode(errors="replace") or None,
 }
-_FIXED: Final[dict[str, object]] = {"now": NOW, "purpose": b"fuzz", "source": "the keyring"}
-_CODEC: Final = TokenCodec(new_keyring(bytes(32), NOW))
-_MADE: Final[dict[type, Callable[[], object]]] = {
-    TokenCodec: lambda: _CODEC,
-    RegistrationCodec: lambda: RegistrationCodec(_CODEC),
+_FIXED: Final[dict[str, object]] = {
+    "now": NOW,
+    "purpose": b"fuzz",
+    "source": "the keyring",
 }
+# What a class with parsers is made of, by type; what has a default keeps it.
+_KEYRING: Final = new_keyring(bytes(32), NOW)
+_PARTS: Final[dict[Any, object]] = {Keyring: _KEYRING, TokenCodec: TokenCodec(_KEYRING)}
 
 
 class NoStrategy(AssertionError):
@@ -117,27 +119,56 @@ def verify_refusal(refused: OAuthError) -> None:
 
 
 def find_parsers() -> Iterator[Parser]:
-    """Every parser there is, by name."""
-    for name, function in sorted(_find_functions()):
-        yield _build(name, function)
+    """Every parser that there is a strategy for, by name."""
+    yield from (found for found in _find_all() if isinstance(found, Parser))
 
 
-def _find_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+def find_missing() -> list[str]:
+    """What there is no strategy for."""
+    return [str(found) for found in _find_all() if isinstance(found, NoStrategy)]
+
+
+def _find_all() -> Iterator[Parser | NoStrategy]:
+    for name, function in sorted(_find_functions(), key=itemgetter(0)):
+        try:
+            yield _build(name, function())
+        except NoStrategy as missing:
+            yield missing
+
+
+def _find_functions() -> Iterator[tuple[str, Callable[[], Callable[..., object]]]]:
     for module in _find_modules():
         for name, member in vars(module).items():
             path = f"{module.__name__}.{name}"
-            if getattr(member, "__module__", None) != module.__name__:
+            if getattr(member, "__module__", None) != module.__name__ or path in NOT_FROM_OUTSIDE:
                 continue  # it is at home elsewhere
-            if path in OWN:
-                continue
             if inspect.isfunction(member) and (name.startswith("parse_") or path in ALSO):
-                yield path, member
+                yield path, partial(_itself, member)
             elif inspect.isclass(member):
-                methods = [method for method in vars(member) if method.startswith("parse_")]
-                if methods and member not in _MADE:
-                    raise NoStrategy(f"{path} has {methods[0]}, and nothing makes one: add it to _MADE in {__file__}")
-                for method in methods:
-                    yield f"{path}.{method}", getattr(_MADE[member](), method)
+                for method in (method for method in vars(member) if method.startswith("parse_")):
+                    yield f"{path}.{method}", partial(_find_method, member, method)
+
+
+def _itself(function: Callable[..., object]) -> Callable[..., object]:
+    return function
+
+
+def _find_method(kind: type, name: str) -> Callable[..., object]:
+    """The method of one that is made for it."""
+    method: Callable[..., object] = getattr(_make(kind), name)
+    return method
+
+
+def _make(kind: type) -> object:
+    hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
+    needed = [
+        parameter for parameter in inspect.signature(kind).parameters.values() if parameter.default is parameter.empty
+    ]
+    for parameter in needed:
+        wanted = hints.get(parameter.name)
+        if wanted not in _PARTS:
+            raise NoStrategy(f"{kind.__name__} is made of {parameter.name}: {wanted}, for which {__file__} has none")
+    return kind(**{parameter.name: _PARTS[hints[parameter.name]] for parameter in needed})
 
 
 def _find_modules() -> Iterator[ModuleType]:
@@ -180,7 +211,8 @@ def _build(name: str, function: Callable[..., object]) -> Parser:
 def _find_promised(function: Callable[..., object]) -> Iterator[type[BaseException]]:
     """The exceptions that the docstring names in backticks."""
     scope = {**vars(builtins), **getattr(function, "__globals__", {})}
-    for word in re.findall(r"`([A-Z]\w+)`", inspect.getdoc(function) or ""):
-        found = scope.get(word)
+    for words in re.findall(r"`([a-z_.]*[A-Z]\w+)`", inspect.getdoc(function) or ""):
+        first, *rest = words.split(".")
+        found = reduce(lambda value, name: getattr(value, name, None), rest, scope.get(first))
         if inspect.isclass(found) and issubclass(found, Exception):
             yield found

@@ -37,7 +37,10 @@ LIVE: Final = (
     "{consent}",
     "{cookie}",
     "{email}",
+    "{registered_id}",
+    "{registration_token}",
 )
+CERTIFICATE: Final = b"x-client-certificate"
 # Nothing that is sent comes back unescaped, and nothing at all in an OAuth refusal.
 CANARY: Final = "<zebra \"'>"
 _HOSTILE: Final = (
@@ -60,6 +63,14 @@ _HOSTILE: Final = (
 )
 _APP: Final = {"client_id": "{client_id}", "client_secret": "{client_secret}"}
 _ASK: Final = {"client_id": "{client_id}", "response_type": "code", "redirect_uri": "{redirect_uri}", "state": "s"}
+_REGISTRATION: Final = {
+    "client_name": "Mailloop",
+    "redirect_uris": "{redirect_uri}",
+    "grant_types": "authorization_code",
+    "token_endpoint_auth_method": "client_secret_basic",
+}
+# Members that are lists of texts.
+_LISTS: Final = frozenset({"contacts", "grant_types", "redirect_uris", "response_types"})
 # A good request for every endpoint that needs more than one field to be right at once. Others are made of all words.
 _GOOD: Final[dict[str, list[dict[str, str]]]] = {
     "/oauth2/token": [
@@ -68,6 +79,8 @@ _GOOD: Final[dict[str, list[dict[str, str]]]] = {
         {**_APP, "grant_type": "client_credentials", "scope": "contacts.read", "resource": "https://api.example/"},
     ],
     "/oauth2/par": [{**_APP, **_ASK}],
+    "/oauth2/register": [_REGISTRATION],
+    "/oauth2/register/{registered_id}": [_REGISTRATION],
     "/oauth2/revoke": [{**_APP, "token": "{access_token}", "token_type_hint": "access_token"}],
     "/oauth2/introspect": [
         {"client_id": "{guard_id}", "client_secret": "{guard_secret}", "token": token}
@@ -158,8 +171,12 @@ def sweep(method: str, path: str) -> Iterator[Sent]:
     where = re.sub(r"\{name\}", "latchstring.css", path)
     for form in fields:
         raw = _encode(list(form.items()))
+        proof = ((b"authorization", b"Bearer {registration_token}"),) if "{registered_id}" in path else ()
         if method == "GET":
-            yield Sent(method, where, raw, (cookie,), b"")
+            yield Sent(method, where, raw, (cookie, *proof), b"")
+        elif _takes_json(path):
+            members = msgspec.json.encode({name: _list(name, value) for name, value in form.items()})
+            yield Sent(method, where, b"", ((b"content-type", b"application/json"), *proof), members)
         else:
             yield Sent(method, where, b"", ((b"content-type", _FORM), cookie), raw)
 
@@ -172,12 +189,23 @@ def _encode(fields: list[tuple[str, str]]) -> bytes:
 @st.composite
 def _json(draw: st.DrawFn, path: str) -> bytes:
     """The same as a JSON object, its values bare, in lists or in objects, or of another type."""
-    members = {name: draw(_shape(value)) for name, value in draw(_fields(path))}
+    members = {name: _list(name, value) for name, value in draw(_fields(path))}
+    if members and _rarely(draw, 2):
+        name = draw(st.sampled_from(sorted(members)))
+        members[name] = draw(_shape(str(members[name])))
     raw = msgspec.json.encode(members)
     if _rarely(draw, 8):
         cut = draw(st.integers(0, len(raw)))
         raw = raw[:cut] + draw(st.sampled_from(FRAGMENTS)) + raw[cut:]
     return raw
+
+
+def _list(name: str, value: str) -> object:
+    return [value] if name in _LISTS else value
+
+
+def _takes_json(path: str) -> bool:
+    return path.startswith("/oauth2/register")
 
 
 def _shape(value: str) -> st.SearchStrategy[object]:
@@ -197,7 +225,7 @@ def _raw(draw: st.DrawFn, path: str) -> bytes:
 @st.composite
 def requests(draw: st.DrawFn, method: str, path: str) -> Sent:
     """A request for that route."""
-    is_json = method == "POST" and _rarely(draw, 6)
+    is_json = method in {"POST", "PUT"} and (_takes_json(path) or _rarely(draw, 6))
     raw = draw(_json(path) if is_json else _raw(path))
     sent = method
     if _rarely(draw, 20):
@@ -208,9 +236,11 @@ def requests(draw: st.DrawFn, method: str, path: str) -> Sent:
         odd = [b"application/json", b"application/jwt", b"multipart/form-data; boundary=x", b"\xff"]
         usual = b"application/json" if is_json else _FORM
         headers.append((b"content-type", draw(st.sampled_from(odd)) if _rarely(draw, 15) else usual))
+    if "{registered_id}" in path and not _rarely(draw, 5):
+        headers.append((b"authorization", b"Bearer {registration_token}"))
     if not _rarely(draw, 5):
         headers.append((b"cookie", b"__Host-latchstring_session={cookie}"))
-    for name in draw(st.lists(st.sampled_from(header_names()), max_size=2)):
+    for name in draw(st.lists(st.sampled_from((*header_names(), CERTIFICATE)), max_size=2)):
         value = draw(st.sampled_from(SEEDS) | st.sampled_from(FRAGMENTS) | _VALUES.map(str.encode))
         # A server in front hands over neither line breaks nor NUL in a header.
         headers.append((name, value.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")[:8000]))

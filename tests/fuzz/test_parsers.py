@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from tests.fuzz.inputs import FRAGMENTS, SEEDS, hostile_bytes
 from tests.fuzz.linear import verify_linear
-from tests.fuzz.parsers import ALSO, NoStrategy, Parser, _build, find_parsers
+from tests.fuzz.parsers import ALSO, NoStrategy, Parser, _build, find_missing, find_parsers
 from tests.protocol.properties import PROPERTY
 
 PARSERS = list(find_parsers())
@@ -37,6 +37,10 @@ def test_parser_of_a_long_text_takes_linear_time(parser: Parser) -> None:
                 return parser.run(seed + piece * (size // len(piece)))
 
             verify_linear(run, SIZE)
+
+
+def test_every_parser_is_fuzzed() -> None:
+    assert find_missing() == []
 
 
 def test_parsers_are_found_in_every_room() -> None:
