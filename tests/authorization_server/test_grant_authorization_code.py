@@ -8,6 +8,7 @@ import pytest
 
 from latchstring.authorization_server.grants.authorization_code import EndReplayed, Redeem, decide
 from latchstring.authorization_server.records import GrantRecord
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.pkce import code_challenge
 from latchstring.protocol.token_request import TokenRequest
@@ -28,7 +29,15 @@ VERIFIER = "v" * 43
 CHALLENGE = code_challenge(VERIFIER)
 
 
-def redeem(grant: GrantRecord | None, *, now: int = NOW, code: str | None = None, client: Any = None, **request: Any):
+def redeem(
+    grant: GrantRecord | None,
+    *,
+    now: int = NOW,
+    code: str | None = None,
+    client: Any = None,
+    confirmation: Confirmation | None = None,
+    **request: Any,
+):
     """The decision for a request with that code (the grant's own unless given)."""
     parsed = CODEC.parse_code(code or CODEC.render_code(GRANT_ID, ROW_SECRET))
     assert parsed is not None
@@ -39,6 +48,7 @@ def redeem(grant: GrantRecord | None, *, now: int = NOW, code: str | None = None
         grant,
         CODEC,
         now,
+        confirmation,
     )
 
 
@@ -62,6 +72,14 @@ def test_decide_valid_code_is_redeemed_with_a_refresh_token_only_for_offline_acc
 
 
 # -- possession
+
+
+def test_decide_code_bound_to_a_key_needs_it():
+    """RFC 9449 §10: `dpop_jkt` of the request."""
+    grant = build_grant(confirmation=Confirmation(jkt="a"))
+    assert redeem(grant, confirmation=Confirmation(jkt="a")) == Redeem(1)
+    assert refuse(grant).code == "invalid_request"
+    assert refuse(grant, confirmation=Confirmation(jkt="b")).code == "invalid_grant"
 
 
 def test_decide_unknown_grant_is_invalid_grant():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from latchstring.authorization_server.grants.device_code import Poll, Redemption, decide, decide_poll
+from latchstring.authorization_server.grants.device_code import Poll, Redemption, decide, decide_poll, refuse_unknown
 from latchstring.protocol.errors import OAuthError
 from tests.authorization_server.builders import (
     GRANT_ID,
@@ -70,6 +70,10 @@ def test_code_that_was_not_made_for_the_row_is_unknown(code):
     assert refuse(poll, code=code) == "invalid_grant"
     for grant in (build_grant(), build_active_grant()):
         assert refuse(redeem, grant, code=code) == "invalid_grant"
+
+
+def test_unknown_code_tells_the_log_and_nobody_else_why():
+    assert refuse_unknown().reason == "no such device code for this client"
 
 
 def test_code_of_another_client_is_unknown_before_anything_is_told():

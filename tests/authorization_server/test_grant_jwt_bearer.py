@@ -58,8 +58,14 @@ def test_decide_issuer_s_organizations_bound_the_client_s_choice_too():
 
 @pytest.mark.parametrize("named", ["", 7, True, [ACORN], {}, "a\0b"])
 def test_decide_organization_that_is_no_name_is_invalid_grant(named):
-    """Never the client's choice instead."""
+    """Never the client's choice instead, and not as the name of one that nobody knows either."""
     assert refuse(BY_EMAIL, mail="a@b", organization_id=named, request={"organization_id": ACORN}) == "invalid_grant"
+    assert refuse(BY_EMAIL, mail="a@b", organization_id=named) == "invalid_grant"
+
+
+def test_decide_organization_of_assertion_and_request_are_one():
+    assert claim(request={"organization_id": ACORN}).organization_id == ACORN
+    assert refuse(BY_EMAIL, mail="a@b", request={"organization_id": BIRCH}) == "invalid_grant"
 
 
 @pytest.mark.parametrize("named", [None, "", 7, True, [ANN], {}, "a\0b"])

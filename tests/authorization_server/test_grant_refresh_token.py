@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from latchstring.authorization_server.grants.refresh_token import Refresh, decide
-from latchstring.authorization_server.records import GrantRecord
+from latchstring.authorization_server.records import ClientSecurity, GrantRecord
 from latchstring.authorization_server.rotation import RotationVerdict
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import TokenRequest
 from tests.authorization_server.builders import (
@@ -21,6 +22,7 @@ from tests.authorization_server.builders import (
 )
 
 CODEC = build_codec(KEY_ONE)
+KEY, OTHER_KEY = Confirmation(jkt="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"), Confirmation(jkt="another")
 FULL = ("a.read", "b.write", "offline_access")
 
 
@@ -33,6 +35,7 @@ def refresh(
     token: str | None = None,
     client: Any = None,
     scope: str | None = None,
+    confirmation: Confirmation | None = None,
 ) -> Refresh:
     parsed = CODEC.parse_refresh_token(token or CODEC.render_refresh_token(GRANT_ID, generation, ROW_SECRET))
     assert parsed is not None
@@ -44,6 +47,7 @@ def refresh(
         CODEC,
         retry_window=retry_window,
         now=now,
+        confirmation=confirmation,
     )
 
 
@@ -88,6 +92,31 @@ def test_decide_unknown_token_tells_the_log_and_nobody_else_why():
         "the refresh token belongs to another client",
         "the generation was never issued",
     ]
+
+
+def test_decide_bound_grant_of_a_public_client_needs_its_key():
+    """RFC 9449 §5."""
+    grant, client = grant_at_three(confirmation=KEY), build_client(token_endpoint_auth_method="none")
+    assert refresh(grant, client=client, confirmation=KEY).verdict is RotationVerdict.ROTATE
+    assert refuse(grant, client=client).code == "invalid_request"
+    assert refuse(grant, client=client, confirmation=OTHER_KEY).code == "invalid_grant"
+
+
+def test_decide_confidential_client_may_change_its_key_and_not_in_a_retry():
+    """DESIGN §5: the answer that was lost went to the first key."""
+    grant = grant_at_three(confirmation=KEY)
+    assert refresh(grant, confirmation=OTHER_KEY).verdict is RotationVerdict.ROTATE
+    assert refresh(grant, 2, confirmation=KEY).verdict is RotationVerdict.RETRY
+    assert refuse(grant, 2, confirmation=OTHER_KEY).reason == "retry by another key"
+    assert refuse(grant, 2).code == "invalid_grant"
+
+
+def test_decide_client_of_a_profile_without_rotation_keeps_its_token():
+    """FAPI 2.0 Security Profile §5.3.2.1."""
+    assert (
+        refresh(grant_at_three(), client=build_client(security=ClientSecurity(profile="fapi2"))).verdict
+        is RotationVerdict.KEEP
+    )
 
 
 def test_decide_generation_zero_is_unknown_even_as_a_predecessor():

@@ -162,3 +162,25 @@ def test_x5_decide_wider_scope_is_invalid_scope(scope):
 
 def test_decide_nothing_in_common_is_invalid_scope():
     assert refuse(build_subject(scope="c.read offline_access")) == "invalid_scope"
+
+
+@pytest.mark.parametrize("which", ["subject_token", "actor_token"])
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"client_id": "oa2client_other", "resource": (OTHER,)}, "was not meant for this client"),
+        ({"facts": TokenFacts(confirmation=KEY)}, "is bound to a key that this request does not prove"),
+    ],
+)
+def test_decide_unusable_token_is_named_in_the_refusal(which, changed, words):
+    """X3: and an actor's token needs its key as much as a subject's."""
+    tokens = {"subject_token": build_subject(), "actor_token": build_subject(sub=GATEWAY, client_id=GATEWAY)}
+    tokens[which] = build_subject(**changed)
+    with pytest.raises(OAuthError) as refused:
+        exchange(*tokens.values())
+    assert refused.value.description == f"{which} {words}."
+
+
+def test_decide_actor_token_with_its_key_proved_is_good():
+    actor = build_subject(sub="x", client_id=GATEWAY, facts=TokenFacts(confirmation=KEY))
+    assert exchange(build_subject(), actor, confirmation=KEY).facts.actor == Actor("x")
