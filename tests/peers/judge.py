@@ -238,8 +238,8 @@ async def _judge_state(
 
 
 def _is_lost(response: httpx.Response) -> bool:
-    """Whether the code is refused, and not whoever the probe could prove to be (a client with a key)."""
-    return response.status_code != 200 and _read_json(response).get("error") != "invalid_client"
+    """Whether the code is refused, and not the probe itself, which proves no key and no certificate."""
+    return response.status_code != 200 and _read_json(response).get("error") == "invalid_grant"
 
 
 def _find(values: Values, name: str) -> str | None:

@@ -91,7 +91,7 @@ async def _is_alive(token: str) -> bool:
 
 
 async def _refuse() -> httpx.Response:
-    return httpx.Response(400)
+    return httpx.Response(400, json={"error": "invalid_grant"})
 
 
 _PROBE = Probe(_is_alive, _refuse)
