@@ -73,7 +73,11 @@ def test_code_that_was_not_made_for_the_row_is_unknown(code):
 
 
 def test_unknown_code_tells_the_log_and_nobody_else_why():
-    assert refuse_unknown().reason == "no such device code for this client"
+    refused = refuse_unknown()
+    assert (refused.reason, refused.description) == (
+        "no such device code for this client",
+        "The device code is unknown, or expired long ago.",
+    )
 
 
 def test_code_of_another_client_is_unknown_before_anything_is_told():

@@ -116,6 +116,7 @@ KNOWN = {
     ),
     "client secret": "ls_cs_ERERERERERERERERERERERERERERERERERERERERERER09t88v",
     "hash of the client secret": "defec0193078ab6877be9072656632c74c2fe9203586ecc5ffd453ab36333275",
+    "sealed private key": "0001010101010101010101010101172d6335fe54cd9406df70e426f5cf227194bd94d20b64",
     "page value": "AAELsJJrf5V_FlyDEGMb3nAZ5bZsdXg",
 }
 
@@ -124,21 +125,28 @@ def test_credentials_known_answers_stay():
     """Nobody is logged out by an upgrade: not by another key for a purpose, another order, another alphabet."""
     facts = TokenFacts(client_id="oa2client_1")
     on_grant: dict[str, Any] = {"token_id": TOKEN_ID, "issued_at": NOW, "lifetime": 3600}
-    secret = CODEC.render_client_secret(b"\x11" * 33)
+    codec = build_codec()
+    secret = codec.render_client_secret(b"\x11" * 33)
     assert {
-        "code": render_code(),
-        "device code": CODEC.render_device_code(GRANT_ID, ROW_SECRET),
-        "refresh": render_refresh(),
-        "access": render_access(scope="contacts.read"),
-        "access with resources and facts": CODEC.render_access_token(
+        "code": render_code(codec),
+        "device code": codec.render_device_code(GRANT_ID, ROW_SECRET),
+        "refresh": render_refresh(codec),
+        "access": render_access(codec, scope="contacts.read"),
+        "access with resources and facts": codec.render_access_token(
             GRANT_ID, **on_grant, scope=None, resource=TWO_RESOURCES, facts=facts
         ),
-        "client access": render_client_access(),
+        "client access": render_client_access(codec),
         "client secret": secret,
-        "hash of the client secret": CODEC.hash_client_secret(secret, NOW).secret_hash.hex(),
-        "page value": CODEC.render_page_value(b"consent", b"browser", b"x"),
+        "hash of the client secret": codec.hash_client_secret(secret, NOW).secret_hash.hex(),
+        "sealed private key": codec.seal_private_key("k", b"private", b"\x01" * 12).hex(),
+        "page value": codec.render_page_value(b"consent", b"browser", b"x"),
     } == KNOWN
-    assert CODEC.render_credential("cs", b"\x11" * 33) == KNOWN["client secret"]
+    assert codec.render_credential("cs", b"\x11" * 33) == KNOWN["client secret"]
+
+
+def test_nonce_keys_are_those_of_the_keyring_newest_first():
+    """RFC 9449 §8: what an older server has handed out is still known."""
+    assert build_codec(KEY_ONE, KEY_TWO).nonce_keys == (KEY_TWO.derive(b"dpop-nonce"), KEY_ONE.derive(b"dpop-nonce"))
 
 
 def test_credentials_known_answers_are_read():
