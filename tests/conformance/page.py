@@ -59,7 +59,8 @@ _INTRODUCTION: Final = """\
 Every rule that a server of this kind is held to, and what Latchstring does. A rule with **cases** is held by the
 tables in `tests/conformance/`, sent over HTTP to the application on SQLite and on PostgreSQL; one with a **test** by
 the Python tests named. "Differs" and "not yet" say why; what is not supported is itself a case wherever it can be seen
-from outside. Ids such as A3 stand in test names, so that a search finds them.
+from outside. Ids such as A3 stand in test names, so that a search finds them. That the cases bite is shown by
+[what they find at other servers](explanation/peers.md) and by [mutants](explanation/mutants.md).
 """
 
 
