@@ -1,5 +1,5 @@
 """An MCP client connects to a guarded MCP server (MCP authorization, 2026-07-28): the `mcp` package's own client, the
-server of the how-to, and a real Chromium for the member (A24, K9, M9, S9, S20, L9)."""
+server of the how-to, and a real Chromium for the member (A24, K9, M9, S9, S20)."""
 
 import asyncio
 import re

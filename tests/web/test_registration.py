@@ -349,3 +349,16 @@ async def test_client_that_wants_its_requests_signed_is_held_to_it(open_world: W
     signed = sign({**claims, "response_type": "code", **challenge}, make_key("ES256"), alg="ES256", kid="1")
     page = await open_consent(open_world.http, client, request=signed)
     assert find_form(page, "/consent")
+
+
+async def test_client_that_wants_its_tokens_bound_gets_none_without_a_proof(open_world: World):
+    """RFC 9449 §5.2; the code is still good afterwards."""
+    client = await register(open_world, dpop_bound_access_tokens=True)
+    assert client.answer["dpop_bound_access_tokens"] is True
+    page = await open_consent(open_world.http, client, **PKCE)
+    code = answer_of(await decide(open_world.http, page, "allow", open_world.acorn))["code"]
+    body = client.body(grant_type="authorization_code", code=code, code_verifier=VERIFIER)
+    refused = await open_world.http.post("/oauth2/token", data=body)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+    (grant,) = await find_grants(open_world)
+    assert grant.status == "pending"
