@@ -220,6 +220,7 @@ ONE_APP: dict[str, object] = {
         "terms_uri": "https://mailloop.example/terms",
         "policy_uri": None,
         "scopes": ("all.full_access", "offline_access"),
+        "way": "browser",
         "is_public": False,
         "has_secret": True,
         "profile": "legacy",
@@ -360,6 +361,8 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     assert isinstance(app, dict)
     yield "app", "app.html", ONE_APP
     secret = "ls_cs_9fKxR2vPzq7LmTn4BwYc8HsJd3GtQe6UaXo1NiVfMk50ZrSyEh_4dWlCp"
+    for way in ("device", "own"):
+        yield f"app-{way}", "app.html", {**ONE_APP, "app": {**app, "way": way, "redirect_uris": ()}}
     yield "app-secret", "app.html", {**ONE_APP, "secret": secret}
     yield "app-saved", "app.html", {**ONE_APP, "notice": ("saved", "Mailloop")}
     published = {**app, "is_public": True, "has_secret": False, "state": "published"}

@@ -398,3 +398,25 @@ async def test_app_page_gives_an_address_that_works(world: World) -> None:
         page = await world.http.get(f"/apps/{app.client_id}")
         (address,) = re.findall(r'<code id="authorize-url"[^>]*>([^<]*)</code>', page.text)
         assert_page(await world.http.get(address.replace("&amp;", "&")), 200)
+
+
+@pytest.mark.parametrize(
+    "grant_type, shown",
+    [
+        ("urn:ietf:params:oauth:grant-type:device_code", "/oauth2/device_authorization/"),
+        ("client_credentials", "-d grant_type=client_credentials"),
+    ],
+)
+async def test_app_page_of_an_app_without_a_browser_shows_its_own_way(
+    world: World, grant_type: str, shown: str
+) -> None:
+    """It has no redirect URI, so there is no address to try, and saving asks for none."""
+    app = await world.deployment.app(world.acorn, redirect_uris=(), grant_types=(grant_type,), created_by=world.ann)
+    await world.arrive(world.ann)
+    page = await world.http.get(f"/apps/{app.client_id}")
+    assert_page(page, 200)
+    assert shown in page.text
+    assert "authorize-url" not in page.text
+    form = find_form(page, f"/apps/{app.client_id}")
+    saved = await submit(world.http, page, form, name="Renamed", redirect_uris="")
+    assert saved.status_code == 303, saved.text

@@ -1,6 +1,7 @@
 """The app developer's pages: my apps, new app, one app with its secret."""
 
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -9,7 +10,13 @@ from latchstring.authorization_server.apps import AppDetails, AppRefused, find_e
 from latchstring.authorization_server.client_secrets import MAX_SECRETS, find_live
 from latchstring.authorization_server.policy import find_policy, tighten
 from latchstring.authorization_server.records import ClientRecord, UserRecord
-from latchstring.protocol.client_metadata import CLIENT_SECRET_POST, NONE
+from latchstring.protocol.client_metadata import (
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    CLIENT_SECRET_POST,
+    DEVICE_CODE,
+    NONE,
+)
 from latchstring.protocol.parameters import Parameters
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.messages import FIELD_ERRORS, FieldErrorKey, Text, field_error
@@ -162,6 +169,7 @@ async def render_app(
             "terms_uri": client.terms_uri,
             "policy_uri": client.policy_uri,
             "scopes": client.scope,
+            "way": _find_way(client),
             "is_public": client.is_public,
             "has_secret": client.has_secret,
             "profile": client.security.profile,
@@ -194,6 +202,16 @@ async def render_app(
         "notice": notice,
     }
     return page.render("app.html", context, 200 if refused is None else 422)
+
+
+def _find_way(client: ClientRecord) -> Literal["browser", "device", "own"] | None:
+    """How the app comes by its tokens, which its page shows the developer; None where it takes more than a command."""
+    ways: dict[str, Literal["browser", "device", "own"]] = {
+        AUTHORIZATION_CODE: "browser",
+        DEVICE_CODE: "device",
+        CLIENT_CREDENTIALS: "own",
+    }
+    return next((way for grant_type, way in ways.items() if grant_type in client.grant_types), None)
 
 
 def _read_details(form: Parameters) -> AppDetails:
