@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,25 +11,13 @@ from latchstring.client import ConnectionStore, Exchange, MemoryStore, OAuthClie
 from latchstring.client.stores.encrypted import EncryptedStore
 from latchstring.client.stores.postgres import PostgresStore
 from latchstring.client.stores.redis import RedisStore
-from tests.client.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
+from latchstring.client.testing import Clock, FakeProvider
 from tests.support.postgres import Cluster
 
+CLIENT_ID = FakeProvider.client_id
+CLIENT_SECRET = FakeProvider.client_secret
 REDIRECT_URI = "http://127.0.0.1:8402/callback"
 BROWSER = "the session id of Ann's browser"
-
-
-class Clock:
-    """Time that moves a microsecond a look, and further when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_750_000_000.0
-        self._ticks = itertools.count()
-
-    def __call__(self) -> float:
-        return self.now + next(self._ticks) / 1_000_000
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

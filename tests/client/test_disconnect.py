@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from latchstring.client import Misconfigured, Provider, ReauthorizeRequired, TemporaryFailure, Verdict
+from latchstring.client.testing import REDIRECT, SERVICE_UNAVAILABLE, Fault
 from tests.client.conftest import Mailloop
-from tests.client.fake_provider import REDIRECT, SERVICE_UNAVAILABLE
 
 
 def revocations(mailloop):
@@ -53,7 +53,7 @@ def test_disconnect_then_connect_again_is_a_new_generation(mailloop):
     "faults,kind,code",
     [
         ([SERVICE_UNAVAILABLE], TemporaryFailure, "server_unavailable"),
-        (["drop_before", "drop_before"], TemporaryFailure, "unanswered"),
+        ([Fault.DROP_REQUEST, Fault.DROP_REQUEST], TemporaryFailure, "unanswered"),
         ([(401, {}, b'{"error":"invalid_client"}')], Misconfigured, "invalid_client"),
         ([REDIRECT], Misconfigured, "redirected"),
         ([(404, {}, b"")], Misconfigured, "endpoint_refused"),
@@ -73,7 +73,7 @@ def test_disconnect_that_the_provider_does_not_confirm_is_reported_and_undone(ma
 
 def test_disconnect_with_a_lost_answer_asks_again(mailloop):
     connection = mailloop.connect()
-    mailloop.provider.faults = ["drop_after"]
+    mailloop.provider.faults = [Fault.DROP_ANSWER]
     assert mailloop.client.disconnect(connection.key).disconnected_at is not None
     assert len(revocations(mailloop)) == 2
 

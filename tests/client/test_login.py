@@ -12,9 +12,9 @@ from latchstring.client import (
     ReauthorizeRequired,
     TemporaryFailure,
 )
+from latchstring.client.testing import HTML, Fault
 from latchstring.protocol.pkce import is_code_challenge
-from tests.client.conftest import BROWSER, REDIRECT_URI, Mailloop
-from tests.client.fake_provider import CLIENT_ID, HTML
+from tests.client.conftest import BROWSER, CLIENT_ID, REDIRECT_URI, Mailloop
 
 
 def with_parameters(url: str, **changes: str | None) -> str:
@@ -209,14 +209,14 @@ def test_complete_with_an_error_says_whose_move_it_is(mailloop, error, kind, cod
 
 
 def test_complete_with_a_lost_answer_does_not_send_the_code_again(mailloop):
-    mailloop.provider.faults = ["drop_after"]
+    mailloop.provider.faults = [Fault.DROP_ANSWER]
     with pytest.raises(TemporaryFailure, match="unanswered"):
         mailloop.connect()
     assert len(token_requests(mailloop)) == 1
 
 
 def test_complete_refused_at_the_door_sends_the_code_again(mailloop):
-    mailloop.provider.faults = ["drop_before"]
+    mailloop.provider.faults = [Fault.DROP_REQUEST]
     assert mailloop.connect().generation == 1
 
 

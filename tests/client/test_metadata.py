@@ -7,7 +7,7 @@ import pytest
 
 from latchstring.client import Misconfigured, OAuthClient, Provider, TemporaryFailure
 from latchstring.client.stores import MemoryStore
-from tests.client.fake_provider import FakeProvider
+from latchstring.client.testing import FakeProvider
 
 
 def http_answering(status: int, body: bytes, headers: dict[str, str] | None = None) -> httpx.Client:

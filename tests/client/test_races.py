@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from latchstring.client import AsyncOAuthClient, MemoryStore, OAuthClient, SQLiteStore, TemporaryFailure
-from tests.client.conftest import BROWSER, REDIRECT_URI, Mailloop
-from tests.client.fake_provider import CLIENT_ID, CLIENT_SECRET, SERVICE_UNAVAILABLE, FakeProvider
+from latchstring.client.testing import SERVICE_UNAVAILABLE, FakeProvider
+from tests.client.conftest import BROWSER, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, Mailloop
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ import pytest
 
 from latchstring.client import ClientError, Misconfigured, redact, redact_token, redact_url
 from latchstring.client.redact import redact_headers, redact_json, scrub
-from tests.client.conftest import BROWSER, Mailloop
-from tests.client.fake_provider import CLIENT_SECRET
+from latchstring.client.testing import Fault
+from tests.client.conftest import BROWSER, CLIENT_SECRET, Mailloop
 
 TOKEN = "ls_at_AbCd0123456789abcdef"
 
@@ -119,7 +119,7 @@ def test_exchange_shows_the_wire_in_order(mailloop):
 
 
 def test_exchange_without_an_answer_says_why(mailloop):
-    mailloop.provider.faults = ["drop_after"]
+    mailloop.provider.faults = [Fault.DROP_ANSWER]
     with pytest.raises(ClientError):
         mailloop.connect()
     assert mailloop.exchanges[-1].status is None

@@ -5,8 +5,9 @@ import re
 import httpx
 import pytest
 
+from latchstring.client.testing import SERVICE_UNAVAILABLE, FakeProvider
 from latchstring.demo.sample_app import create_app
-from tests.client.fake_provider import CLIENT_ID, CLIENT_SECRET, SERVICE_UNAVAILABLE, FakeProvider
+from tests.client.conftest import CLIENT_ID, CLIENT_SECRET
 from tests.support.forms import read_forms
 
 ORIGIN = "http://127.0.0.1:8402"
