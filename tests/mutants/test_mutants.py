@@ -1,0 +1,73 @@
+"""The page of mutants is of the last runs; every mutant that lives has its reason, and nine in ten are dead."""
+
+import pytest
+
+from tests.mutants.__main__ import find_modules
+from tests.mutants.launch import is_prose
+from tests.mutants.results import PAGE, Module, Mutant, Survivor, merge, read_results, render_page, render_results
+
+
+def test_page_is_of_the_last_results() -> None:
+    assert PAGE.read_text() == render_page(read_results().values()), "run: python -m tests.mutants --page"
+
+
+def test_modules_that_were_run_are_there() -> None:
+    assert {f"{name}.py" for name in read_results()} <= set(find_modules([]))
+
+
+def test_every_mutant_that_lives_has_a_reason() -> None:
+    unexplained = [
+        (name, survivor.added)
+        for name, module in read_results().items()
+        for survivor in module.survivor
+        if not survivor.reason
+    ]
+    assert unexplained == []
+
+
+def test_nine_mutants_in_ten_are_killed_in_every_module() -> None:
+    results = read_results().values()
+    assert sum(module.mutants for module in results) > 1000
+    few = {module.name: f"{module.killed} of {module.mutants}" for module in results if _is_weak(module)}
+    assert few == {}, "strengthen the tests of these"
+
+
+def _is_weak(module: Module) -> bool:
+    return module.mutants > 0 and module.killed < 0.9 * module.mutants
+
+
+def _mutant(is_killed: bool, removed: str, added: str) -> Mutant:
+    return Mutant("protocol/scope", "x_parse_scope", is_killed, removed, added)
+
+
+@pytest.mark.parametrize(
+    "literal, is_for_people",
+    [
+        ('"The scope is long."', True),
+        ("'revoked: a person did it.'", True),
+        ('"invalid_scope"', False),
+        ('" "', False),
+        ('", "', False),
+        ('"a"', False),
+        ('b"page-mac"', False),
+        ('"S256"', False),
+    ],
+)
+def test_literal_is_left_alone_where_it_is_a_sentence(literal: str, is_for_people: bool) -> None:
+    assert is_prose(literal) is is_for_people
+
+
+def test_merge_keeps_reasons_and_replaces_the_modules_that_were_run() -> None:
+    known = {
+        "protocol/pkce": Module("protocol/pkce", 3),
+        "protocol/scope": Module("protocol/scope", 1, [Survivor("x_parse_scope", "a", "b", "because")]),
+    }
+    found = [_mutant(True, "", ""), _mutant(True, "", ""), _mutant(False, "a", "b"), _mutant(False, "a", "c")]
+    merged = merge(known, found)
+    assert merged["protocol/pkce"] == known["protocol/pkce"]
+    assert merged["protocol/scope"] == Module(
+        "protocol/scope",
+        2,
+        [Survivor("x_parse_scope", "a", "b", "because"), Survivor("x_parse_scope", "a", "c")],
+    )
+    assert 'reason = "because"' in render_results(merged.values())
