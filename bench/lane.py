@@ -31,8 +31,8 @@ import uvloop
 
 from bench.disk import measure_disk
 from bench.subjects.latchstring import Deployment
-from latchstring.storage import statements
-from latchstring.storage.statements import compile_for_sqlite
+from latchstring.storage.statements import grants
+from latchstring.storage.statements.compiled import compile_for_sqlite
 
 GRANTS: Final = 10_000
 CONCURRENCY: Final = (1, 32, 256)
@@ -42,7 +42,7 @@ TICK_SECONDS: Final = 0.002
 
 _Parameters = dict[str, Any]
 _Waiting = list[tuple[_Parameters, asyncio.Future[bool]]]
-_ROTATE: Final = compile_for_sqlite()[statements.ROTATE]
+_ROTATE: Final = compile_for_sqlite()[grants.ROTATE]
 
 
 def _connect(path: Path) -> sqlite3.Connection:

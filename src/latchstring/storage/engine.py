@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from latchstring.storage.statements import Parameters, Statement
+from latchstring.storage.statements.statement import Parameters, Statement
 
 Row = Sequence[Any]
 Outcome = TypeVar("Outcome")

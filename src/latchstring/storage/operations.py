@@ -8,8 +8,8 @@ import msgspec
 
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
-from latchstring.storage import statements
 from latchstring.storage.engine import Row, Steps
+from latchstring.storage.statements import apps, devices, grants, keys, people, registrations, sweeping
 
 
 class Swept(Enum):
@@ -44,33 +44,33 @@ def consent(
     """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself; when a
     condition does not hold, say which."""
     pushed = {"request_id": pushed_request_id}
-    if pushed_request_id is not None and (yield statements.LOCK_PUSHED_REQUEST, pushed) is None:
-        is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}
+    if pushed_request_id is not None and (yield grants.LOCK_PUSHED_REQUEST, pushed) is None:
+        is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
         return ConsentCommit.REQUEST_USED if is_answered is None else ConsentCommit.ANSWERED
     membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
-    member = yield statements.LOCK_MEMBERSHIP, membership
+    member = yield grants.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
     if client_row is not None:
         # What the member agreed to is what the document said just now; a registration is its row's, where there is one.
         has_document = client_row["public_id"].startswith("https://")
-        keep = statements.SAVE_REGISTERED_CLIENT if has_document else statements.KEEP_REGISTERED_CLIENT
+        keep = registrations.SAVE_REGISTERED_CLIENT if has_document else registrations.KEEP_REGISTERED_CLIENT
         if (yield keep, client_row) is None:
             return ConsentCommit.APP_UNAVAILABLE
-    row = yield statements.INSERT_CONSENT, grant_row
+    row = yield grants.INSERT_CONSENT, grant_row
     if row is None:
-        is_answered = yield statements.FIND_GRANT, {"grant_id": grant_row["id"]}
+        is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
         return ConsentCommit.APP_UNAVAILABLE if is_answered is None else ConsentCommit.ANSWERED
     if pushed_request_id is not None:
-        yield statements.USE_PUSHED_REQUEST, pushed
+        yield grants.USE_PUSHED_REQUEST, pushed
     return ConsentCommit.CREATED
 
 
 def end_registered_client(client_row: dict[str, Any], reason: str, now: int) -> Steps[None]:
     """Delete a client that registered itself: its grants end, and its row says so until its id has lapsed."""
-    yield statements.END_REGISTERED_CLIENT, {**client_row, "ended_at": now}
+    yield registrations.END_REGISTERED_CLIENT, {**client_row, "ended_at": now}
     ending = {"of_client": client_row["client_id"], "now": now, "by": client_row["client_id"], "reason": reason}
-    yield statements.END_GRANTS_OF_CLIENT, ending
+    yield registrations.END_GRANTS_OF_CLIENT, ending
 
 
 def commit_assertion(
@@ -79,10 +79,10 @@ def commit_assertion(
     """Use up an assertion for the grant that its issuer's earlier ones have made, or for a new one. Every refusal comes
     before the first write."""
     membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
-    if (yield statements.LOCK_MEMBERSHIP_ALONE, membership) is None:
+    if (yield grants.LOCK_MEMBERSHIP_ALONE, membership) is None:
         return AssertionRefusal.MEMBERSHIP_ENDED
     of_client = {"client_id": grant_row["client_id"], "user_id": grant_row["user_id"]}
-    if (yield statements.FIND_REACHABLE, of_client) is None:
+    if (yield grants.FIND_REACHABLE, of_client) is None:
         return AssertionRefusal.APP_UNAVAILABLE
     if (yield from use_once(digest, digest_expires_at, now)) is Commit.LOST:
         return AssertionRefusal.USED
@@ -93,25 +93,25 @@ def commit_assertion(
         "of_issuer": grant_row["asserted_by"],
         "of_scope": grant_row["scope"],
     }
-    row = yield statements.PROLONG_ASSERTED, {**earlier, "new_expires_at": grant_row["expires_at"]}
+    row = yield grants.PROLONG_ASSERTED, {**earlier, "new_expires_at": grant_row["expires_at"]}
     if row is not None:
         return bytes(row[0])
-    yield statements.INSERT_GRANT, grant_row
+    yield grants.INSERT_GRANT, grant_row
     made: bytes = grant_row["id"]
     return made
 
 
 def create_pushed_request(pushed_row: dict[str, Any], now: int) -> Steps[None]:
     """Insert a pushed request and clear away those that nobody can be answering any more."""
-    yield statements.END_STALE_PUSHED_REQUESTS, {"stale_at": now - _STALE_AFTER}
-    yield statements.INSERT_PUSHED_REQUEST, pushed_row
+    yield grants.END_STALE_PUSHED_REQUESTS, {"stale_at": now - _STALE_AFTER}
+    yield grants.INSERT_PUSHED_REQUEST, pushed_row
 
 
 def create_device(device_row: dict[str, Any], now: int) -> Steps[Commit]:
     """Insert a device's request; clear away those that have long expired, and wrong codes that no longer count."""
-    yield statements.END_STALE_DEVICES, {"stale_at": now - _DEVICE_STALE_AFTER}
-    yield statements.FORGET_GUESSES, {"stale_at": now}
-    row = yield statements.INSERT_DEVICE, device_row
+    yield devices.END_STALE_DEVICES, {"stale_at": now - _DEVICE_STALE_AFTER}
+    yield devices.FORGET_GUESSES, {"stale_at": now}
+    row = yield devices.INSERT_DEVICE, device_row
     return Commit.LOST if row is None else Commit.APPLIED
 
 
@@ -120,72 +120,72 @@ def claim_device(
 ) -> Steps[Row | Claim]:
     """Bind the waiting request of that code to the session. Counted first and forgiven if right: a hundred guesses at
     once are a hundred guesses."""
-    counted = yield statements.COUNT_GUESS, {"user_id": user_id, "now": now, "until": until}
+    counted = yield devices.COUNT_GUESS, {"user_id": user_id, "now": now, "until": until}
     assert counted is not None
     if counted[0] > max_wrong:
         return Claim.TOO_MANY
-    row = yield statements.CLAIM_DEVICE, {"code": user_code, "session": session_hash, "now": now}
+    row = yield devices.CLAIM_DEVICE, {"code": user_code, "session": session_hash, "now": now}
     if row is None:
         return Claim.UNKNOWN
-    yield statements.FORGIVE_GUESS, {"of_user": user_id}
+    yield devices.FORGIVE_GUESS, {"of_user": user_id}
     return row
 
 
 def device_consent(grant_row: dict[str, Any], session_hash: bytes, now: int) -> Steps[ConsentCommit]:
     """Insert the pending grant in place of the request that the session has claimed."""
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
-    if (yield statements.LOCK_DEVICE, device) is None:
+    if (yield devices.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
     commit = yield from consent(grant_row, None, None)
     if commit is ConsentCommit.CREATED:
-        yield statements.END_DEVICE, {"device_id": grant_row["id"]}
+        yield devices.END_DEVICE, {"device_id": grant_row["id"]}
     return commit
 
 
 def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> Steps[None]:
     """Note the dead token, and on the grant's row until when it matters."""
-    yield statements.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
-    yield statements.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
+    yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    yield grants.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
 
 
 def revoke_client_access_token(client_id: str, token_id: bytes, expires_at: int) -> Steps[None]:
     """The same for a token that stands on a client."""
-    yield statements.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
-    yield statements.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
+    yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    yield grants.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
 
 
 def replace_secrets(client_id: str, secrets: str) -> Steps[Commit]:
     """Replace a client's secrets, whichever there are, and forget when those were used."""
-    row = yield statements.REPLACE_SECRETS, {"id": client_id, "secrets": secrets}
+    row = yield apps.REPLACE_SECRETS, {"id": client_id, "secrets": secrets}
     if row is None:
         return Commit.LOST
-    yield statements.FORGET_SECRET_USES, {"of_client": client_id}
+    yield apps.FORGET_SECRET_USES, {"of_client": client_id}
     return Commit.APPLIED
 
 
 def replace_known_secrets(client_id: str, secrets: str, known: str, dropped: Sequence[str]) -> Steps[Commit]:
     """The same, if they are the known ones; only what is dropped is forgotten."""
-    row = yield statements.REPLACE_KNOWN_SECRETS, {"id": client_id, "secrets": secrets, "known": known}
+    row = yield apps.REPLACE_KNOWN_SECRETS, {"id": client_id, "secrets": secrets, "known": known}
     if row is None:
         return Commit.LOST
     for secret_id in dropped:
-        yield statements.FORGET_SECRET_USE, {"of_client": client_id, "of_secret": secret_id}
+        yield apps.FORGET_SECRET_USE, {"of_client": client_id, "of_secret": secret_id}
     return Commit.APPLIED
 
 
 def note_secret_uses(uses: Mapping[tuple[str, str], int]) -> Steps[None]:
     """Note when secrets were used; sorted, so that two servers lock in the same order."""
     for (client_id, secret_id), used_at in sorted(uses.items()):
-        yield statements.NOTE_SECRET_USE, {"of_client": client_id, "of_secret": secret_id, "used_at": used_at}
+        yield apps.NOTE_SECRET_USE, {"of_client": client_id, "of_secret": secret_id, "used_at": used_at}
 
 
 def use_once(digest: bytes, expires_at: int, now: int) -> Steps[Commit]:
     """Note that the thing of that digest was used, unless it was before; clear away what can no longer be used."""
-    row = yield statements.USE_ONCE, {"digest": digest, "until": expires_at}
+    row = yield keys.USE_ONCE, {"digest": digest, "until": expires_at}
     if row is None:
         return Commit.LOST
     # Beyond the clocks' differences: what is forgotten must have expired on every server.
-    yield statements.FORGET_USED, {"stale_at": now - _CLOCK_SKEW}
+    yield keys.FORGET_USED, {"stale_at": now - _CLOCK_SKEW}
     return Commit.APPLIED
 
 
@@ -198,7 +198,7 @@ def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
     """One step of the sweeper's walk, by the one process that holds it: a stretch of the grants in the order of their
     ids, or at the end of them some of everything else that has expired. The longest transaction is one batch."""
     claim = {"holder": holder, "until": now + plan.lease, "start": b"", "now": now}
-    row = yield statements.CLAIM_SWEEP, claim
+    row = yield sweeping.CLAIM_SWEEP, claim
     if row is None:
         return Swept.BY_ANOTHER
     position, next_round_at, began_at = bytes(row[0]), row[1], row[2]
@@ -206,75 +206,75 @@ def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
         return Swept.NOT_DUE
     if not position:
         began_at = now
-    if position != statements.END_OF_GRANTS:
-        row = yield statements.FIND_NEXT_GRANTS_END, {"position": position, "skipped": plan.batch - 1}
-        end = statements.END_OF_GRANTS if row is None else bytes(row[0])
+    if position != sweeping.END_OF_GRANTS:
+        row = yield sweeping.FIND_NEXT_GRANTS_END, {"position": position, "skipped": plan.batch - 1}
+        end = sweeping.END_OF_GRANTS if row is None else bytes(row[0])
         yield (
-            statements.SWEEP_GRANTS,
+            sweeping.SWEEP_GRANTS,
             {"position": position, "end": end, **sweep_limits(now, plan)},
         )
         moved = {"new_position": end, "began_at": began_at, "ended_at": None, "next_at": next_round_at}
-        yield statements.MOVE_SWEEP, moved
+        yield sweeping.MOVE_SWEEP, moved
         return Swept.GOES_ON
     stale = {"stale_at": now - _STALE_AFTER, "at_most": plan.batch}
     is_clean = True
-    for statement in statements.SWEEPS:
+    for statement in sweeping.SWEEPS:
         row = yield statement, stale
         is_clean = is_clean and row is None
     if not is_clean:
         return Swept.GOES_ON
     moved = {"new_position": b"", "began_at": began_at, "ended_at": now, "next_at": now + plan.interval}
-    yield statements.MOVE_SWEEP, moved
+    yield sweeping.MOVE_SWEEP, moved
     return Swept.ROUND_ENDED
 
 
 def create_signing_key(key_row: dict[str, Any], forgotten: Sequence[str]) -> Steps[Commit]:
     """Insert a signing key unless another server has made that one already, and clear away those that are over."""
-    row = yield statements.INSERT_SIGNING_KEY, key_row
+    row = yield keys.INSERT_SIGNING_KEY, key_row
     if row is None:
         return Commit.LOST
     for key_id in forgotten:
-        yield statements.FORGET_SIGNING_KEY, {"forgotten_id": key_id}
+        yield keys.FORGET_SIGNING_KEY, {"forgotten_id": key_id}
     return Commit.APPLIED
 
 
 def approve_client(client_id: str, organization_id: str, scope: str, by: str, now: int) -> Steps[Commit]:
     """Approve a client, once more if it was before."""
-    if (yield statements.FIND_ORGANIZATION, {"organization_id": organization_id}) is None:
+    if (yield people.FIND_ORGANIZATION, {"organization_id": organization_id}) is None:
         return Commit.LOST
     of_approval = {"of_client": client_id, "of_organization": organization_id}
-    yield statements.APPROVE_CLIENT, {**of_approval, "scope": scope, "by": by, "now": now}
+    yield apps.APPROVE_CLIENT, {**of_approval, "scope": scope, "by": by, "now": now}
     return Commit.APPLIED
 
 
 def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:
     """Begin or resume a membership and resume the grants that its end had suspended."""
-    user = yield statements.FIND_USER, {"user_id": user_id}
-    organization = yield statements.FIND_ORGANIZATION, {"organization_id": organization_id}
+    user = yield people.FIND_USER, {"user_id": user_id}
+    organization = yield people.FIND_ORGANIZATION, {"organization_id": organization_id}
     if user is None or organization is None:
         return Commit.LOST
     yield (
-        statements.UPSERT_MEMBERSHIP,
+        people.UPSERT_MEMBERSHIP,
         {"user_id": user_id, "organization_id": organization_id, "role": role, "now": now},
     )
-    yield statements.RESUME_GRANTS, {"of_user": user_id, "of_organization": organization_id}
+    yield people.RESUME_GRANTS, {"of_user": user_id, "of_organization": organization_id}
     return Commit.APPLIED
 
 
 def end_membership(user_id: str, organization_id: str, now: int) -> Steps[Commit]:
     """End a membership; its active grants are suspended and its unredeemed codes worthless from then on."""
     of_membership = {"of_user": user_id, "of_organization": organization_id}
-    row = yield statements.END_MEMBERSHIP, {**of_membership, "now": now}
+    row = yield people.END_MEMBERSHIP, {**of_membership, "now": now}
     if row is None:
         return Commit.LOST
     # Pending ones first: a code redeemed in between is active by the time the second statement looks.
     ending = {**of_membership, "now": now, "by": user_id, "reason": MEMBERSHIP_ENDED}
-    yield statements.END_PENDING_GRANTS, ending
-    yield statements.SUSPEND_GRANTS, of_membership
+    yield people.END_PENDING_GRANTS, ending
+    yield people.SUSPEND_GRANTS, of_membership
     return Commit.APPLIED
 
 
 def create_session(session_row: dict[str, Any]) -> Steps[None]:
     """Insert a session and clear away the user's expired ones."""
-    yield statements.END_EXPIRED_SESSIONS, {"user_id": session_row["user_id"], "now": session_row["created_at"]}
-    yield statements.INSERT_SESSION, session_row
+    yield people.END_EXPIRED_SESSIONS, {"user_id": session_row["user_id"], "now": session_row["created_at"]}
+    yield people.INSERT_SESSION, session_row

@@ -17,12 +17,8 @@ import asyncpg
 
 from latchstring.protocol.errors import StoreUnavailable
 from latchstring.storage.engine import Operation, Outcome, Row
-from latchstring.storage.statements import (
-    Parameters,
-    Statement,
-    compile_batches_for_postgres,
-    compile_for_postgres,
-)
+from latchstring.storage.statements.compiled import compile_batches_for_postgres, compile_for_postgres
+from latchstring.storage.statements.statement import Parameters, Statement
 
 CONNECT_TIMEOUT: Final = 5.0
 STATEMENT_TIMEOUT: Final = 5.0

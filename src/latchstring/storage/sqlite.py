@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from latchstring.protocol.errors import ConfigurationError, StoreUnavailable
 from latchstring.storage.engine import Operation, Outcome, Row
-from latchstring.storage.statements import Parameters, Statement, compile_for_sqlite
+from latchstring.storage.statements.compiled import compile_for_sqlite
+from latchstring.storage.statements.statement import Parameters, Statement
 
 # How long a batch waits for another process's write lock, and how often it asks (seconds).
 LOCK_WAIT: Final = 5.0

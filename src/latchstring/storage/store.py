@@ -28,10 +28,11 @@ from latchstring.authorization_server.records import (
     UserRecord,
 )
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
-from latchstring.storage import operations, statements
+from latchstring.storage import operations
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.operations import SweepPlan
-from latchstring.storage.statements import Parameters, Statement
+from latchstring.storage.statements import apps, clients, devices, grants, keys, people, registrations
+from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
 
 MAX_LISTED: Final = 1000
@@ -96,7 +97,7 @@ class SqlStore:
     # -- grants
 
     async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
-        row = await self._engine.read(statements.FIND_GRANT, {"grant_id": grant_id})
+        row = await self._engine.read(grants.FIND_GRANT, {"grant_id": grant_id})
         return None if row is None else _read_grant(row)
 
     async def commit_consent(
@@ -125,13 +126,13 @@ class SqlStore:
         await self._engine.commit(partial(operations.create_pushed_request, msgspec.structs.asdict(pushed), now))
 
     async def find_pushed_request(self, request_id: bytes) -> PushedRequestRecord | None:
-        row = await self._engine.read(statements.FIND_PUSHED_REQUEST, {"request_id": request_id})
+        row = await self._engine.read(grants.FIND_PUSHED_REQUEST, {"request_id": request_id})
         if row is None:
             return None
         return PushedRequestRecord(id=bytes(row[0]), client_id=row[1], parameters=row[2], expires_at=row[3])
 
     async def end_pushed_request(self, request_id: bytes) -> None:
-        await self._engine.write(statements.USE_PUSHED_REQUEST, {"request_id": request_id})
+        await self._engine.write(grants.USE_PUSHED_REQUEST, {"request_id": request_id})
 
     async def commit_redemption(
         self,
@@ -145,30 +146,30 @@ class SqlStore:
     ) -> Commit:
         redemption = _write_redemption(grant_id, generation, now, expires_at, absolute_expires_at)
         if rebinding is not None:
-            return await self._write(statements.REDEEM_REBOUND, redemption | _write_rebinding(rebinding))
-        return await self._write(statements.REDEEM, redemption)
+            return await self._write(grants.REDEEM_REBOUND, redemption | _write_rebinding(rebinding))
+        return await self._write(grants.REDEEM, redemption)
 
     async def commit_rotation(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, rebinding: Rebinding | None = None
     ) -> Commit:
         rotation = {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at}
         if rebinding is not None:
-            return await self._write(statements.ROTATE_REBOUND, rotation | _write_rebinding(rebinding))
-        return await self._write(statements.ROTATE, rotation)
+            return await self._write(grants.ROTATE_REBOUND, rotation | _write_rebinding(rebinding))
+        return await self._write(grants.ROTATE, rotation)
 
     async def commit_renewal(
         self, grant_id: bytes, *, generation: int, expires_at: int | None, rebinding: Rebinding | None = None
     ) -> Commit:
         renewal = {"grant_id": grant_id, "at_generation": generation, "new_expires_at": expires_at}
         if rebinding is not None:
-            return await self._write(statements.RENEW_REBOUND, renewal | _write_rebinding(rebinding))
-        return await self._write(statements.RENEW, renewal)
+            return await self._write(grants.RENEW_REBOUND, renewal | _write_rebinding(rebinding))
+        return await self._write(grants.RENEW, renewal)
 
     async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
-        return await self._write(statements.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
+        return await self._write(grants.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
 
     async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int) -> Commit:
-        return await self._write(statements.END_GRANT, {"grant_id": grant_id, "by": by, "reason": reason, "now": now})
+        return await self._write(grants.END_GRANT, {"grant_id": grant_id, "by": by, "reason": reason, "now": now})
 
     async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
         await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
@@ -184,10 +185,10 @@ class SqlStore:
         return await self._engine.commit(partial(operations.use_once, digest, expires_at, now))
 
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
-        return await self._engine.read(statements.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
+        return await self._engine.read(grants.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
 
     async def find_connections(self, user_id: str) -> Sequence[ConnectionRecord]:
-        rows = await self._engine.read_all(statements.FIND_CONNECTIONS, {"user_id": user_id})
+        rows = await self._engine.read_all(grants.FIND_CONNECTIONS, {"user_id": user_id})
         return [
             ConnectionRecord(
                 grant=_read_grant(row[:-4]),
@@ -201,7 +202,7 @@ class SqlStore:
 
     async def find_grants(self, *, user_id: str | None, organization_id: str | None) -> Sequence[GrantRecord]:
         rows = await self._engine.read_all(
-            statements.FIND_GRANTS, {"user_id": user_id, "organization_id": organization_id, "at_most": MAX_LISTED}
+            grants.FIND_GRANTS, {"user_id": user_id, "organization_id": organization_id, "at_most": MAX_LISTED}
         )
         return [_read_grant(row) for row in rows]
 
@@ -211,7 +212,7 @@ class SqlStore:
         return await self._engine.commit(partial(operations.create_device, _write_device(device), now))
 
     async def find_device_authorization(self, device_id: bytes) -> DeviceAuthorizationRecord | None:
-        row = await self._engine.read(statements.FIND_DEVICE, {"device_id": device_id})
+        row = await self._engine.read(devices.FIND_DEVICE, {"device_id": device_id})
         return None if row is None else _read_device(row)
 
     async def commit_poll(self, seen: DeviceAuthorizationRecord, *, interval: int, now: int) -> Commit:
@@ -222,7 +223,7 @@ class SqlStore:
             "now": now,
             "new_interval": interval,
         }
-        return await self._write(statements.NOTE_POLL, poll)
+        return await self._write(devices.NOTE_POLL, poll)
 
     async def claim_device_authorization(
         self, user_code: str, *, user_id: str, session_hash: bytes, now: int, window: int, max_wrong: int
@@ -236,7 +237,7 @@ class SqlStore:
 
     async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:
         denial = {"device_id": device_id, "session": session_hash, "now": now}
-        return await self._write(statements.DENY_DEVICE, denial)
+        return await self._write(devices.DENY_DEVICE, denial)
 
     # -- clients and resource servers
 
@@ -244,36 +245,36 @@ class SqlStore:
         remembered = self._recall(client_id)
         if isinstance(remembered, ClientRecord):
             return remembered
-        row = await self._engine.read(statements.FIND_CLIENT, {"client_id": client_id})
+        row = await self._engine.read(clients.FIND_CLIENT, {"client_id": client_id})
         return None if row is None else self._remember(client_id, _read_client(row))
 
     async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
         remembered = self._recall(client_id)
         if isinstance(remembered, ResourceServerRecord):
             return remembered
-        row = await self._engine.read(statements.FIND_RESOURCE_SERVER, {"client_id": client_id})
+        row = await self._engine.read(apps.FIND_RESOURCE_SERVER, {"client_id": client_id})
         return None if row is None else self._remember(client_id, _read_resource_server(row))
 
     async def has_resource(self, resource: str) -> bool:
-        return await self._engine.read(statements.FIND_RESOURCE, {"resource": resource}) is not None
+        return await self._engine.read(apps.FIND_RESOURCE, {"resource": resource}) is not None
 
     async def find_access_token_formats(self, resource: str) -> Sequence[AccessTokenFormat]:
-        rows = await self._engine.read_all(statements.FIND_ACCESS_TOKEN_FORMATS, {"resource": resource})
+        rows = await self._engine.read_all(apps.FIND_ACCESS_TOKEN_FORMATS, {"resource": resource})
         return [row[0] for row in rows]
 
     async def create_client(self, client: ClientRecord) -> None:
-        await self._engine.write(statements.INSERT_CLIENT, _write_client(client))
+        await self._engine.write(clients.INSERT_CLIENT, _write_client(client))
 
     async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
         row = msgspec.structs.asdict(resource_server)
         row["secrets"] = _encode(resource_server.secrets).decode()
-        await self._engine.write(statements.INSERT_RESOURCE_SERVER, row)
+        await self._engine.write(apps.INSERT_RESOURCE_SERVER, row)
 
     async def update_client(self, client: ClientRecord) -> Commit:
         row = _write_client(client)
         changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published", "security")
         parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
-        return await self._write_client_row(client.client_id, statements.UPDATE_CLIENT, parameters)
+        return await self._write_client_row(client.client_id, clients.UPDATE_CLIENT, parameters)
 
     async def replace_client_secrets(
         self, client_id: str, secrets: tuple[SecretHash, ...], *, known: tuple[SecretHash, ...] | None = None
@@ -293,7 +294,7 @@ class SqlStore:
         return await self._engine.commit(replace)
 
     async def find_secret_uses(self, client_id: str) -> Mapping[str, int]:
-        rows = await self._engine.read_all(statements.FIND_SECRET_USES, {"client_id": client_id})
+        rows = await self._engine.read_all(apps.FIND_SECRET_USES, {"client_id": client_id})
         return {row[0]: row[1] for row in rows}
 
     async def note_secret_uses(self, uses: Mapping[tuple[str, str], int]) -> None:
@@ -302,14 +303,14 @@ class SqlStore:
 
     async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
         of_approval = {"of_client": client_id, "of_organization": organization_id}
-        row = await self._engine.read(statements.FIND_CLIENT_APPROVAL, of_approval)
+        row = await self._engine.read(apps.FIND_CLIENT_APPROVAL, of_approval)
         return None if row is None else _read_approval(row)
 
     async def find_client_approvals(
         self, *, client_id: str | None, organization_id: str | None
     ) -> Sequence[ClientApprovalRecord]:
         listed = {"client_id": client_id, "organization_id": organization_id, "at_most": MAX_LISTED}
-        return [_read_approval(row) for row in await self._engine.read_all(statements.FIND_CLIENT_APPROVALS, listed)]
+        return [_read_approval(row) for row in await self._engine.read_all(apps.FIND_CLIENT_APPROVALS, listed)]
 
     async def approve_client(
         self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
@@ -319,10 +320,12 @@ class SqlStore:
 
     async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
         of_approval = {"of_client": client_id, "of_organization": organization_id}
-        return await self._write(statements.END_CLIENT_APPROVAL, {**of_approval, "by": by, "now": now})
+        return await self._write(apps.END_CLIENT_APPROVAL, {**of_approval, "by": by, "now": now})
 
     async def save_registered_client(self, client: ClientRecord) -> Commit:
-        return await self._write_client_row(client.client_id, statements.SAVE_REGISTERED_CLIENT, _write_client(client))
+        return await self._write_client_row(
+            client.client_id, registrations.SAVE_REGISTERED_CLIENT, _write_client(client)
+        )
 
     async def end_registered_client(self, client: ClientRecord, *, reason: str, now: int) -> None:
         def end() -> Steps[None]:
@@ -332,10 +335,10 @@ class SqlStore:
         await self._engine.commit(end)
 
     async def create_registration_token(self, token: RegistrationTokenRecord) -> None:
-        await self._engine.write(statements.INSERT_REGISTRATION_TOKEN, msgspec.structs.asdict(token))
+        await self._engine.write(registrations.INSERT_REGISTRATION_TOKEN, msgspec.structs.asdict(token))
 
     async def find_registration_tokens(self) -> Sequence[RegistrationTokenRecord]:
-        rows = await self._engine.read_all(statements.FIND_REGISTRATION_TOKENS, {})
+        rows = await self._engine.read_all(registrations.FIND_REGISTRATION_TOKENS, {})
         return [
             RegistrationTokenRecord(
                 token_hash=bytes(row[0]),
@@ -349,27 +352,27 @@ class SqlStore:
         ]
 
     async def end_registration_token(self, hint: str) -> Commit:
-        return await self._write(statements.END_REGISTRATION_TOKEN, {"by_hint": hint})
+        return await self._write(registrations.END_REGISTRATION_TOKEN, {"by_hint": hint})
 
     async def has_registration_token(self, token_hash: bytes, *, now: int) -> bool:
         parameters = {"by_hash": token_hash, "now": now}
-        return await self._engine.read(statements.FIND_REGISTRATION_TOKEN, parameters) is not None
+        return await self._engine.read(registrations.FIND_REGISTRATION_TOKEN, parameters) is not None
 
     async def use_registration_token(self, token_hash: bytes, *, now: int) -> Commit:
-        return await self._write(statements.USE_REGISTRATION_TOKEN, {"by_hash": token_hash, "now": now})
+        return await self._write(registrations.USE_REGISTRATION_TOKEN, {"by_hash": token_hash, "now": now})
 
     async def find_clients(self, *, after: str) -> Sequence[ClientRecord]:
-        rows = await self._engine.read_all(statements.FIND_CLIENTS, {"after": after, "at_most": MAX_LISTED})
+        rows = await self._engine.read_all(apps.FIND_CLIENTS, {"after": after, "at_most": MAX_LISTED})
         return [_read_client(row) for row in rows]
 
     async def find_clients_for_user(self, user_id: str) -> Sequence[ClientRecord]:
-        rows = await self._engine.read_all(statements.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
+        rows = await self._engine.read_all(apps.FIND_CLIENTS_FOR_USER, {"user_id": user_id})
         return [_read_client(row) for row in rows]
 
     # -- signing keys
 
     async def find_signing_keys(self) -> Sequence[SigningKeyRecord]:
-        rows = await self._engine.read_all(statements.FIND_SIGNING_KEYS, {})
+        rows = await self._engine.read_all(keys.FIND_SIGNING_KEYS, {})
         return [
             SigningKeyRecord(
                 algorithm=row[0],
@@ -391,11 +394,11 @@ class SqlStore:
     async def create_user(self, user: UserRecord) -> Commit:
         row = msgspec.structs.asdict(user)
         row["email_key"] = _email_key(user.email)
-        return await self._write(statements.INSERT_USER, row)
+        return await self._write(people.INSERT_USER, row)
 
     async def create_organization(self, organization: OrganizationRecord) -> None:
         row = msgspec.structs.asdict(organization)
-        await self._engine.write(statements.INSERT_ORGANIZATION, row)
+        await self._engine.write(people.INSERT_ORGANIZATION, row)
 
     async def add_membership(self, *, user_id: str, organization_id: str, role: Role, now: int) -> Commit:
         return await self._engine.commit(partial(operations.add_membership, user_id, organization_id, role, now))
@@ -404,35 +407,35 @@ class SqlStore:
         return await self._engine.commit(partial(operations.end_membership, user_id, organization_id, now))
 
     async def find_user(self, user_id: str) -> UserRecord | None:
-        return _read_user(await self._engine.read(statements.FIND_USER, {"user_id": user_id}))
+        return _read_user(await self._engine.read(people.FIND_USER, {"user_id": user_id}))
 
     async def find_user_by_email(self, email: str) -> UserRecord | None:
-        return _read_user(await self._engine.read(statements.FIND_USER_BY_EMAIL, {"email_key": _email_key(email)}))
+        return _read_user(await self._engine.read(people.FIND_USER_BY_EMAIL, {"email_key": _email_key(email)}))
 
     async def find_organization(self, organization_id: str) -> OrganizationRecord | None:
-        row = await self._engine.read(statements.FIND_ORGANIZATION, {"organization_id": organization_id})
+        row = await self._engine.read(people.FIND_ORGANIZATION, {"organization_id": organization_id})
         return None if row is None else OrganizationRecord(organization_id=row[0], name=row[1], created_at=row[2])
 
     async def find_memberships(self, user_id: str) -> Sequence[MembershipRecord]:
-        rows = await self._engine.read_all(statements.FIND_MEMBERSHIPS, {"user_id": user_id})
+        rows = await self._engine.read_all(people.FIND_MEMBERSHIPS, {"user_id": user_id})
         return [_read_membership(row) for row in rows]
 
     async def find_membership(self, user_id: str, organization_id: str) -> MembershipRecord | None:
         parameters = {"user_id": user_id, "organization_id": organization_id}
-        row = await self._engine.read(statements.FIND_MEMBERSHIP, parameters)
+        row = await self._engine.read(people.FIND_MEMBERSHIP, parameters)
         return None if row is None else _read_membership(row)
 
     async def create_session(self, session: SessionRecord) -> None:
         await self._engine.commit(partial(operations.create_session, msgspec.structs.asdict(session)))
 
     async def find_session(self, session_hash: bytes, now: int) -> SessionRecord | None:
-        row = await self._engine.read(statements.FIND_SESSION, {"session_hash": session_hash, "now": now})
+        row = await self._engine.read(people.FIND_SESSION, {"session_hash": session_hash, "now": now})
         if row is None:
             return None
         return SessionRecord(session_hash=bytes(row[0]), user_id=row[1], created_at=row[2], expires_at=row[3])
 
     async def end_session(self, session_hash: bytes) -> None:
-        await self._engine.write(statements.END_SESSION, {"session_hash": session_hash})
+        await self._engine.write(people.END_SESSION, {"session_hash": session_hash})
 
 
 def _write_grant(grant: GrantRecord) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from latchstring.protocol.errors import StoreUnavailable
-from latchstring.storage import operations, statements
+from latchstring.storage import operations
 from latchstring.storage.engine import Engine
 from latchstring.storage.operations import SweepPlan, Swept
+from latchstring.storage.statements import sweeping
 
 # Between two steps of a round: a sweep is never in a hurry, and the server always comes first (seconds).
 STEP_PAUSE: Final = 0.25
@@ -55,22 +56,22 @@ class Sweeper:
 
     async def find_state(self) -> SweepState | None:
         """Where the sweep stands, whichever process does it; None before the first."""
-        row = await self._engine.read(statements.FIND_SWEEP, {})
+        row = await self._engine.read(sweeping.FIND_SWEEP, {})
         return None if row is None else SweepState(round_began_at=row[4], round_ended_at=row[5], next_round_at=row[6])
 
     async def count(self) -> Census:
         """All rows, counted one by one: for an operator's question, not for a request."""
         now = self._clock()
         since = operations.sweep_limits(now, self._plan)
-        rows = await self._engine.read_all(statements.COUNT_GRANTS, {**since, "now": now})
+        rows = await self._engine.read_all(sweeping.COUNT_GRANTS, {**since, "now": now})
         others = {}
-        for name, statement in statements.COUNTS.items():
+        for name, statement in sweeping.COUNTS.items():
             row = await self._engine.read(statement, {})
             assert row is not None
             others[name] = row[0]
         kinds = ("live", "kept", "overdue")
         grants = dict.fromkeys(kinds, 0) | {row[0]: row[1] for row in rows}
-        clock = await self._engine.read(statements.DATABASE_CLOCK, {})
+        clock = await self._engine.read(sweeping.DATABASE_CLOCK, {})
         assert clock is not None
         return Census(
             grants=grants,

@@ -1,0 +1,262 @@
+"""Grants, one row each; their tokens revoked singly; pushed requests."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from latchstring.storage.schema import client, grant, membership, organization, pushed_request, revoked_access_token
+from latchstring.storage.statements.statement import (
+    ACTIVE,
+    BIGINT,
+    ENDED,
+    ONE,
+    PENDING,
+    SUSPENDED,
+    TEXT,
+    define,
+    define_hot,
+    define_insert,
+    define_rebinding,
+)
+
+FIND_GRANT = define_hot(
+    "find_grant",
+    "grant_id",
+    {"grant_id": grant.c.id.type},
+    lambda parameter: select(grant).where(grant.c.id == parameter("grant_id")),
+)
+_owner_member = membership.alias("owner_member")
+_is_reachable: ColumnElement[bool] = exists().where(
+    client.c.client_id == bindparam("client_id"),
+    client.c.ended_at.is_(None),
+    or_(
+        client.c.is_published,
+        exists().where(
+            _owner_member.c.organization_id == client.c.organization_id,
+            _owner_member.c.user_id == bindparam("user_id"),
+            _owner_member.c.ended_at.is_(None),
+        ),
+    ),
+)
+_is_member_row: ColumnElement[bool] = and_(
+    membership.c.user_id == bindparam("user_id"),
+    membership.c.organization_id == bindparam("organization_id"),
+    membership.c.ended_at.is_(None),
+)
+_is_member: ColumnElement[bool] = exists().where(_is_member_row)
+_grant_values: Select[Any] = select(
+    *(bindparam(column.name, type_=column.type).label(column.name) for column in grant.columns)
+).where(_is_member, _is_reachable)
+INSERT_CONSENT = define_insert(
+    "insert_consent",
+    lambda insert: (
+        insert(grant)
+        .from_select([column.name for column in grant.columns], _grant_values)
+        .on_conflict_do_nothing(index_elements=["id"])
+        .returning(grant.c.id)
+    ),
+)
+# Shared with other consents, waited for by the end of the membership; SQLite has one writer and needs no lock.
+LOCK_MEMBERSHIP = define(
+    "lock_membership", select(membership.c.user_id).where(_is_member_row).with_for_update(read=True)
+)
+# For the assertions that make or prolong a grant: two for one member take turns, so that they find each other's.
+LOCK_MEMBERSHIP_ALONE = define(
+    "lock_membership_alone", select(membership.c.user_id).where(_is_member_row).with_for_update()
+)
+FIND_REACHABLE = define("find_reachable", select(ONE).where(_is_reachable))
+PROLONG_ASSERTED = define(
+    "prolong_asserted",
+    update(grant)
+    .where(
+        grant.c.user_id == bindparam("of_user"),
+        grant.c.organization_id == bindparam("of_organization"),
+        grant.c.client_id == bindparam("of_client"),
+        grant.c.asserted_by == bindparam("of_issuer"),
+        grant.c.scope == bindparam("of_scope"),
+        grant.c.status == ACTIVE,
+    )
+    .values(expires_at=bindparam("new_expires_at"))
+    .returning(grant.c.id),
+)
+INSERT_GRANT = define("insert_grant", insert(grant))
+REDEEM, REDEEM_REBOUND = define_rebinding(
+    "redeem",
+    {
+        "grant_id": grant.c.id.type,
+        "now": BIGINT,
+        "new_generation": BIGINT,
+        "new_expires_at": BIGINT,
+        "new_absolute_expires_at": BIGINT,
+    },
+    lambda parameter, rebinding: (
+        update(grant)
+        .where(grant.c.id == parameter("grant_id"), grant.c.status == PENDING, grant.c.expires_at > parameter("now"))
+        .values(
+            status=ACTIVE,
+            generation=parameter("new_generation"),
+            activated_at=parameter("now"),
+            expires_at=parameter("new_expires_at"),
+            absolute_expires_at=parameter("new_absolute_expires_at"),
+            **rebinding,
+        )
+        .returning(grant.c.id)
+    ),
+)
+ROTATE, ROTATE_REBOUND = define_rebinding(
+    "rotate",
+    {"grant_id": grant.c.id.type, "at_generation": BIGINT, "now": BIGINT, "new_expires_at": BIGINT},
+    lambda parameter, rebinding: (
+        update(grant)
+        .where(
+            grant.c.id == parameter("grant_id"),
+            grant.c.status == ACTIVE,
+            grant.c.generation == parameter("at_generation"),
+        )
+        .values(
+            generation=grant.c.generation + ONE,
+            rotated_at=parameter("now"),
+            expires_at=parameter("new_expires_at"),
+            **rebinding,
+        )
+        .returning(grant.c.id)
+    ),
+)
+# For refresh tokens that do not rotate.
+RENEW, RENEW_REBOUND = define_rebinding(
+    "renew",
+    {"grant_id": grant.c.id.type, "at_generation": BIGINT, "new_expires_at": BIGINT},
+    lambda parameter, rebinding: (
+        update(grant)
+        .where(
+            grant.c.id == parameter("grant_id"),
+            grant.c.status == ACTIVE,
+            grant.c.generation == parameter("at_generation"),
+        )
+        .values(expires_at=parameter("new_expires_at"), **rebinding)
+        .returning(grant.c.id)
+    ),
+)
+COUNT_RETRY = define_hot(
+    "count_retry",
+    "grant_id",
+    {"grant_id": grant.c.id.type, "at_generation": BIGINT},
+    lambda parameter: (
+        update(grant)
+        .where(
+            grant.c.id == parameter("grant_id"),
+            grant.c.status == ACTIVE,
+            grant.c.generation == parameter("at_generation"),
+        )
+        .values(retry_count=grant.c.retry_count + ONE)
+        .returning(grant.c.id)
+    ),
+)
+ENDING = {
+    "status": ENDED,
+    "ended_at": bindparam("now"),
+    "ended_by": bindparam("by"),
+    "ended_reason": bindparam("reason"),
+}
+END_GRANT = define_hot(
+    "end_grant",
+    "grant_id",
+    {"grant_id": grant.c.id.type, "now": BIGINT, "by": TEXT, "reason": TEXT},
+    lambda parameter: (
+        update(grant)
+        .where(grant.c.id == parameter("grant_id"), grant.c.status != ENDED)
+        .values(status=ENDED, ended_at=parameter("now"), ended_by=parameter("by"), ended_reason=parameter("reason"))
+        .returning(grant.c.id)
+    ),
+)
+INSERT_REVOKED_TOKEN = define_insert(
+    "insert_revoked_token",
+    lambda insert: (
+        insert(revoked_access_token)
+        .values(token_id=bindparam("token_id"), expires_at=bindparam("until"))
+        .on_conflict_do_nothing(index_elements=["token_id"])
+    ),
+)
+MARK_REVOKED_TOKEN = define(
+    "mark_revoked_token",
+    update(grant)
+    .where(grant.c.id == bindparam("grant_id"))
+    .values(
+        access_revoked_until=case(
+            (grant.c.access_revoked_until < bindparam("until"), bindparam("until")),
+            else_=grant.c.access_revoked_until,
+        )
+    ),
+)
+MARK_REVOKED_CLIENT_TOKEN = define(
+    "mark_revoked_client_token",
+    update(client)
+    .where(client.c.client_id == bindparam("of_client"))
+    .values(
+        access_revoked_until=case(
+            (client.c.access_revoked_until < bindparam("until"), bindparam("until")),
+            else_=client.c.access_revoked_until,
+        )
+    ),
+)
+FIND_REVOKED_TOKEN = define(
+    "find_revoked_token",
+    select(revoked_access_token.c.token_id).where(revoked_access_token.c.token_id == bindparam("token_id")),
+)
+_publisher = organization.alias("publisher")
+FIND_CONNECTIONS = define(
+    "find_connections",
+    select(
+        *grant.columns,
+        client.c.public_id.label("client_public_id"),
+        client.c.name.label("client_name"),
+        _publisher.c.name.label("publisher_name"),
+        organization.c.name.label("organization_name"),
+    )
+    .join(client, client.c.client_id == grant.c.client_id)
+    .outerjoin(_publisher, _publisher.c.organization_id == client.c.organization_id)
+    .join(organization, organization.c.organization_id == grant.c.organization_id)
+    .where(grant.c.user_id == bindparam("user_id"), or_(grant.c.status == ACTIVE, grant.c.status == SUSPENDED))
+    .order_by(grant.c.id.desc()),
+)
+_any_user = bindparam("user_id", type_=grant.c.user_id.type)
+_any_organization = bindparam("organization_id", type_=grant.c.organization_id.type)
+FIND_GRANTS = define(
+    "find_grants",
+    select(grant)
+    .where(
+        or_(_any_user.is_(None), grant.c.user_id == _any_user),
+        or_(_any_organization.is_(None), grant.c.organization_id == _any_organization),
+    )
+    .order_by(grant.c.id.desc())
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
+)
+INSERT_PUSHED_REQUEST = define("insert_pushed_request", insert(pushed_request))
+FIND_PUSHED_REQUEST = define(
+    "find_pushed_request", select(pushed_request).where(pushed_request.c.id == bindparam("request_id"))
+)
+LOCK_PUSHED_REQUEST = define(
+    "lock_pushed_request",
+    select(pushed_request.c.id).where(pushed_request.c.id == bindparam("request_id")).with_for_update(),
+)
+USE_PUSHED_REQUEST = define(
+    "use_pushed_request",
+    delete(pushed_request).where(pushed_request.c.id == bindparam("request_id")).returning(pushed_request.c.id),
+)
+END_STALE_PUSHED_REQUESTS = define(
+    "end_stale_pushed_requests", delete(pushed_request).where(pushed_request.c.expires_at < bindparam("stale_at"))
+)

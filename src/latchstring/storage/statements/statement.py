@@ -1,0 +1,91 @@
+"""What a statement is, and how it is defined."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, ColumnElement, Select, String, bindparam, literal_column
+from sqlalchemy.sql.expression import ClauseElement
+from sqlalchemy.sql.type_api import TypeEngine
+
+from latchstring.storage.schema import grant
+
+Parameters = Mapping[str, Any]
+Insert = Any
+"""The dialect's `insert()`: the generic one has no `ON CONFLICT`, though it reads the same in both."""
+Parameter = Callable[[str], ColumnElement[Any]]
+"""Where a parameter's value comes from: a bind of its own, or a column of many at once."""
+
+
+class Batch:
+    """The form of a statement that does the work of many callers: each row it returns begins with the `key`
+    of the one whose work it was. A batch holds a key at most once."""
+
+    __slots__ = ("build", "is_read", "key", "types")
+
+    def __init__(
+        self, key: str, types: Mapping[str, TypeEngine[Any]], build: Callable[[Parameter], Any], *, is_read: bool
+    ) -> None:
+        self.key = key
+        self.is_read = is_read
+        self.types = types
+        self.build = build
+
+
+class Statement:
+    """One statement under a name; engines key their compiled SQL by the object itself."""
+
+    __slots__ = ("batch", "build", "name")
+
+    def __init__(self, name: str, build: Callable[[Insert], ClauseElement], batch: Batch | None = None) -> None:
+        self.name = name
+        self.build = build
+        self.batch = batch
+
+    def __repr__(self) -> str:
+        return f"Statement({self.name})"
+
+
+ALL: Final[list[Statement]] = []
+
+
+def define_insert(name: str, build: Callable[[Insert], ClauseElement]) -> Statement:
+    """A statement that needs the dialect's own `insert()`."""
+    statement = Statement(name, build)
+    ALL.append(statement)
+    return statement
+
+
+def define(name: str, executable: ClauseElement) -> Statement:
+    """A statement that reads the same on every engine."""
+    return define_insert(name, lambda _: executable)
+
+
+def define_hot(
+    name: str, key: str, types: Mapping[str, TypeEngine[Any]], build: Callable[[Parameter], Any]
+) -> Statement:
+    """A statement on one row by its primary key, for one caller or for many."""
+    executable: ClauseElement = build(lambda parameter: bindparam(parameter, type_=types[parameter]))
+    statement = Statement(name, lambda _: executable, Batch(key, types, build, is_read=isinstance(executable, Select)))
+    ALL.append(statement)
+    return statement
+
+
+def define_rebinding(
+    name: str,
+    types: Mapping[str, TypeEngine[Any]],
+    build: Callable[[Parameter, Mapping[str, ColumnElement[Any]]], Any],
+) -> tuple[Statement, Statement]:
+    """A hot statement on a grant, and the one that also changes what the grant is bound to."""
+    plain = define_hot(name, "grant_id", types, lambda parameter: build(parameter, {}))
+    rebinding = {"confirmation": bindparam("new_confirmation", type_=grant.c.confirmation.type)}
+    rebound = build(lambda parameter: bindparam(parameter, type_=types[parameter]), rebinding)
+    return plain, define(f"{name}_rebound", rebound)
+
+
+# Constants are written into the SQL, so that every parameter is one that a caller gives.
+PENDING, ACTIVE, SUSPENDED, ENDED = (
+    literal_column(f"'{status}'", String) for status in ("pending", "active", "suspended", "ended")
+)
+ONE = literal_column("1", BigInteger)
+BIGINT: Final = BigInteger()
+TEXT: Final = String()  # without a length: a cast to one would cut a longer value instead of refusing it

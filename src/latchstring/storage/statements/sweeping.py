@@ -1,0 +1,153 @@
+"""What the sweeper does, and what `doctor` counts."""
+
+from typing import Final
+
+from sqlalchemy import (
+    String,
+    Table,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    extract,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from latchstring.storage.schema import (
+    client,
+    device_authorization,
+    grant,
+    organization,
+    pushed_request,
+    registration_token,
+    revoked_access_token,
+    session,
+    sweep,
+    used_once,
+    user,
+    user_code_guess,
+)
+from latchstring.storage.statements.statement import (
+    ACTIVE,
+    BIGINT,
+    ENDED,
+    PENDING,
+    SUSPENDED,
+    Statement,
+    define,
+    define_insert,
+)
+
+_SWEEPER = literal_column("'sweeper'", String)
+CLAIM_SWEEP = define_insert(
+    "claim_sweep",
+    lambda insert: (
+        insert(sweep)
+        .values(
+            name=_SWEEPER,
+            holder=bindparam("holder"),
+            held_until=bindparam("until"),
+            position=bindparam("start"),
+            round_began_at=bindparam("now"),
+            next_round_at=bindparam("now"),
+        )
+        .on_conflict_do_update(
+            index_elements=["name"],
+            set_={
+                "holder": bindparam("holder", type_=sweep.c.holder.type),
+                "held_until": bindparam("until", type_=BIGINT),
+            },
+            where=or_(
+                sweep.c.held_until <= bindparam("now", type_=BIGINT),
+                sweep.c.holder == bindparam("holder", type_=sweep.c.holder.type),
+            ),
+        )
+        .returning(sweep.c.position, sweep.c.next_round_at, sweep.c.round_began_at)
+    ),
+)
+MOVE_SWEEP = define(
+    "move_sweep",
+    update(sweep)
+    .where(sweep.c.name == _SWEEPER)
+    .values(
+        position=bindparam("new_position"),
+        round_began_at=bindparam("began_at"),
+        round_ended_at=func.coalesce(bindparam("ended_at", type_=BIGINT), sweep.c.round_ended_at),
+        next_round_at=bindparam("next_at"),
+    ),
+)
+FIND_SWEEP = define("find_sweep", select(sweep).where(sweep.c.name == _SWEEPER))
+FIND_NEXT_GRANTS_END = define(
+    "find_next_grants_end",
+    select(grant.c.id)
+    .where(grant.c.id > bindparam("position"))
+    .order_by(grant.c.id)
+    .limit(literal_column("1"))
+    .offset(bindparam("skipped")),
+)
+# A pending grant is worth nothing once its code has expired. One that has ended, or whose refresh token has expired, is
+# kept for a while, so that a token used again is told why it is refused.
+END_OF_GRANTS = b"\xff" * 16
+_kept_since, _pending_since = (bindparam(name, type_=BIGINT) for name in ("kept_since", "pending_since"))
+_may_be_swept = or_(
+    and_(grant.c.status == ENDED, grant.c.ended_at < _kept_since),
+    and_(grant.c.status == PENDING, grant.c.expires_at < _pending_since),
+    and_(or_(grant.c.status == ACTIVE, grant.c.status == SUSPENDED), grant.c.expires_at < _kept_since),
+)
+SWEEP_GRANTS = define(
+    "sweep_grants",
+    delete(grant).where(grant.c.id > bindparam("position"), grant.c.id <= bindparam("end"), _may_be_swept),
+)
+
+
+def _define_sweep(name: str, table: Table) -> Statement:
+    """Deletes some of the rows that mattered until a moment that has passed."""
+    (key,) = table.primary_key.columns
+    stale = (
+        select(key)
+        .where(table.c.expires_at < bindparam("stale_at"))
+        .order_by(table.c.expires_at)
+        .limit(bindparam("at_most"))
+        .offset(literal_column("0"))
+    )
+    return define(name, delete(table).where(key.in_(stale)).returning(key))
+
+
+SWEEPS: Final = tuple(
+    _define_sweep(f"sweep_{table.name}", table)
+    for table in (
+        revoked_access_token,
+        used_once,
+        pushed_request,
+        device_authorization,
+        user_code_guess,
+        session,
+        client,
+        registration_token,
+    )
+)
+_is_dead = or_(grant.c.status == ENDED, grant.c.expires_at < bindparam("now", type_=BIGINT))
+_overdue, _kept, _live = (literal_column(f"'{kind}'", String) for kind in ("overdue", "kept", "live"))
+_kind = case((_may_be_swept, _overdue), (_is_dead, _kept), else_=_live).label("kind")
+COUNT_GRANTS = define("count_grants", select(_kind, func.count(), func.min(grant.c.created_at)).group_by(_kind))
+DATABASE_CLOCK = define("database_clock", select(cast(extract("epoch", func.current_timestamp()), BIGINT)))
+COUNTS: Final = {
+    table.name: define(f"count_{table.name}", select(func.count()).select_from(table))
+    for table in (
+        client,
+        organization,
+        user,
+        session,
+        pushed_request,
+        device_authorization,
+        user_code_guess,
+        revoked_access_token,
+        used_once,
+        registration_token,
+    )
+}
