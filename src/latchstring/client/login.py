@@ -17,6 +17,7 @@ from latchstring.client.errors import (
     TemporaryFailure,
 )
 from latchstring.client.exchange import Answer, Unanswered
+from latchstring.client.identity import find_identity
 from latchstring.client.provider import Provider
 from latchstring.client.settings import Context
 from latchstring.client.steps import Flow, ask, send
@@ -67,13 +68,14 @@ def begin(
     )
     yield from ask(context.store.commit_login, login, now=now)
     query = {
+        **provider.authorization_parameters,
         "response_type": "code",
         "client_id": settings.client_id,
         "redirect_uri": settings.redirect_uri,
-        "scope": settings.scope or None,
+        "scope": provider.scope_separator.join(settings.scope.split()) or None,
         "state": login.state,
-        "code_challenge": code_challenge(login.code_verifier),
-        "code_challenge_method": S256,
+        "code_challenge": code_challenge(login.code_verifier) if provider.sends_code_challenge else None,
+        "code_challenge_method": S256 if provider.sends_code_challenge else None,
         "organization_id": organization_id,
         **parameters,
     }
@@ -104,7 +106,19 @@ def complete(context: Context, callback: str | Mapping[str, str], *, browser_ses
     if "code" not in parameters:
         raise CallbackRefused("callback_malformed", "The callback has neither a code nor an error.")
     sent_at, tokens = yield from _exchange(context, provider, login, parameters["code"])
-    connection = _connect(context, provider, login, tokens, sent_at)
+    organization_id, user_id = yield from find_identity(context, provider, tokens)
+    connection = Connection(
+        issuer=provider.issuer,
+        organization_id=organization_id,
+        user_id=user_id,
+        client_id=login.client_id,
+        scope=login.scope if tokens.scope is None else tokens.scope,
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        expires_at=None if tokens.expires_in is None else sent_at + tokens.expires_in,
+        connected_at=sent_at,
+        refreshed_at=sent_at,
+    )
     return (yield from ask(context.store.commit_connected, connection))
 
 
@@ -158,46 +172,18 @@ def _exchange(context: Context, provider: Provider, login: PendingLogin, code: s
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": login.redirect_uri,
-        "code_verifier": login.code_verifier,
     }
+    if provider.sends_code_challenge:
+        form["code_verifier"] = login.code_verifier
     request = build_request(context.settings, provider, provider.token_endpoint, form)
     outcome: Answer | Unanswered
     for _ in range(_NOT_SENT_TRIES):
         outcome = yield from send(request)
         if isinstance(outcome, Answer) or outcome.may_have_arrived:
             break
-    tokens = read_tokens(outcome)
+    tokens = read_tokens(provider, outcome)
     assert isinstance(outcome, Answer)
     return outcome.sent_at, tokens
-
-
-def _connect(
-    context: Context, provider: Provider, login: PendingLogin, tokens: TokenAnswer, sent_at: float
-) -> Connection:
-    return Connection(
-        issuer=provider.issuer,
-        organization_id=_find_identity(tokens, provider.organization_field),
-        user_id=_find_identity(tokens, provider.user_field),
-        client_id=login.client_id,
-        scope=login.scope if tokens.scope is None else tokens.scope,
-        access_token=tokens.access_token,
-        refresh_token=tokens.refresh_token,
-        expires_at=None if tokens.expires_in is None else sent_at + tokens.expires_in,
-        connected_at=sent_at,
-        refreshed_at=sent_at,
-    )
-
-
-def _find_identity(tokens: TokenAnswer, path: str | None) -> str:
-    if path is None:
-        return ""
-    found = tokens.find_text(path)
-    if found is None:
-        raise Misconfigured(
-            "identity_missing",
-            f"The token answer has no {path!r}; tell Provider where the organization and the user stand.",
-        )
-    return found
 
 
 def _random(context: Context) -> str:

@@ -1,5 +1,7 @@
 """An OAuth provider as data: where its endpoints are and what it is known to do."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Self
 
 import httpx
@@ -13,15 +15,22 @@ from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SEC
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
 
+_FILES: Final = Path(__file__).with_name("providers")
 _AUTH_METHODS: Final = (CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """Endpoints named by hand, or taken from metadata (`from_metadata`, `discover`).
+    """Endpoints named by hand, known by name (`named`), or taken from metadata (`from_metadata`, `discover`).
 
     `token_endpoint_auth_method` is how a client with a secret proves itself; one without a secret sends its
     `client_id` alone. `organization_field` and `user_field` are dotted paths in the token answer (`team.id`);
-    None for a provider that knows no such thing.
+    None or "" for a provider that knows no such thing. Where the token answer lacks them, `identity_url` is read once,
+    with the token, when a connection is made, and the paths are those of its answer.
+
+    What some do in their own way: `authorization_parameters` go into every authorization URL; scopes are joined by
+    `scope_separator`; `token_type` is what they call a Bearer token; `error_field` is the path of an error's code,
+    and `errors` says which of RFC 6749 it means. `sends_code_challenge` is false where PKCE is not for clients with
+    a secret: `state` alone guards the callback there.
     """
 
     issuer: str
@@ -32,14 +41,36 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     authorization_response_iss_parameter_supported: bool = False
     organization_field: str | None = "organization_id"
     user_field: str | None = "user_id"
+    identity_url: str | None = None
+    authorization_parameters: Mapping[str, str] = {}
+    scope_separator: str = " "
+    token_type: str = "Bearer"
+    error_field: str = "error"
+    errors: Mapping[str, str] = {}
+    sends_code_challenge: bool = True
 
     def __post_init__(self) -> None:
         verify_url(self.authorization_endpoint, "authorization_endpoint")
         verify_url(self.token_endpoint, "token_endpoint")
         if self.revocation_endpoint is not None:
             verify_url(self.revocation_endpoint, "revocation_endpoint")
+        if self.identity_url is not None:
+            verify_url(self.identity_url, "identity_url")
         if self.token_endpoint_auth_method not in _AUTH_METHODS:
             raise Misconfigured("argument_refused", f"token_endpoint_auth_method is one of {', '.join(_AUTH_METHODS)}.")
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """What `named` knows."""
+        return sorted(path.stem for path in _FILES.glob("*.toml"))
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """A well-known provider, from `latchstring/client/providers/NAME.toml`."""
+        if name not in cls.names():
+            known = ", ".join(cls.names())
+            raise Misconfigured("argument_refused", f"No provider {name!r} is known; there are {known}.")
+        return msgspec.toml.decode((_FILES / f"{name}.toml").read_bytes(), type=cls)
 
     @classmethod
     def from_metadata(cls, metadata: ServerMetadata) -> Self:

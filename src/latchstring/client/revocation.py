@@ -46,7 +46,7 @@ def disconnect(context: Context, key: ConnectionKey) -> Flow[Connection]:
         yield from ask(context.store.commit_connection, leased, generation=leased.generation, holder=holder)
         if isinstance(outcome, Unanswered):
             raise TemporaryFailure("unanswered", "The provider did not confirm the revocation.", cause=outcome.cause)
-        raise read_refusal(outcome, parse_error_answer(outcome.body))
+        raise read_refusal(outcome, parse_error_answer(outcome.body, provider.error_field), provider.errors)
     ended = leased.replace(
         access_token="",
         refresh_token=None,

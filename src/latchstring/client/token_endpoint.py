@@ -45,13 +45,16 @@ def build_request(settings: Settings, provider: Provider, url: str, form: Mappin
     return Request(url=url, form={**identity, **form})
 
 
-def read_tokens(outcome: Answer | Unanswered) -> TokenAnswer:
-    """The tokens issued; raises what the refusal means. Only `invalid_grant` speaks of the grant (§5.2)."""
+def read_tokens(provider: Provider, outcome: Answer | Unanswered) -> TokenAnswer:
+    """The tokens issued; raises what the refusal means. Only `invalid_grant` speaks of the grant (§5.2).
+
+    A refusal counts with status 200 too: some providers know no other.
+    """
     if isinstance(outcome, Unanswered):
         raise TemporaryFailure("unanswered", "The token endpoint did not answer.", cause=outcome.cause)
-    refusal = parse_error_answer(outcome.body)
+    refusal = parse_error_answer(outcome.body, provider.error_field)
     if outcome.status != 200 or refusal is not None:
-        raise read_refusal(outcome, refusal)
+        raise read_refusal(outcome, refusal, provider.errors)
     try:
         tokens = parse_token_answer(outcome.body)
     except ValueError as error:
@@ -61,7 +64,7 @@ def read_tokens(outcome: Answer | Unanswered) -> TokenAnswer:
             cause=error,
             request_id=read_request_id(outcome),
         ) from error
-    if tokens.token_type.lower() != "bearer":
+    if tokens.token_type.lower() != provider.token_type.lower():
         raise Misconfigured(
             "unsupported_token_type",
             f"The token is of type {tokens.token_type!r}, which this client cannot use.",
@@ -69,14 +72,15 @@ def read_tokens(outcome: Answer | Unanswered) -> TokenAnswer:
     return tokens
 
 
-def read_refusal(answer: Answer, refusal: ErrorAnswer | None) -> ClientError:
-    """What a refusal means. The status comes first: a 5xx or a 429 never speaks of the grant."""
+def read_refusal(answer: Answer, refusal: ErrorAnswer | None, errors: Mapping[str, str]) -> ClientError:
+    """What a refusal means, its code in RFC 6749's words (`errors`). The status comes first: a 5xx or a 429 never
+    speaks of the grant."""
     cause = ProviderAnswer(
         status=answer.status,
         error=None if refusal is None else refusal.error,
         error_description=None if refusal is None else refusal.error_description,
     )
-    kind, code = _judge(answer.status, cause.error)
+    kind, code = _judge(answer.status, errors.get(cause.error or "", cause.error))
     description = (cause.error_description or f"The provider answered {answer.status}.")[:_MAX_DESCRIPTION]
     if code == "provider_error":
         description = f"{cause.error}: {description}"

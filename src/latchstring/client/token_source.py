@@ -143,7 +143,7 @@ def _refresh(
         raise refusal
     outcome, is_retry = yield from _send_refresh(context, provider, leased)
     try:
-        tokens = read_tokens(outcome)
+        tokens = read_tokens(provider, outcome)
         assert isinstance(outcome, Answer)
         renewed = _renew(provider, leased, tokens, outcome.sent_at)
     except ClientError as error:
@@ -170,14 +170,14 @@ def _send_refresh(context: Context, provider: Provider, leased: Connection) -> F
         is_retry = outcome.may_have_arrived
         outcome = yield from send(request)
         return outcome, is_retry
-    if outcome.status == 200 and _is_unreadable(outcome):
+    if outcome.status == 200 and _is_unreadable(provider, outcome):
         return (yield from send(request)), True
     return outcome, False
 
 
-def _is_unreadable(answer: Answer) -> bool:
+def _is_unreadable(provider: Provider, answer: Answer) -> bool:
     try:
-        read_tokens(answer)
+        read_tokens(provider, answer)
     except TemporaryFailure:
         return True
     except ClientError:
@@ -191,7 +191,7 @@ def _renew(provider: Provider, leased: Connection, tokens: TokenAnswer, sent_at:
         (provider.organization_field, leased.organization_id, "organization_changed", "organization"),
         (provider.user_field, leased.user_id, "user_changed", "user"),
     ):
-        said = None if path is None else tokens.find_text(path)
+        said = tokens.find_text(path) if path and provider.identity_url is None else None
         if said is not None and said != known:
             raise IdentityChanged(code, f"The refresh answered for another {word}; its tokens were refused.")
     return leased.replace(

@@ -24,14 +24,7 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     def find_text(self, path: str) -> str | None:
         """The string or number at a dotted path (`team.id`), as text; None when there is none."""
-        value: object = self.members
-        for name in path.split("."):
-            if not isinstance(value, Mapping):
-                return None
-            value = value.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        return value if isinstance(value, str) and value else None
+        return find_text(self.members, path)
 
     def __repr__(self) -> str:
         return f"TokenAnswer(token_type={self.token_type!r}, scope={self.scope!r}, access_token=…)"
@@ -47,6 +40,18 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error_description: str | None = None
 
 
+def find_text(members: Mapping[str, object], path: str) -> str | None:
+    """The string or number at a dotted path, as text; None when there is none."""
+    value: object = members
+    for name in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
 def parse_members(body: bytes) -> Mapping[str, object]:
     """The JSON object in a body; raises `ValueError` for anything else."""
     try:
@@ -58,13 +63,14 @@ def parse_members(body: bytes) -> Mapping[str, object]:
     return members
 
 
-def parse_error_answer(body: bytes) -> ErrorAnswer | None:
-    """The refusal in a body; None when it holds none."""
+def parse_error_answer(body: bytes, error_field: str = "error") -> ErrorAnswer | None:
+    """The refusal in a body; None when it holds none. `error_field`: the path of the code, where it is another."""
     try:
         members = parse_members(body)
     except ValueError:
         return None
-    error, description = members.get("error"), members.get("error_description")
+    named = find_text(members, error_field) if error_field != "error" else None
+    error, description = named or members.get("error"), members.get("error_description")
     if not isinstance(error, str) or not error:
         return None
     return ErrorAnswer(error=error, error_description=description if isinstance(description, str) else None)

@@ -1,0 +1,309 @@
+"""Well-known providers: each file against answers of the shape that the provider's documentation shows."""
+
+import json
+import tomllib
+from pathlib import Path
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from latchstring.client import (
+    MemoryStore,
+    Misconfigured,
+    OAuthClient,
+    Provider,
+    ReauthorizeRequired,
+    TemporaryFailure,
+    provider,
+)
+
+FILES = Path(provider.__file__).with_name("providers")
+
+
+class Case(msgspec.Struct, kw_only=True):
+    """What the provider sends, and what the client makes of it."""
+
+    scope: str
+    answer: dict
+    refreshed: dict
+    refusal: tuple[int, dict]
+    key: tuple[str, str]
+    identity: dict | None = None
+    asked: dict[str, str] = {}
+
+
+BEARER = {"token_type": "Bearer", "access_token": "access-1", "expires_in": 3600, "refresh_token": "refresh-1"}
+AGAIN = {"token_type": "Bearer", "access_token": "access-2", "expires_in": 3600, "refresh_token": "refresh-2"}
+GONE = (400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."})
+CASES = {
+    "close": Case(
+        scope="all.full_access offline_access",
+        answer=BEARER
+        | {"scope": "all.full_access offline_access", "organization_id": "orga_bwwWG475", "user_id": "user_N6KhMpzH"},
+        refreshed=AGAIN
+        | {"scope": "all.full_access offline_access", "organization_id": "orga_bwwWG475", "user_id": "user_N6KhMpzH"},
+        refusal=GONE,
+        key=("orga_bwwWG475", "user_N6KhMpzH"),
+        asked={"scope": "all.full_access offline_access", "code_challenge_method": "S256"},
+    ),
+    "github": Case(
+        scope="read:user",
+        answer={
+            "access_token": "ghu_16C7e42F292c6912E7710c838347Ae178B4a",
+            "expires_in": 28800,
+            "refresh_token": "ghr_1B4a2e77838347a7E420ce178F2E7c6912E169246c34E1ccbF66C46812d16D5B",
+            "refresh_token_expires_in": 15897600,
+            "scope": "",
+            "token_type": "bearer",
+        },
+        refreshed={
+            "access_token": "ghu_2",
+            "expires_in": "28800",
+            "refresh_token": "ghr_2",
+            "scope": "",
+            "token_type": "bearer",
+        },
+        refusal=(200, {"error": "bad_refresh_token", "error_description": "The refresh token passed is incorrect."}),
+        identity={"login": "octocat", "id": 583231, "type": "User"},
+        key=("", "583231"),
+    ),
+    "google": Case(
+        scope="openid https://www.googleapis.com/auth/calendar.readonly",
+        answer=BEARER | {"expires_in": 3920, "scope": "openid https://www.googleapis.com/auth/calendar.readonly"},
+        refreshed={"access_token": "access-2", "expires_in": 3920, "scope": "openid", "token_type": "Bearer"},
+        refusal=GONE,
+        identity={"sub": "110248495921238986420", "hd": "acorn.example"},
+        key=("", "110248495921238986420"),
+        asked={"access_type": "offline", "prompt": "consent"},
+    ),
+    "hubspot": Case(
+        scope="oauth crm.objects.contacts.read",
+        answer={
+            "token_type": "bearer",
+            "access_token": "access-1",
+            "refresh_token": "refresh-1",
+            "expires_in": 1800,
+            "hub_id": 1234567,
+            "user_id": 293199,
+            "scopes": ["oauth", "crm.objects.contacts.read"],
+            "token_use": "access_token",
+        },
+        refreshed={
+            "token_type": "bearer",
+            "access_token": "access-2",
+            "refresh_token": "refresh-1",
+            "expires_in": 1800,
+            "hub_id": 1234567,
+            "user_id": 293199,
+        },
+        refusal=(400, {"status": "BAD_REFRESH_TOKEN", "message": "missing or invalid refresh token"}),
+        key=("1234567", "293199"),
+    ),
+    "salesforce": Case(
+        scope="api refresh_token openid",
+        answer={
+            "access_token": "00DB0000000TfcR!AQQAQFhoK8vTMg_rKA.esrJ2bCs.OOIjJgl",
+            "refresh_token": "5Aep8614iLM.Dq661ePDmPEgaAW9Oh_L3JKkDpB4xReb54",
+            "scope": "refresh_token api openid",
+            "instance_url": "https://acorn.my.salesforce.example",
+            "id": "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC",
+            "token_type": "Bearer",
+            "issued_at": "1278448101416",
+            "signature": "CMJ4l+CCaPQiKjoOEwEig9H4wqhpuLSk4J2urAe+fVg=",
+        },
+        refreshed={"access_token": "00DB0000000TfcR!2", "token_type": "Bearer", "scope": "refresh_token api openid"},
+        refusal=(400, {"error": "invalid_grant", "error_description": "expired access/refresh token"}),
+        identity={
+            "organization_id": "00DB0000000TfcRMAS",
+            "user_id": "005B0000005Bk90IAC",
+            "email": "ann@acorn.example",
+        },
+        key=("00DB0000000TfcRMAS", "005B0000005Bk90IAC"),
+    ),
+    "slack": Case(
+        scope="commands incoming-webhook",
+        answer={
+            "ok": True,
+            "access_token": "xoxe.xoxb-1-abcdefg",
+            "token_type": "bot",
+            "scope": "commands,incoming-webhook",
+            "bot_user_id": "U0KRQLJ9H",
+            "app_id": "A0KRD7HC3",
+            "expires_in": 43200,
+            "refresh_token": "xoxe-1-abcdefg",
+            "team": {"name": "Acorn Partners", "id": "T9TK3CUKW"},
+            "enterprise": None,
+            "authed_user": {"id": "U1234"},
+        },
+        refreshed={
+            "ok": True,
+            "access_token": "xoxe.xoxb-1-hijklmn",
+            "token_type": "bot",
+            "expires_in": 43200,
+            "refresh_token": "xoxe-1-hijklmn",
+            "team": {"name": "Acorn Partners", "id": "T9TK3CUKW"},
+        },
+        refusal=(200, {"ok": False, "error": "invalid_refresh_token"}),
+        key=("T9TK3CUKW", "U1234"),
+        asked={"scope": "commands,incoming-webhook"},
+    ),
+}
+
+
+class Wire:
+    """Answers as the provider does, at exactly its addresses, and keeps what was asked."""
+
+    def __init__(self, known: Provider, case: Case) -> None:
+        self.known, self.case = known, case
+        self.forms: list[dict[str, str]] = []
+        self.tokens = [(200, case.answer), (200, case.refreshed), case.refusal]
+        self.identity: list[tuple[int, object]] = [(200, case.identity)]
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept"] == "application/json"
+        if request.method == "POST":
+            assert str(request.url) == self.known.token_endpoint
+            self.forms.append(dict(parse_qsl(request.content.decode())))
+            status, value = self.tokens.pop(0)
+            return httpx.Response(status, content=json.dumps(value))
+        assert str(request.url) == self.known.identity_url
+        assert request.headers["authorization"] == f"Bearer {self.case.answer['access_token']}"
+        status, said = self.identity.pop(0)
+        return httpx.Response(status, content=json.dumps(said))
+
+
+def start(known: Provider, case: Case) -> tuple[OAuthClient, Wire, str]:
+    """A client, the provider's side, and the address that the browser is sent to."""
+    wire = Wire(known, case)
+    client = OAuthClient(
+        known,
+        client_id="client",
+        client_secret="secret",
+        redirect_uri="https://app.example/callback",
+        scope=case.scope,
+        store=MemoryStore(),
+        http=httpx.Client(transport=httpx.MockTransport(wire)),
+    )
+    return client, wire, client.begin(browser_session="ann")
+
+
+def back(url: str) -> dict[str, str]:
+    return {"code": "code-1", "state": parse_qs(urlsplit(url).query)["state"][0]}
+
+
+def test_every_file_has_a_case_and_only_known_members():
+    assert Provider.names() == sorted(CASES)
+    for path in FILES.glob("*.toml"):
+        assert set(tomllib.loads(path.read_text())) <= set(Provider.__struct_fields__), path.name
+    assert {path.suffix for path in FILES.iterdir()} == {".toml"}
+
+
+def test_close_is_where_its_documentation_says():
+    close = Provider.named("close")
+    assert close.authorization_endpoint == "https://app.close.com/oauth2/authorize/"
+    assert close.token_endpoint == "https://api.close.com/oauth2/token/"
+    assert close.revocation_endpoint == "https://api.close.com/oauth2/revoke/"
+
+
+@pytest.mark.parametrize("name", ["", "nobody", "../provider", "close.toml"])
+def test_unknown_name_is_refused_with_those_there_are(name):
+    with pytest.raises(Misconfigured, match=r"there are close, github") as caught:
+        Provider.named(name)
+    assert caught.value.code == "argument_refused"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_provider_connects_refreshes_and_says_when_the_grant_is_gone(name):
+    known, case = Provider.named(name), CASES[name]
+    client, wire, url = start(known, case)
+    assert url.startswith(f"{known.authorization_endpoint}?")
+    asked = dict(parse_qsl(urlsplit(url).query))
+    assert asked.items() >= case.asked.items()
+    assert asked["client_id"] == "client"
+    assert asked["response_type"] == "code"
+    assert ("code_challenge" in asked, "code_challenge_method" in asked) == (known.sends_code_challenge,) * 2
+
+    connection = client.complete(back(url), browser_session="ann")
+    assert (connection.organization_id, connection.user_id) == case.key
+    assert connection.key == client.key(*case.key)
+    assert client.token(connection.key) == case.answer["access_token"]
+    assert len(wire.identity) == (case.identity is None), "read once, and only where the token answer lacks it"
+    assert {name: wire.forms[0][name] for name in ("client_id", "client_secret", "grant_type", "code")} == {
+        "client_id": "client",
+        "client_secret": "secret",
+        "grant_type": "authorization_code",
+        "code": "code-1",
+    }
+    assert ("code_verifier" in wire.forms[0]) == known.sends_code_challenge
+
+    renewed = client.refresh(connection.key)
+    assert renewed.access_token == case.refreshed["access_token"]
+    assert renewed.refresh_token == case.refreshed.get("refresh_token", case.answer["refresh_token"])
+    assert wire.forms[1]["refresh_token"] == case.answer["refresh_token"]
+    with pytest.raises(ReauthorizeRequired, match="invalid_grant"):
+        client.refresh(connection.key)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.identity is None])
+def test_refresh_for_another_organization_is_refused(name):
+    known, case = Provider.named(name), CASES[name]
+    client, wire, url = start(known, case)
+    key = client.complete(back(url), browser_session="ann").key
+    member, _, inner = (known.organization_field or "").partition(".")
+    wire.tokens = [(200, case.refreshed | {member: {inner: "other"} if inner else "other"})]
+    with pytest.raises(Misconfigured, match="organization_changed"):
+        client.refresh(key)
+
+
+@pytest.mark.parametrize(
+    "name, error, kind, code",
+    [
+        ("slack", "bad_client_secret", Misconfigured, "invalid_client"),
+        ("slack", "invalid_code", ReauthorizeRequired, "invalid_grant"),
+        ("slack", "some_new_error", Misconfigured, "provider_error"),
+        ("github", "incorrect_client_credentials", Misconfigured, "invalid_client"),
+        ("github", "bad_verification_code", ReauthorizeRequired, "invalid_grant"),
+    ],
+)
+def test_error_with_status_200_means_what_it_says(name, error, kind, code):
+    client, wire, url = start(Provider.named(name), CASES[name])
+    wire.tokens = [(200, {"ok": False, "error": error})]
+    with pytest.raises(kind) as caught:
+        client.complete(back(url), browser_session="ann")
+    assert caught.value.code == code
+    assert caught.value.cause.error == error
+    assert client.connections() == []
+
+
+def test_identity_is_asked_for_again_until_it_is_answered(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    case = CASES["google"]
+    client, wire, url = start(Provider.named("google"), case)
+    wire.identity = [(503, None), (429, None), (200, case.identity)]
+    assert client.complete(back(url), browser_session="ann").user_id == case.key[1]
+    client, wire, url = start(Provider.named("google"), case)
+    wire.identity = [(503, None)] * 3
+    with pytest.raises(TemporaryFailure, match="server_unavailable"):
+        client.complete(back(url), browser_session="ann")
+    assert client.connections() == []
+
+
+@pytest.mark.parametrize("answer", [(403, {}), (200, []), (200, {"email": "ann@acorn.example"}), (200, {"sub": ""})])
+def test_identity_that_is_not_told_is_misconfigured_and_stores_nothing(answer):
+    client, wire, url = start(Provider.named("google"), CASES["google"])
+    wire.identity = [answer]
+    with pytest.raises(Misconfigured, match="identity_missing"):
+        client.complete(back(url), browser_session="ann")
+    assert client.connections() == []
+
+
+def test_provider_s_own_parameters_cannot_replace_the_client_s():
+    known = msgspec.structs.replace(
+        Provider.named("close"), authorization_parameters={"state": "x", "code_challenge": "x", "audience": "api"}
+    )
+    _, _, url = start(known, CASES["close"])
+    asked = parse_qs(urlsplit(url).query)
+    assert asked["audience"] == ["api"]
+    assert len(asked["state"][0]) == len(asked["code_challenge"][0]) == 43
