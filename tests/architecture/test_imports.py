@@ -43,6 +43,20 @@ def test_light_package_imported_loads_nothing_of_the_server(package: str) -> Non
     assert modules_loaded_by(package) & server == set()
 
 
+FRAMEWORKS = {"django", "fastapi", "flask", "litestar", "starlette"}
+
+
+def test_guard_and_client_imported_load_no_framework() -> None:
+    assert modules_loaded_by("latchstring.client", "latchstring.resource_server") & FRAMEWORKS == set()
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
+def test_guard_of_a_framework_loads_that_framework_alone(framework: str) -> None:
+    loaded = modules_loaded_by(f"latchstring.resource_server.frameworks.{framework}") & FRAMEWORKS
+    assert framework in loaded
+    assert loaded <= modules_loaded_by(framework)
+
+
 def names_used(tree: ast.AST) -> set[str]:
     """Every dotted name that the module imports or reads, as it is spelt."""
     used: set[str] = set()

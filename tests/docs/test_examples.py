@@ -3,10 +3,12 @@
 import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -18,11 +20,14 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.demo import sample_api
 from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
+from latchstring.resource_server import SyncGuard
 from latchstring.wiring import build_application, prepare
 from tests.docs.live import serving
 from tests.docs.markdown import DOCS, Page, read_page, read_pages
+from tests.resource_server.fakes import browse, browse_wsgi
 from tests.support import device
 from tests.support.deployment import PASSWORD
+from tests.support.django_site import serve_django
 from tests.support.forms import find_form
 from tests.support.process import QuickOperator
 from tests.support.proofs import Prover
@@ -196,9 +201,10 @@ def run_block(page: Page, index: int) -> dict[str, Any]:
     block = [block for block in page.blocks if block.info == "python test"][index]
     # The line numbers of a traceback are the page's own.
     code = compile("\n" * (block.line - 1) + block.content, page.name, "exec", dont_inherit=True)
-    defined: dict[str, Any] = {"__name__": f"{page.path.stem}_{index}"}
-    exec(code, defined)
-    return defined
+    module = ModuleType(f"{page.path.stem}_{index}")
+    sys.modules[module.__name__] = module  # some frameworks look annotations up there
+    exec(code, module.__dict__)
+    return module.__dict__
 
 
 @pytest.mark.parametrize(
@@ -350,8 +356,39 @@ async def test_guarded_starlette_app_lets_good_tokens_in(world: World) -> None:
     await defined["guard"].aclose()
 
 
+def serve_example(index: int) -> tuple[dict[str, Any], httpx.AsyncClient]:
+    """What the block defines, and a client of its app."""
+    defined = run_block(GUARD, index)
+    if "urlpatterns" in defined:
+        return defined, browse_wsgi(serve_django(defined["urlpatterns"], defined["guarded"]))
+    return defined, (browse_wsgi if isinstance(defined["guard"], SyncGuard) else browse)(defined["app"])
+
+
+@pytest.mark.parametrize("index, framework", [(1, "fastapi"), (2, "litestar"), (3, "django"), (4, "flask")])
+async def test_guarded_framework_app_lets_good_tokens_in(world: World, index: int, framework: str) -> None:
+    acorn, _ = world.organization_ids
+    defined, http = serve_example(index)
+    assert defined["require"].__module__ == f"latchstring.resource_server.frameworks.{framework}"
+    defined["CONTACTS"][acorn] = ["Ada"]
+    async with http:
+        answer = await http.get("/contacts", headers={"authorization": f"Bearer {obtain_own_token(world)}"})
+        assert (answer.status_code, answer.json()) == (200, {"data": ["Ada"]} if framework == "django" else ["Ada"])
+        refused = await http.get("/contacts")
+        assert (refused.status_code, set(refused.json())) == (401, {"error_description", "request_id"})
+        assert refused.headers["www-authenticate"].startswith('Bearer realm="api.example.com", resource_metadata="')
+        assert (await http.get("/.well-known/oauth-protected-resource")).json()["resource"] == API
+
+
+async def test_guarded_plain_wsgi_app_lets_good_tokens_in(world: World) -> None:
+    _, http = serve_example(6)
+    async with http:
+        answer = await http.get("/", headers={"authorization": f"Bearer {obtain_own_token(world)}"})
+        assert (answer.status_code, answer.text) == (200, world.organization_ids[0])
+        assert (await http.get("/")).status_code == 401
+
+
 async def test_guarded_plain_app_lets_good_tokens_in(world: World) -> None:
-    defined = run_block(GUARD, 1)
+    defined = run_block(GUARD, 5)
     token = {"authorization": f"Bearer {obtain_own_token(world)}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
         answer = await http.get("/", headers=token)
@@ -363,7 +400,7 @@ async def test_guarded_plain_app_lets_good_tokens_in(world: World) -> None:
 async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RESOURCE", FILES), ("API_CLIENT_ID", ""), ("API_CLIENT_SECRET", "")):
         monkeypatch.setenv(name, value or world.environment[name.replace("API", "FILES")])
-    defined = run_block(GUARD, 2)
+    defined = run_block(GUARD, 7)
     token = obtain_own_token(world, resource=FILES)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=FILES) as http:
         for good in (token, obtain_own_token(world)):
@@ -375,7 +412,7 @@ async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypa
 
 
 async def test_guard_that_requires_dpop_lets_bound_tokens_in(world: World) -> None:
-    guard = run_block(GUARD, 3)["guard"]
+    guard = run_block(GUARD, 8)["guard"]
     key, url, now = Prover(), f"{world.issuer}/oauth2/token/", int(time.time())
     given = {"grant_type": "client_credentials", "scope": "all.full_access"}
     own = (world.environment["CRM_CLIENT_ID"], world.environment["CRM_CLIENT_SECRET"])

@@ -10,7 +10,7 @@ import pytest
 from latchstring.protocol.client_certificate import certificate_thumbprint
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server import Dpop
-from latchstring.resource_server.asgi import render_path
+from latchstring.resource_server.guarding import render_path
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.replay import ProcessMemory
 from tests.resource_server.fakes import ACTIVE, METADATA_URL, NOW, Api, FakeServer, browse, make_guard

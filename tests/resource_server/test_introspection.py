@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from latchstring.resource_server.connections import AsyncConnections
+from latchstring.resource_server.connections import AsyncConnections, Connections
 from latchstring.resource_server.introspection import AsyncIntrospection, Introspection
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.settings import GuardSettings
@@ -39,7 +39,9 @@ async def ask_async(transport, token, **changes):
 
 async def ask_sync(transport, token, **changes):
     with httpx.Client(transport=transport, follow_redirects=True) as client:
-        return await asyncio.to_thread(Introspection(settings(**changes), client).introspect, token)
+        return await asyncio.to_thread(
+            Introspection(settings(**changes), Connections(ENDPOINT, client)).introspect, token
+        )
 
 
 @pytest.fixture(params=[ask_async, ask_sync], ids=["async", "sync"])
@@ -187,4 +189,9 @@ def test_introspection_closes_what_it_opened():
         return client.is_closed
 
     assert asyncio.run(run())
-    Introspection(settings()).close()
+    own = Connections(ENDPOINT, None)
+    client = own.find()
+    assert own.find() is client
+    own.close()
+    own.close()
+    assert client.is_closed

@@ -9,60 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry
 
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server.key_cache import DEFAULT_MAX_AGE, FETCH_INTERVAL, LONGEST_MAX_AGE, STALE_IF_ERROR
-from tests.resource_server.fakes import ISSUER, NOW, RESOURCE, Api, FakeServer, browse, make_guard
+from tests.resource_server.fakes import ISSUER, NOW, RESOURCE, Api, browse, make_guard
+from tests.resource_server.signed import CLAIMS, JWKS_URI, KEYS, KeyServer, encode, sign
 from tests.support.proofs import Prover
-
-JWKS_URI = "https://login.test/oauth2/jwks/"
-KEYS: dict[str, Any] = {
-    "one": ("ES256", ECKey.generate_key("P-256")),
-    "two": ("EdDSA", OKPKey.generate_key("Ed25519")),
-    "three": ("RS256", RSAKey.generate_key(2048)),
-    "other": ("ES256", ECKey.generate_key("P-256")),
-}
-CLAIMS: dict[str, Any] = {
-    "iss": ISSUER,
-    "aud": RESOURCE,
-    "sub": "user_1",
-    "client_id": "oa2client_1",
-    "organization_id": "orga_1",
-    "grant_id": "grant_1",
-    "scope": "contacts.read offline_access",
-    "iat": NOW - 60,
-    "exp": NOW + 60,
-    "jti": "0a1b",
-}
-
-
-class KeyServer(FakeServer):
-    """Serves a key set too; `fault` takes its place."""
-
-    def __init__(self, *published: str) -> None:
-        super().__init__()
-        self.published = list(published or ("one",))
-        self.headers = {"cache-control": "public, max-age=300"}
-        self.fetched = 0
-        self.fault: httpx.Response | Exception | None = None
-
-    def _handle(self, request: httpx.Request) -> httpx.Response:
-        if str(request.url) != JWKS_URI:
-            return super()._handle(request)
-        assert request.method == "GET"
-        assert "authorization" not in request.headers
-        self.fetched += 1
-        if isinstance(self.fault, Exception):
-            raise self.fault
-        if self.fault is not None:
-            return self.fault
-        keys = [
-            {**KEYS[name][1].as_dict(private=False), "kid": name, "alg": KEYS[name][0], "use": "sig"}
-            for name in self.published
-        ]
-        return httpx.Response(200, json={"keys": keys}, headers=self.headers)
 
 
 class Clock:
@@ -83,25 +35,12 @@ def server() -> KeyServer:
     return KeyServer()
 
 
-def sign(name: str = "one", header: dict[str, Any] | None = None, **claims: Any) -> str:
-    algorithm, key = KEYS[name]
-    given = {key: value for key, value in {**CLAIMS, **claims}.items() if value is not None}
-    # By hand: no library would write some of these headers.
-    text = f"{encode({'alg': algorithm, 'kid': name, 'typ': 'at+jwt', **(header or {})})}.{encode(given)}"
-    signature = JWSRegistry.algorithms[algorithm].sign(text.encode(), key)
-    return f"{text}.{urlsafe_b64encode(signature).decode().rstrip('=')}"
-
-
-def encode(part: dict[str, Any]) -> str:
-    return urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
-
-
 class Gate:
     """The API behind its guard; how each token fares."""
 
     def __init__(self, server: KeyServer, clock: Clock, **settings: Any) -> None:
         self.api = Api()
-        self.guard = make_guard(server, jwks_uri=JWKS_URI, clock=clock, **settings)
+        self.guard = make_guard(server, **{"jwks_uri": JWKS_URI, "clock": clock} | settings)
         self.http = browse(self.guard.asgi(self.api))
 
     async def get(self, token: str) -> httpx.Response:
@@ -153,8 +92,7 @@ async def test_opaque_token_is_asked_about_as_ever(server, gate):
 
 
 async def test_signed_token_without_jwks_uri_is_asked_about(server, clock):
-    gate = Gate(server, clock)
-    gate.guard._local_check = None
+    gate = Gate(server, clock, jwks_uri=None)
     token = sign()
     assert await gate.status(token) == 401
     assert (server.asked, server.fetched) == ([token], 0)

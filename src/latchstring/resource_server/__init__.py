@@ -2,7 +2,8 @@
 
 from latchstring.resource_server.asgi import Guard
 from latchstring.resource_server.dpop import Dpop
-from latchstring.resource_server.replay import ReplayMemory
+from latchstring.resource_server.replay import ReplayMemory, ThreadReplayMemory
 from latchstring.resource_server.verify import Access
+from latchstring.resource_server.wsgi import SyncGuard
 
-__all__ = ["Access", "Dpop", "Guard", "ReplayMemory"]
+__all__ = ["Access", "Dpop", "Guard", "ReplayMemory", "SyncGuard", "ThreadReplayMemory"]

@@ -1,6 +1,8 @@
 """The guard's connections to the authorization server."""
 
 import asyncio
+import os
+import threading
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -42,3 +44,29 @@ class AsyncConnections:
         own, self._own = self._own, None
         if own is not None and own[0] is asyncio.get_running_loop():
             await own[1].aclose()
+
+
+class Connections:
+    """An `httpx.Client`, for threads: the caller's own, or one made on first use."""
+
+    def __init__(self, url: str, given: httpx.Client | None) -> None:
+        self._trust_env = trusts_environment(url)
+        self._given = given
+        self._own: tuple[int, httpx.Client] | None = None
+        self._lock = threading.Lock()
+
+    def find(self) -> httpx.Client:
+        """The client of this process."""
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if self._own is None or self._own[0] != os.getpid():  # a socket must not outlive a fork
+                self._own = (os.getpid(), httpx.Client(limits=LIMITS, trust_env=self._trust_env))
+            return self._own[1]
+
+    def close(self) -> None:
+        """Close the connections it opened itself."""
+        with self._lock:
+            own, self._own = self._own, None
+        if own is not None and own[0] == os.getpid():
+            own[1].close()

@@ -13,7 +13,7 @@ from latchstring.protocol.jose.algorithms import ALGORITHMS
 from latchstring.protocol.resource_metadata import verify_resource_identifier
 from latchstring.resource_server.possession import Sent
 from latchstring.resource_server.refusal import Refusal, refuse_unavailable
-from latchstring.resource_server.replay import ProcessMemory, ReplayMemory
+from latchstring.resource_server.replay import ReplayMemory, ThreadReplayMemory
 
 if TYPE_CHECKING:
     from latchstring.protocol.dpop import Proof
@@ -27,13 +27,14 @@ class Dpop(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_required` refuses tokens that are not bound. `nonce_secret`, the same in every process of this API, has each
     proof carry a nonce of ours. `public_url` is where clients find the path `/` of this API, if that is not the origin
-    of its `resource`. `memory` takes the place of each process's own (`ProcessMemory`).
+    of its `resource`. `memory` takes the place of each process's own: a `ReplayMemory` for
+    `Guard`, a `ThreadReplayMemory` for `SyncGuard`.
     """
 
     is_required: bool = False
     nonce_secret: str = ""
     public_url: str = ""
-    memory: ReplayMemory | None = None
+    memory: ReplayMemory | ThreadReplayMemory | None = None
 
     def __post_init__(self) -> None:
         if self.nonce_secret and len(self.nonce_secret) < MIN_SECRET_LENGTH:
@@ -66,8 +67,12 @@ class ProofChecker:
         parts = urlsplit(resource)
         self._base = (options.public_url or f"{parts.scheme}://{parts.netloc}").rstrip("/")
         self._nonce_keys = (_derive(options.nonce_secret),) if options.nonce_secret else ()
-        self._memory: ReplayMemory = options.memory or ProcessMemory()
         self.is_required = options.is_required
+
+    @property
+    def remembered_for(self) -> int:
+        """For how many seconds a proof that was used is remembered."""
+        return 0 if self._rules is None else self._rules.REMEMBERED_FOR
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -104,13 +109,10 @@ class ProofChecker:
             raise Refusal(error.code, error.description, error.reason, scheme=DPOP) from None
         return proof
 
-    async def use_up(self, proof: "Proof", now: float) -> None:
-        """Refuse a proof that came before; raises `Refusal`."""
-        assert self._rules is not None
-        if not await self._memory.use_once(proof.digest, expires_at=now + self._rules.REMEMBERED_FOR, now=now):
-            raise Refusal(
-                "invalid_dpop_proof", "The DPoP proof was used before: make one for each request.", scheme=DPOP
-            )
+
+def refuse_replay() -> Refusal:
+    """A proof came before."""
+    return Refusal("invalid_dpop_proof", "The DPoP proof was used before: make one for each request.", scheme=DPOP)
 
 
 def _derive(secret: str) -> bytes:

@@ -13,10 +13,9 @@ from latchstring.protocol.introspection import IntrospectionResponse, parse_intr
 from latchstring.resource_server.connections import (
     BROKEN,
     FAILED,
-    LIMITS,
     MAX_ANSWER_LENGTH,
     AsyncConnections,
-    trusts_environment,
+    Connections,
 )
 from latchstring.resource_server.refusal import DEFAULT_RETRY_AFTER, Refusal, refuse_unavailable
 from latchstring.resource_server.settings import GuardSettings
@@ -121,14 +120,11 @@ class AsyncIntrospection:
 
 
 class Introspection:
-    """The same over an `httpx.Client`, for threads."""
+    """Introspection in threads."""
 
-    def __init__(self, settings: GuardSettings, http_client: httpx.Client | None = None) -> None:
+    def __init__(self, settings: GuardSettings, connections: Connections) -> None:
         self._question = _Question(settings)
-        self._given = http_client
-        self._client = http_client or httpx.Client(
-            limits=LIMITS, trust_env=trusts_environment(settings.introspection_endpoint)
-        )
+        self._connections = connections
 
     def introspect(self, token: str) -> IntrospectionResponse:
         """The server's answer; raises `Refusal` (503) when there is none."""
@@ -145,7 +141,7 @@ class Introspection:
 
     def _ask(self, token: str, deadline: float) -> bytes:
         question = self._question
-        with self._client.stream(
+        with self._connections.find().stream(
             "POST",
             question.endpoint,
             content=question.body(token),
@@ -162,8 +158,3 @@ class Introspection:
                 if time.monotonic() > deadline:
                     raise question.unavailable(f"no answer within {question.timeout} s")
             return body
-
-    def close(self) -> None:
-        """Close the connections it opened itself."""
-        if self._given is None:
-            self._client.close()

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -9,11 +11,13 @@ import httpx
 
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.protocol.jose.keys import MAX_KEY_SET_SIZE
-from latchstring.resource_server.connections import FAILED, AsyncConnections
+from latchstring.resource_server.connections import FAILED, AsyncConnections, Connections
 from latchstring.resource_server.key_cache import KeyCache
 from latchstring.resource_server.signed_token import parse_signed, verify_signed
 
 _MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age=([0-9]{1,9})(?:\s*(?:,|$))", re.ASCII | re.IGNORECASE)
+
+_HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity"}
 
 
 class AsyncLocalCheck:
@@ -61,16 +65,72 @@ class AsyncLocalCheck:
             self._cache.remember(body, max_age, now)
 
     async def _read(self) -> tuple[bytes, int | None]:
-        headers = {"accept": "application/json", "accept-encoding": "identity"}
         async with self._connections.find().stream(
-            "GET", self._jwks_uri, headers=headers, timeout=self._timeout, follow_redirects=False
+            "GET", self._jwks_uri, headers=_HEADERS, timeout=self._timeout, follow_redirects=False
         ) as response:
-            if response.status_code != 200 or "content-encoding" in response.headers:
-                raise httpx.DecodingError(f"HTTP {response.status_code}", request=response.request)
+            max_age = _read_head(response)
             body = b""
             async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_KEY_SET_SIZE:
-                    raise httpx.DecodingError("the key set is too large", request=response.request)
-            stated = _MAX_AGE.search(response.headers.get("cache-control", ""))
-            return body, None if stated is None else int(stated[1])
+                body = _add(body, chunk, response)
+            return body, max_age
+
+
+class LocalCheck:
+    """The same in threads."""
+
+    def __init__(
+        self, jwks_uri: str, issuer: str, connections: Connections, timeout: float, clock: Callable[[], float]
+    ) -> None:
+        self._jwks_uri = jwks_uri
+        self._issuer = issuer
+        self._connections = connections
+        self._timeout = timeout
+        self._clock = clock
+        self._cache = KeyCache()
+        self._lock = threading.Lock()
+
+    def check(self, token: str) -> IntrospectionResponse:
+        """What the token's signature proves; a `Refusal` for a token that will not do, a 503 without keys."""
+        jwt, key_id = parse_signed(token)
+        with self._lock:  # while one thread fetches, the others wait for what it brings
+            now = self._clock()
+            if self._cache.is_due(key_id, now):
+                self._cache.begin(now)
+                self._fetch(now)
+            now = self._clock()
+            key = self._cache.find(key_id, now)
+        return verify_signed(jwt, key, issuer=self._issuer, now=now)
+
+    def _fetch(self, now: float) -> None:
+        try:
+            body, max_age = self._read(time.monotonic() + self._timeout)
+        except FAILED as error:
+            self._cache.fail(f"{self._jwks_uri}: {type(error).__name__}: {error}")
+        else:
+            self._cache.remember(body, max_age, now)
+
+    def _read(self, deadline: float) -> tuple[bytes, int | None]:
+        with self._connections.find().stream(
+            "GET", self._jwks_uri, headers=_HEADERS, timeout=self._timeout, follow_redirects=False
+        ) as response:
+            max_age = _read_head(response)
+            body = b""
+            for chunk in response.iter_bytes():
+                body = _add(body, chunk, response)
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout(f"no answer within {self._timeout} s", request=response.request)
+            return body, max_age
+
+
+def _read_head(response: httpx.Response) -> int | None:
+    """For how many seconds the key set may be kept, if its server says so; refuses what is no key set."""
+    if response.status_code != 200 or "content-encoding" in response.headers:
+        raise httpx.DecodingError(f"HTTP {response.status_code}", request=response.request)
+    stated = _MAX_AGE.search(response.headers.get("cache-control", ""))
+    return None if stated is None else int(stated[1])
+
+
+def _add(body: bytes, chunk: bytes, response: httpx.Response) -> bytes:
+    if len(body) + len(chunk) > MAX_KEY_SET_SIZE:
+        raise httpx.DecodingError("the key set is too large", request=response.request)
+    return body + chunk

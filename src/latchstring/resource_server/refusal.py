@@ -62,8 +62,8 @@ class RefusalBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     request_id: str
 
 
-class RenderedRefusal(msgspec.Struct, frozen=True):
-    """A refusal as bytes, for any framework."""
+class RenderedAnswer(msgspec.Struct, frozen=True):
+    """An answer as bytes, for any framework."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -81,7 +81,7 @@ def render_refusal(
     request_id: str,
     algorithms: Sequence[str] = (),
     nonce: str | None = None,
-) -> RenderedRefusal:
+) -> RenderedAnswer:
     """The answer: status, challenge where the client can do something about it, JSON body, never stored.
 
     A challenge to use DPoP names the `algorithms` of proofs, and has the `nonce` beside it (RFC 9449 §7.1, §9).
@@ -110,4 +110,4 @@ def render_refusal(
         RefusalBody(error=refusal.code, error_description=refusal.description, request_id=request_id)
     )
     headers.append(("content-length", str(len(body))))
-    return RenderedRefusal(refusal.status, headers, body)
+    return RenderedAnswer(refusal.status, headers, body)

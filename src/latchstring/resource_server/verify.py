@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from latchstring.protocol.bearer import BEARER, SentToken, parse_sent_token
+from latchstring.protocol.bearer import BEARER, DPOP, SentToken, parse_sent_token
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.protocol.scope import parse_scope
@@ -15,6 +15,7 @@ from latchstring.resource_server.refusal import Refusal, refuse_unavailable
 
 _NOTHING: Final = Shown()
 _MAX_ACTING: Final = 32
+_SCHEMES: Final = frozenset({BEARER.lower().encode(), DPOP.lower().encode()})
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str =
     that uses two methods (RFC 6750 §3.1).
     """
     try:
-        sent = parse_sent_token(authorization)
+        sent = parse_sent_token(_separate(authorization))
     except OAuthError as error:
         raise Refusal(error.code, error.description, error.reason) from None
     if sent is None:
@@ -53,6 +54,14 @@ def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str =
     if query and _has_access_token(query):
         raise Refusal("invalid_request", "The access token belongs in the Authorization header only.")
     return sent
+
+
+def _separate(authorization: Sequence[bytes]) -> Sequence[bytes]:
+    """The headers one by one: WSGI servers join several by commas (RFC 9110 §5.3), and no credentials of ours have any.
+    Those of other schemes are left alone."""
+    parts = [part.strip(b" ") for value in authorization for part in value.split(b",")]
+    is_ours = any(part.partition(b" ")[0].lower() in _SCHEMES for part in parts)
+    return parts if is_ours else authorization
 
 
 def _has_access_token(query: bytes) -> bool:

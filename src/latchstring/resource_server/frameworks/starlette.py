@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from latchstring.resource_server.asgi import ACCESS, Guard, identify
+from latchstring.resource_server.asgi import Guard, find_access, identify
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.settings import verify_scopes
 from latchstring.resource_server.verify import Access
@@ -23,10 +23,7 @@ Endpoint: TypeAlias = Callable[[Request], Any]
 
 def current_access(connection: HTTPConnection) -> Access:
     """Who calls. Raises `RuntimeError` where no guard stands before the endpoint, or the path is exempt."""
-    access = (connection.scope.get("state") or {}).get(ACCESS)
-    if not isinstance(access, Access):
-        raise RuntimeError("No guard has let this request in: wrap the app with guard.asgi, or use @require.")
-    return access
+    return find_access(connection.scope)
 
 
 def current_request_id(connection: HTTPConnection) -> str:

@@ -1,0 +1,49 @@
+"""The guard in Flask.
+
+`guard_app(app, guard)` once; then `@require(guard, "contacts.read")` below `@app.get(…)`, and `current_access()` in
+the view. What requires nothing is open; `app.wsgi_app = guard.wsgi(app.wsgi_app)` guards everything.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, current_app, make_response, request
+
+from latchstring.resource_server.refusal import Refusal
+from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.verify import Access
+from latchstring.resource_server.wsgi import SyncGuard, find_access, identify, render_stamps
+
+
+def guard_app(app: Flask, guard: SyncGuard) -> None:
+    """Have the app answer as the guard says: the API's metadata, `X-Request-Id`."""
+    app.wsgi_app = guard.where_required(app.wsgi_app)  # type: ignore[assignment, method-assign]
+
+
+def current_access() -> Access:
+    """Who calls. Raises `RuntimeError` where no guard stands before the view."""
+    return find_access(request.environ)
+
+
+def require(guard: SyncGuard, *scope: str) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
+    """A view, sync or async, that needs a token with all of `scope`, wherever else a guard stands."""
+    verify_scopes(scope)
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+        @functools.wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Response:
+            environ = request.environ
+            try:
+                guard.admit(environ, scope)
+            except Refusal as refusal:
+                rendered = guard.refuse(refusal, identify(environ))
+                return Response(rendered.body, rendered.status, rendered.headers)
+            response = make_response(current_app.ensure_sync(view)(*args, **kwargs))
+            for name, value in render_stamps(guard, environ):
+                response.headers.setdefault(name, value)
+            return response
+
+        return guarded
+
+    return decorate
