@@ -91,6 +91,8 @@ class Visitor:
         self.page.get_by_label("Email address").fill(person.email)
         self.page.get_by_label("Password", exact=True).fill(person.password)
         self.press(re.compile("^Sign in$"))
+        # Where it leads depends on where one came from; to go on elsewhere before that would undo it.
+        self.page.wait_for_url(lambda url: "/sign-in" not in url)
 
     def open(self, path: str, name: str = "ann") -> None:
         """One of the server's pages, signed in."""
@@ -102,6 +104,7 @@ class Visitor:
         """From the sample app to the consent page."""
         self.page.goto(self.demo.app)
         self.press(re.compile("^Connect"))
+        self.page.wait_for_url(re.compile("/sign-in|/oauth2/authorize"))
         if "/sign-in" in self.page.url:
             self.sign_in(name)
         expect(self.page.get_by_role("heading", level=1)).to_contain_text("Mailloop wants to connect to Northwind CRM")

@@ -68,6 +68,25 @@ async def test_right_secret_is_heard_from_the_attackers_own_address_and_from_ano
         assert (await refresh(other, world, "wrong")).status_code == 401
 
 
+async def test_right_passwords_are_never_too_many_and_forgive_no_wrong_one(world):
+    """A person who signs in and out all day is heard; so is one whom a success of another's cannot help to guess."""
+    async with program(world.deployment, "203.0.113.9") as http:
+        for _ in range(9):
+            page = await http.get("/sign-in")
+            refused = await submit(http, page, find_form(page, "/sign-in"), email="ann@example.com", password="wrong")
+            assert refused.status_code == 422
+        for _ in range(15):
+            http.cookies.clear()
+            page = await http.get("/sign-in")
+            form = find_form(page, "/sign-in")
+            assert (await submit(http, page, form, email="ann@example.com", password=PASSWORD)).status_code == 303
+        http.cookies.clear()
+        page = await http.get("/sign-in")
+        form = find_form(page, "/sign-in")
+        answers = [await submit(http, page, form, email="ann@example.com", password="wrong") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [422, 429]
+
+
 async def test_sign_ins_to_one_account_are_limited_by_source(world):
     """Ten a five minutes; from elsewhere the member signs in all the same."""
     async with program(world.deployment, "203.0.113.5") as attacker, program(world.deployment, "203.0.113.6") as other:

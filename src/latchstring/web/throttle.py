@@ -60,9 +60,9 @@ class Throttle:
     def __init__(self) -> None:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    async def _hit(self, item: RateLimitItem, kind: str, name: str, source: str) -> bool:
+    async def _hit(self, item: RateLimitItem, kind: str, name: str, source: str, cost: int = 1) -> bool:
         bucket = str(crc32(name.encode()) % _BUCKETS) if name else ""
-        return await self._limiter.hit(item, kind, bucket, source)
+        return await self._limiter.hit(item, kind, bucket, source, cost=cost)
 
     async def count_wrong_secret(self, client_id: str, source: str) -> None:
         """Count a failed client authentication; 429 beyond the limit. A right secret never comes here, so nobody
@@ -124,5 +124,12 @@ class Throttle:
 
     async def may_sign_in(self, email: str, source: str) -> bool:
         """Whether one more password may be tried for this account from there, and from there at all."""
-        account = await self._hit(SIGN_INS_TO_ACCOUNT, "account", email.strip().casefold(), source)
-        return await self._hit(SIGN_INS_FROM_SOURCE, "source", "", source) and account
+        return await self._count_sign_in(email, source, 1)
+
+    async def take_back_sign_in(self, email: str, source: str) -> None:
+        """A right password is no attempt at guessing: it takes back its own count, and no other's."""
+        await self._count_sign_in(email, source, -1)
+
+    async def _count_sign_in(self, email: str, source: str, cost: int) -> bool:
+        account = await self._hit(SIGN_INS_TO_ACCOUNT, "account", email.strip().casefold(), source, cost)
+        return await self._hit(SIGN_INS_FROM_SOURCE, "source", "", source, cost) and account

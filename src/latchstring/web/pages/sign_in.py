@@ -35,6 +35,7 @@ async def sign_in(page: Page) -> Response:
     user = await page.services.authenticate(email, form.get("password", ""))
     if user is None:
         return await _render(page, continue_to, email=email, error="credentials", status=422)
+    await page.services.throttle.take_back_sign_in(email, source)
     address, visit = open_visit(page, continue_to or HOME)
     await page.services.login.end(page.cookie)
     page.take_cookie(await page.services.login.begin(user.user_id))
