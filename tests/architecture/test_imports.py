@@ -57,6 +57,13 @@ def test_guard_of_a_framework_loads_that_framework_alone(framework: str) -> None
     assert loaded <= modules_loaded_by(framework)
 
 
+@pytest.mark.parametrize("framework", ["django", "flask", "starlette"])
+def test_pages_for_connecting_load_their_framework_alone(framework: str) -> None:
+    loaded = modules_loaded_by(f"latchstring.client.frameworks.{framework}") & FRAMEWORKS
+    assert framework in loaded
+    assert loaded <= modules_loaded_by(framework)
+
+
 def names_used(tree: ast.AST) -> set[str]:
     """Every dotted name that the module imports or reads, as it is spelt."""
     used: set[str] = set()

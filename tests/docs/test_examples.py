@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
+from django.contrib.sessions.middleware import SessionMiddleware
 from starlette.responses import PlainTextResponse
 
 from latchstring.authorization_server.settings import Settings
@@ -24,7 +25,7 @@ from latchstring.resource_server import SyncGuard
 from latchstring.wiring import build_application, prepare
 from tests.docs.live import serving
 from tests.docs.markdown import DOCS, Page, read_page, read_pages
-from tests.resource_server.fakes import browse, browse_wsgi
+from tests.resource_server.fakes import WsgiTransport, browse, browse_wsgi
 from tests.support import device
 from tests.support.deployment import PASSWORD
 from tests.support.django_site import serve_django
@@ -298,6 +299,28 @@ def test_login_without_asyncio_connects(world: World) -> None:
     assert connection.organization_id == acorn
     assert defined["find_token"](connection) == connection.access_token
     defined["crm"].close()
+
+
+FRAMEWORKS = ["starlette", "flask", "django"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_pages_of_a_framework_connect_the_member_s_choice(world: World, framework: str) -> None:
+    _, birch = world.organization_ids
+    defined = run_block(CONNECT, 3 + FRAMEWORKS.index(framework))
+    if framework == "starlette":
+        transport: httpx.AsyncBaseTransport = httpx.ASGITransport(defined["app"])
+    elif framework == "flask":
+        transport = WsgiTransport(defined["app"])
+    else:
+        transport = WsgiTransport(serve_django(defined["urlpatterns"], SessionMiddleware))
+    async with httpx.AsyncClient(transport=transport, base_url="https://app.example.com") as browser:
+        back = world.allow((await browser.get("/connect")).headers["location"], birch)
+        answer = await browser.get(back)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/settings")
+    kept = defined["crm"].connections()
+    [connection] = await kept if framework == "starlette" else kept
+    assert (connection.organization_id, connection.user_id) == (birch, world.user_id)
 
 
 def test_device_shows_a_code_and_is_connected_by_the_person(

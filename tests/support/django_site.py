@@ -20,7 +20,11 @@ def serve_django(urlpatterns: Any, guarded: Any, *, is_async: bool = False) -> A
     site.__dict__.update(urlpatterns=urlpatterns, guarded=guarded)
     sys.modules[name] = site
     if not settings.configured:
-        settings.configure(SECRET_KEY="for tests", ALLOWED_HOSTS=["*"])
+        settings.configure(
+            SECRET_KEY="for tests",
+            ALLOWED_HOSTS=["*"],
+            SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+        )
         django.setup()
     settings.ROOT_URLCONF = name
     settings.MIDDLEWARE = [f"{name}.guarded", "django.middleware.csrf.CsrfViewMiddleware"]

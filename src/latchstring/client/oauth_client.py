@@ -23,6 +23,11 @@ class _Base:
 
     _context: Context
 
+    @property
+    def redirect_uri(self) -> str:
+        """Where the provider sends the browser back to."""
+        return self._context.settings.redirect_uri
+
     def key(self, organization_id: str, user_id: str) -> ConnectionKey:
         """The key of this provider's connection to that organization by that user."""
         return ConnectionKey(self._context.providers.issuer, organization_id, user_id)
