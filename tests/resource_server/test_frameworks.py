@@ -2,7 +2,11 @@
 byte as plain ASGI does."""
 
 import asyncio
+import os
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import httpx
@@ -29,6 +33,7 @@ from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server import Access, Dpop
 from latchstring.resource_server import asgi as plain_asgi
 from latchstring.resource_server import wsgi as plain_wsgi
+from latchstring.resource_server.connections import Connections
 from latchstring.resource_server.frameworks import django, fastapi, flask, litestar, starlette
 from latchstring.resource_server.key_cache import FETCH_INTERVAL
 from latchstring.resource_server.replay import ProcessMemory, ThreadMemory
@@ -662,3 +667,107 @@ async def test_s13_path_of_a_proof_is_that_of_the_url():
         for path in ("/~ann/a%20b", "/caf%C3%A9", "/"):
             assert (await http.get(path, headers=dict(prove(path)))).status_code == 200, path
         assert (await http.get("/other", headers=dict(prove("/read")))).status_code == 401
+
+
+# -- a guard before the whole app, and an endpoint that needs more
+
+
+def guarded_wsgi(guard: Any) -> httpx.AsyncClient:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"in"]
+
+    return browse_wsgi(guard.wsgi(guard.require(WRITE)(app)))
+
+
+def guarded_flask(guard: Any) -> httpx.AsyncClient:
+    app = Flask(__name__)
+    app.get("/")(flask.require(guard, WRITE)(lambda: "in"))
+    return browse_wsgi(guard.wsgi(app))
+
+
+def guarded_django(guard: Any) -> httpx.AsyncClient:
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse("in")
+
+    return browse_wsgi(serve_django([django_path("", django.require(guard, WRITE)(view))], django.middleware(guard)))
+
+
+def guarded_django_async(guard: Any) -> httpx.AsyncClient:
+    async def view(request: Any) -> HttpResponse:
+        return HttpResponse("in")
+
+    patterns = [django_path("", django.require(guard, WRITE)(view))]
+    return browse(serve_django(patterns, django.middleware(guard), is_async=True))
+
+
+@pytest.mark.parametrize(
+    "make, build",
+    [
+        (make_sync_guard, guarded_wsgi),
+        (make_sync_guard, guarded_flask),
+        (make_sync_guard, guarded_django),
+        (make_guard, guarded_django_async),
+        (make_sync_guard, guarded_django_async),
+    ],
+)
+async def test_s3_endpoint_inside_a_guard_needs_its_own_scopes_and_the_server_is_asked_once(make, build):
+    server = FakeServer()
+    async with build(make(server)) as http:
+        refused = await http.get("/", headers={"authorization": "Bearer good"})
+        server.tokens["good"] = ACTIVE | {"scope": WRITE}
+        taken = await http.get("/", headers={"authorization": "Bearer good"})
+    assert (refused.status_code, refused.json()["error"]) == (403, "insufficient_scope")
+    assert f'scope="{WRITE}"' in refused.headers["www-authenticate"]
+    assert (taken.status_code, taken.text) == (200, "in")
+    assert server.asked == ["good", "good"]
+
+
+# -- threads
+
+
+def in_threads(times: int, call: Callable[[], Any]) -> list[Any]:
+    begin = threading.Barrier(times)
+
+    def run(_: int) -> Any:
+        begin.wait()
+        return call()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(run, range(times)))
+
+
+def test_s15_thread_memory_takes_a_proof_once_from_threads_that_race():
+    class SlowSet(set[bytes]):
+        def __contains__(self, digest: object) -> bool:
+            known = super().__contains__(digest)
+            time.sleep(0.005)  # another thread may come in between
+            return known
+
+    memory = ThreadMemory()
+    memory._digests = SlowSet()
+    assert sorted(in_threads(8, lambda: memory.use_once(b"d", expires_at=NOW + 1, now=NOW))) == [False] * 7 + [True]
+
+
+def test_s18_keys_are_fetched_once_for_threads_that_race():
+    class SlowServer(KeyServer):
+        def _handle(self, request: httpx.Request) -> httpx.Response:
+            time.sleep(0.02)
+            return super()._handle(request)
+
+    server = SlowServer()
+    guard = make_sync_guard(server, jwks_uri=JWKS_URI)
+    token = bearer(sign())[1]
+    users = in_threads(8, lambda: guard.check([token]).user_id)
+    assert (users, server.fetched) == (["user_1"] * 8, 1)
+
+
+def test_connections_made_before_a_fork_are_not_the_child_s(monkeypatch):
+    connections = Connections("https://login.test/", None)
+    client = connections.find()
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: 0)
+        assert connections.find() is not client
+        connections.close()
+    assert not client.is_closed, "its sockets are the parent's too"
+    client.close()
