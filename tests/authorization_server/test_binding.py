@@ -5,6 +5,7 @@ import pytest
 from latchstring.authorization_server.binding import (
     decide_confirmation,
     find_rebinding,
+    is_proved,
     verify_binding,
     verify_retry_binding,
 )
@@ -91,6 +92,31 @@ def test_c11_r10_binding_proved_in_part_or_by_another_key_is_refused(bound_to, p
     with pytest.raises(OAuthError) as caught:
         verify_binding(build_grant(confirmation=bound_to), proved)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "bound_to, proved, holds",
+    [
+        (None, None, True),
+        (None, KEY, True),
+        (KEY, KEY, True),
+        (KEY, PAIR, True),
+        (CERT, CERT, True),
+        (CERT, PAIR, True),
+        (PAIR, PAIR, True),
+        (KEY, None, False),
+        (KEY, CERT, False),
+        (KEY, Confirmation("other"), False),
+        (CERT, None, False),
+        (CERT, KEY, False),
+        (CERT, Confirmation("c"), False),
+        (PAIR, KEY, False),
+        (PAIR, CERT, False),
+        (PAIR, Confirmation("other", "c"), False),
+    ],
+)
+def test_s12_access_token_is_proved_by_all_that_it_is_bound_to(bound_to, proved, holds):
+    assert is_proved(bound_to, proved) is holds
 
 
 @pytest.mark.parametrize("bound_to, proved", [(None, KEY), (KEY, None), (KEY, PAIR), (KEY, Confirmation("other"))])

@@ -1,6 +1,7 @@
 """What a DPoP proof must be (S11, S13, S14): the cases of the OpenID Foundation's list, and RFC 9449 §4.3."""
 
 import base64
+import hashlib
 import hmac
 import json
 from typing import Any
@@ -42,6 +43,7 @@ def refuse(text: str, expected: Expected = EXPECTED, code: str = "invalid_dpop_p
     with pytest.raises(OAuthError) as caught:
         verify_proof(text, expected, now)
     assert (caught.value.code, caught.value.status) == (code, 400)
+    assert "None" not in caught.value.description, "it does not say why"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,7 @@ def test_s11_proof_with_one_thing_wrong_is_refused(text):
 def test_s11_proof_in_two_headers_is_refused():
     assert find_proof([]) is None
     assert find_proof([b" a.b.c "]) == "a.b.c"
+    assert find_proof([b"\ta.b.c"]) == "\ta.b.c"
     with pytest.raises(OAuthError, match="invalid_dpop_proof"):
         find_proof([b"a.b.c", b"a.b.c"])
 
@@ -156,6 +159,11 @@ def test_f6_proof_by_a_short_rsa_key_is_refused():
 @pytest.mark.parametrize("iat", [NOW - MAX_PROOF_AGE, NOW, NOW + 10, NOW + 0.5])
 def test_proof_within_the_window_counts(iat):
     verify_proof(prove(iat=iat), EXPECTED, NOW)
+
+
+@pytest.mark.parametrize("nbf", [NOW - 86_400, NOW, NOW + 10])
+def test_proof_after_its_nbf_counts_however_far_a_clock_within_the_skew_is(nbf):
+    verify_proof(prove(nbf=nbf), EXPECTED, NOW)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +287,31 @@ def test_nonce_takes_the_place_of_a_wrong_clock():
     for iat in (NOW - 86_400, NOW + 86_400):
         verify_proof(prove(nonce=nonce, iat=iat), WITH_NONCE, NOW)
     refuse(prove(nonce=nonce, iat=None), WITH_NONCE)
+
+
+def test_s14_nonce_of_another_key_or_of_the_key_for_something_else_is_refused():
+    """Its MAC is under the key, over the time, and for nonces alone."""
+    body = (NOW // PERIOD).to_bytes(5, "big")
+
+    def make(key: bytes, content: bytes, person: bytes) -> str:
+        mac = hashlib.blake2b(content, digest_size=16, key=key, person=person).digest()
+        return base64.urlsafe_b64encode(body + mac).decode()
+
+    assert make(NONCE_KEYS[0], body, b"dpop-nonce") == render_nonce(NONCE_KEYS[0], NOW)
+    for key, content, person in [
+        (b"\x03" * 32, body, b"dpop-nonce"),
+        (b"", body, b"dpop-nonce"),
+        (NONCE_KEYS[0], b"", b"dpop-nonce"),
+        (NONCE_KEYS[0], body, b""),
+        (NONCE_KEYS[0], body, b"page-mac"),
+    ]:
+        assert not verify_nonce(NONCE_KEYS, make(key, content, person), NOW)
+    assert not verify_nonce((), render_nonce(NONCE_KEYS[0], NOW), NOW)
+
+
+@pytest.mark.parametrize("nonce", ["A" * 5 + "!" * 23, "=" * 28, "A" * 27 + "="])
+def test_nonce_that_cannot_be_read_is_refused(nonce):
+    assert verify_nonce(NONCE_KEYS, nonce, NOW) is False
 
 
 def test_nonce_altered_in_any_place_is_refused():
