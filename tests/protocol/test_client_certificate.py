@@ -1,7 +1,7 @@
 """The certificate that a trusted proxy passes on, and no other (S16; RFC 8705, RFC 9440)."""
 
 import hashlib
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from ipaddress import ip_address
 
 import pytest
@@ -9,6 +9,7 @@ from cryptography import x509
 
 from latchstring.protocol.client_certificate import (
     MAX_CERTIFICATE_LENGTH,
+    MAX_HEADER_LENGTH,
     AlternativeNames,
     CertificateRefused,
     certificate_thumbprint,
@@ -30,25 +31,38 @@ def test_certificate_header_of_each_form_is_the_der(render):
     assert parse_certificate_header(b" " + render(DER).encode() + b" ") == DER
 
 
+def test_certificate_header_at_the_caps_is_read():
+    largest = b"\x30" * MAX_CERTIFICATE_LENGTH
+    assert parse_certificate_header(b":" + b64encode(largest) + b":") == largest
+    with pytest.raises(CertificateRefused, match="empty or too long"):
+        parse_certificate_header(b":" + b64encode(largest + b"\x30") + b":")
+    longest = render_nginx(DER).encode().ljust(MAX_HEADER_LENGTH, b"\n")
+    assert parse_certificate_header(longest) == DER
+    with pytest.raises(CertificateRefused, match="certificate is too long"):
+        parse_certificate_header(longest + b"\n")
+
+
 @pytest.mark.parametrize(
-    "value",
+    "value, why",
     [
-        b"",
-        b":",
-        b"::",
-        b":!!!!:",
-        b":" + b"A" * (2 * MAX_CERTIFICATE_LENGTH) + b":",
-        render_rfc9440(DER)[:-1].encode(),
-        render_rfc9440(DER)[1:].encode(),
-        render_rfc9440(DER).replace(":", ":\t").encode(),
-        render_nginx(DER)[:-30].encode(),
-        (render_nginx(DER) + render_nginx(DER)).encode(),
-        b"-----BEGIN CERTIFICATE-----%0A-----END CERTIFICATE-----",
-        b"(null)",
+        (b"", "neither"),
+        (b":", "byte sequence"),
+        (b"::", "is empty"),
+        (b":!!!!:", "not Base64"),
+        (b":" + b"A" * (2 * MAX_CERTIFICATE_LENGTH) + b":", "too long"),
+        (render_rfc9440(DER)[:-1].encode(), "byte sequence"),
+        (render_rfc9440(DER)[1:].encode(), "neither"),
+        (b"\t" + render_rfc9440(DER).encode(), "neither"),
+        (b"X" + render_rfc9440(DER).encode(), "neither"),
+        (render_rfc9440(DER).replace(":", ":\t").encode(), "byte sequence"),
+        (render_nginx(DER)[:-30].encode(), "neither"),
+        ((render_nginx(DER) + render_nginx(DER)).encode(), "neither"),
+        (b"-----BEGIN CERTIFICATE-----%0A-----END CERTIFICATE-----", "is empty"),
+        (b"(null)", "neither"),
     ],
 )
-def test_certificate_header_malformed_is_refused(value):
-    with pytest.raises(CertificateRefused):
+def test_certificate_header_malformed_is_refused(value, why):
+    with pytest.raises(CertificateRefused, match=why):
         parse_certificate_header(value)
 
 
@@ -61,10 +75,9 @@ def test_certificate_is_named_by_its_digest_and_subject():
 
 
 def test_certificate_that_is_none_is_refused():
-    with pytest.raises(CertificateRefused):
-        parse_certificate(DER[:-1])
-    with pytest.raises(CertificateRefused):
-        parse_certificate(b"not DER")
+    for der in (DER[:-1], b"not DER"):
+        with pytest.raises(CertificateRefused, match="cannot be read"):
+            parse_certificate(der)
 
 
 @pytest.mark.parametrize("peer", ["10.1.2.3", "192.0.2.7", "fd00::1", "::ffff:10.1.2.3"])
@@ -90,7 +103,7 @@ def test_certificate_that_a_proxy_leaves_empty_is_none():
 
 def test_s16_certificate_that_stands_twice_is_refused():
     header = (b"client-cert", render_rfc9440(DER).encode())
-    with pytest.raises(CertificateRefused):
+    with pytest.raises(CertificateRefused, match="more than once"):
         SOURCE.find("10.1.2.3", [header, header])
 
 
@@ -106,8 +119,14 @@ def test_s16_certificate_that_stands_twice_is_refused():
     ],
 )
 def test_certificate_source_that_cannot_be_is_refused(name, networks):
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=r"^(?!None)."):
         parse_certificate_source(name, networks)
+
+
+def test_certificate_source_is_named_in_small_letters_as_headers_arrive():
+    source = parse_certificate_source("Client-Cert", ["10.0.0.0/8"])
+    assert source.name == b"client-cert"
+    assert [str(network) for network in source.networks] == ["10.0.0.0/8"]
 
 
 def test_alternative_names_are_those_of_the_extension():
