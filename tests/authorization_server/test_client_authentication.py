@@ -116,6 +116,7 @@ async def test_v6_authenticate_public_client_only_names_itself():
 async def test_t5_authenticate_failures_read_alike(client, credentials):
     refused = await refuse(client, credentials)
     assert refused.description == "Client authentication failed: unknown client or wrong secret."
+    assert refused.reason.startswith(("the client", "the secret", "a public client"))
     assert SECRET not in refused.reason
     assert OTHER not in refused.reason
 
