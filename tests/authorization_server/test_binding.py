@@ -92,7 +92,10 @@ def test_c11_r10_binding_proved_in_part_or_by_another_key_is_refused(bound_to, p
     with pytest.raises(OAuthError) as caught:
         verify_binding(build_grant(confirmation=bound_to), proved)
     assert caught.value.code == code
-    assert code != "invalid_grant" or caught.value.reason == "bound to another key"
+    assert "bound to" in caught.value.description
+    if code == "invalid_grant":
+        assert caught.value.reason == "bound to another key"
+        assert caught.value.description.startswith("This grant is bound to another key.")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +128,7 @@ def test_retry_by_whoever_proves_something_else_is_refused(bound_to, proved):
     with pytest.raises(OAuthError) as caught:
         verify_retry_binding(build_grant(confirmation=bound_to), proved)
     assert (caught.value.code, caught.value.reason) == ("invalid_grant", "retry by another key")
+    assert caught.value.description.startswith("superseded: ")
     verify_retry_binding(build_grant(confirmation=bound_to), bound_to)
 
 

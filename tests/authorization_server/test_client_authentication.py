@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
@@ -44,7 +45,8 @@ class _Store:
         return client if client is not None and client_id == client.client_id else None
 
     async def find_resource_server(self, client_id: str) -> ResourceServerRecord | None:
-        return self._resource_server
+        found = self._resource_server
+        return found if found is not None and client_id == found.client_id else None
 
 
 def _authenticator(
@@ -154,6 +156,19 @@ async def test_t5_authenticate_unknown_client_costs_as_many_hashes_as_a_wrong_se
     assert hashes == [OTHER]
 
 
+@pytest.mark.parametrize("expires_at, counts", [(NOW, False), (NOW + 1, True)])
+async def test_t5_secret_that_has_ended_proves_nobody(expires_at, counts):
+    ending = (msgspec.structs.replace(CODEC.hash_client_secret(SECRET, NOW), expires_at=expires_at),)
+    client, guard = build_client(secrets=ending), build_resource_server(secrets=ending)
+    if counts:
+        assert await authenticate(client, ClientCredentials(MAILLOOP, SECRET, POST)) == client
+        assert await authenticate_guard(guard, SECRET) == guard
+    else:
+        await refuse(client, ClientCredentials(MAILLOOP, SECRET, POST))
+        with pytest.raises(OAuthError, match="invalid_client"):
+            await authenticate_guard(guard, SECRET)
+
+
 async def authenticate_guard(found: ResourceServerRecord | None, secret: str | None) -> ResourceServerRecord:
     method = NONE if secret is None else BASIC
     credentials = ClientCredentials(GUARD.client_id, secret, method)
@@ -170,6 +185,7 @@ async def test_n1_authenticate_resource_server_otherwise_is_invalid_client(found
     with pytest.raises(OAuthError) as refused:
         await authenticate_guard(found, secret)
     assert (refused.value.code, refused.value.status) == ("invalid_client", 401)
+    assert refused.value.reason == "the resource server is unknown or its secret wrong"
 
 
 BY_SUBJECT = build_client(

@@ -158,9 +158,10 @@ async def authenticate_by(house: House, certificate: ClientCertificate | None, *
     return await make_authenticator(house).authenticate(ClientCredentials(APP, **values, certificate=certificate))
 
 
-async def test_certificate_that_the_client_has_published_proves_it(house: House):
+@pytest.mark.parametrize("profile", ["oauth2.1", "legacy", "fapi2"])
+async def test_certificate_that_the_client_has_published_proves_it(house: House, profile):
     keys = make_keys({**EC.as_dict(private=False), "x5t#S256": CERTIFICATE.thumbprint})
-    await register(house, "self_signed_tls_client_auth", jwks=keys)
+    await register(house, "self_signed_tls_client_auth", jwks=keys, profile=profile)
     assert (await authenticate_by(house, CERTIFICATE)).client_id == APP
     another = parse_certificate(make_certificate())
     for certificate, given, why in [

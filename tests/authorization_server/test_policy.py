@@ -10,6 +10,7 @@ from latchstring.authorization_server.policy import (
     default_security,
     find_policy,
     find_used_allowances,
+    must_push_requests,
     requires_binding,
     tighten,
     verify_allowances,
@@ -101,3 +102,17 @@ def test_allowance_is_used_by_a_request_that_needed_it():
 )
 def test_f2_binding_is_required_by_profile_or_registration(security, requires):
     assert requires_binding(build_client(security=security)) is requires
+
+
+@pytest.mark.parametrize(
+    "security, must_push",
+    [
+        (STRICT, False),
+        (LEGACY, False),
+        (ClientSecurity(requires_pushed_request=True), True),
+        (ClientSecurity(profile="legacy", requires_pushed_request=True), True),
+        (ClientSecurity(profile="fapi2"), True),
+    ],
+)
+def test_f3_requests_are_pushed_where_the_client_or_its_profile_asks_for_it(security, must_push):
+    assert must_push_requests(build_client(security=security)) is must_push

@@ -7,12 +7,23 @@ import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from tests.mutants.results import PAGE, RESULTS, ROOT, Mutant, merge, read_results, render_page, render_results
+from tests.mutants.results import (
+    PAGE,
+    RESULTS,
+    ROOT,
+    Mutant,
+    merge,
+    read_not_run,
+    read_results,
+    render_page,
+    render_results,
+)
 
 FOLDER: Final = ROOT / ".artifacts" / "mutants"
 PACKAGES: Final = FOLDER / "packages"
@@ -38,6 +49,12 @@ def find_modules(parts: list[str]) -> list[str]:
     source = ROOT / "src" / "latchstring"
     paths = [path.relative_to(source).as_posix() for room in ROOMS for path in sorted((source / room).rglob("*.py"))]
     return [path for path in paths if not parts or any(part in path.removesuffix(".py") for part in parts)]
+
+
+def find_not_run(names: Collection[str]) -> list[str]:
+    """The modules of the rules that are none of these."""
+    found = [path.removesuffix(".py") for path in find_modules([]) if not path.endswith("__init__.py")]
+    return [name for name in found if name not in names]
 
 
 def _prepare(modules: list[str]) -> None:
@@ -82,14 +99,16 @@ def main() -> int:
             raise SystemExit(f"mutants: no module is called {' or '.join(given.module)}")
         _install()
         _prepare(modules)
-        RESULTS.write_text(render_results(merge(read_results(), _run(given.processes)).values()))
+        mutants = _run(given.processes)
+        merged = merge(read_results(), mutants)
+        RESULTS.write_text(render_results(merged.values(), find_not_run(merged)))
     results = read_results()
-    PAGE.write_text(render_page(results.values()))
+    PAGE.write_text(render_page(results.values(), read_not_run()))
     unexplained = [(name, s) for name, module in results.items() for s in module.survivor if not s.reason]
     for name, survivor in unexplained:
         print(f"\n{name}: {survivor.function}\n- {survivor.removed}\n+ {survivor.added}")
-    killed, mutants = (sum(getattr(m, name) for m in results.values()) for name in ("killed", "mutants"))
-    print(f"\n{killed} of {mutants} are killed; {len(unexplained)} live without a reason")
+    killed, total = (sum(getattr(m, name) for m in results.values()) for name in ("killed", "mutants"))
+    print(f"\n{killed} of {total} are killed; {len(unexplained)} live without a reason")
     return 0
 
 

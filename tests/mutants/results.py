@@ -67,6 +67,11 @@ def read_results() -> dict[str, Module]:
     }
 
 
+def read_not_run() -> list[str]:
+    """The modules that no run has changed yet."""
+    return msgspec.convert(tomllib.loads(RESULTS.read_text())["not_run"], list[str])
+
+
 def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Module]:
     """The runs with these in place of older ones; a survivor that was known keeps its reason."""
     met: dict[str, list[Mutant]] = {}
@@ -84,9 +89,10 @@ def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Modu
     return dict(sorted(merged.items()))
 
 
-def render_results(modules: Iterable[Module]) -> str:
+def render_results(modules: Iterable[Module], not_run: Iterable[str]) -> str:
     """The file, so that people can write in it."""
     lines = ["# Written by `make mutants`; the reasons are written by hand and kept."]
+    lines += ["not_run = [", *(f"    {_quote(name)}," for name in not_run), "]"]
     for module in modules:
         lines += ["", "[[module]]", f"name = {_quote(module.name)}"]
         lines.append(f"killed = {module.killed}")
@@ -100,13 +106,15 @@ def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def render_page(modules: Iterable[Module]) -> str:
+def render_page(modules: Iterable[Module], not_run: Iterable[str]) -> str:
     """The page."""
-    modules = list(modules)
+    modules, others = list(modules), ", ".join(f"`{name}`" for name in not_run)
     lines = [_INTRODUCTION, "| module | mutants | killed | alive |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} |" for m in modules]
     mutants, killed = sum(module.mutants for module in modules), sum(module.killed for module in modules)
     lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} |")
+    if others:
+        lines += ["", f"Not run, or without a function that could be changed: {others}."]
     for module in modules:
         if module.survivor:
             lines += ["", f"## {module.name}", "", "| in | instead of | it says | why it may live |"]

@@ -4,15 +4,31 @@ import pytest
 
 from tests.mutants.__main__ import find_modules
 from tests.mutants.launch import is_prose
-from tests.mutants.results import PAGE, Module, Mutant, Survivor, merge, read_results, render_page, render_results
+from tests.mutants.results import (
+    PAGE,
+    Module,
+    Mutant,
+    Survivor,
+    merge,
+    read_not_run,
+    read_results,
+    render_page,
+    render_results,
+)
 
 
 def test_page_is_of_the_last_results() -> None:
-    assert PAGE.read_text() == render_page(read_results().values()), "run: python -m tests.mutants --page"
+    assert PAGE.read_text() == render_page(read_results().values(), read_not_run()), (
+        "run: python -m tests.mutants --page"
+    )
 
 
 def test_modules_that_were_run_are_there() -> None:
     assert {f"{name}.py" for name in read_results()} <= set(find_modules([]))
+
+
+def test_modules_that_were_run_are_not_called_otherwise() -> None:
+    assert set(read_not_run()).isdisjoint(read_results())
 
 
 def test_every_mutant_that_lives_has_a_reason() -> None:
@@ -70,4 +86,4 @@ def test_merge_keeps_reasons_and_replaces_the_modules_that_were_run() -> None:
         2,
         [Survivor("x_parse_scope", "a", "b", "because"), Survivor("x_parse_scope", "a", "c")],
     )
-    assert 'reason = "because"' in render_results(merged.values())
+    assert 'reason = "because"' in render_results(merged.values(), ["protocol/bearer"])

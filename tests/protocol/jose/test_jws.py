@@ -151,6 +151,25 @@ def test_parse_reads_up_to_the_caps() -> None:
             parse_jwt(text, max_length=cap)
 
 
+def test_parse_takes_the_whole_alphabet_of_base64url() -> None:
+    claims = {"a": "~~~???>>>"}
+    assert {"-", "_"} <= set(encode(claims))
+    assert parse_jwt(f"{encode(claims)}.{encode(claims)}.x").claims == claims
+
+
+def test_verify_looks_at_every_key() -> None:
+    jwt = parse_jwt(render_jwt({"alg": "ES256", "kid": "1"}, CLAIMS, EC))
+    others = [public(RSA), public(OKP), public(EC, kid="2"), public(ECKey.generate_key("P-256"))]
+    assert verify_jwt(jwt, [*others, public(EC, kid="1")], algorithms=ALGORITHMS).key_id == "1"
+
+
+def test_verify_ignores_what_it_does_not_know_of_a_header() -> None:
+    """RFC 7515 §4: unless `crit` names it."""
+    signing_input = f"{encode({'alg': 'ES256', 'app': 'mailloop'})}.{encode(CLAIMS)}"
+    jwt = parse_jwt(f"{signing_input}.{_sign_es256(signing_input)}")
+    verify_jwt(jwt, [public(EC)], algorithms=ALGORITHMS)
+
+
 def test_unverified_jwt_s_repr_hides_it() -> None:
     assert repr(parse_jwt(render_jwt({"alg": "ES256"}, CLAIMS, EC))) == "UnverifiedJwt(…)"
 

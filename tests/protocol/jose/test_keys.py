@@ -55,6 +55,13 @@ def test_jwk_of_rsa_is_capped_in_both_numbers(bits: int, exponent: int, counts: 
             parse_jwk(members)
 
 
+def test_jwk_with_an_alg_checks_by_that_one_alone() -> None:
+    rsa = RSAKey.generate_key(2048).as_dict(private=False)
+    assert parse_jwk(rsa).algorithms == ("PS256", "RS256")
+    assert parse_jwk({**rsa, "alg": "PS256"}).algorithms == ("PS256",)
+    assert parse_jwk({**rsa, "alg": "RS256"}).algorithms == ("RS256",)
+
+
 def test_jwk_s_kid_is_capped() -> None:
     longest = "k" * MAX_KEY_ID_LENGTH
     assert parse_jwk({**EC, "kid": longest}).key_id == longest
