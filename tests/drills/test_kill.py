@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -188,7 +189,15 @@ class Drill:
 
 
 def is_gone(pid: int) -> bool:
-    return not is_running(pid)
+    """Whether the kernel has taken back all that it held: its sockets stay open until its last thread has ended."""
+    return not is_running(pid) and count_threads(pid) <= 1
+
+
+def count_threads(pid: int) -> int:
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except FileNotFoundError:
+        return 0
 
 
 def is_replaced(server: Server, pid: int) -> bool:

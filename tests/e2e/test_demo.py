@@ -1,6 +1,5 @@
 """`python -m latchstring.demo` as a newcomer starts it: real processes, real ports."""
 
-import contextlib
 import os
 import re
 import signal
@@ -16,23 +15,11 @@ import httpx
 import pytest
 
 from latchstring.demo.state import find_state
+from tests.support.demo import find_base_port
 from tests.support.forms import find_form
 from tests.support.process import START_LIMIT, STOP_LIMIT, accepts, child_environment, find_credentials, wait_until
 
 pytestmark = [pytest.mark.drill, pytest.mark.xdist_group("demo")]
-
-
-def find_base_port():
-    """The first of three free ports in a row."""
-    for base_port in range(21000 + os.getpid() % 20000, 60000, 3):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(base_port, base_port + 3):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base_port
-    raise AssertionError("no free ports")
 
 
 class Demo:

@@ -89,8 +89,9 @@ class Demo:
 
 
 def find_base_port() -> int:
-    """The first of three free ports in a row, away from those that the system hands out."""
-    for base_port in range(10000 + os.getpid() % 7000, 32000, 3):
+    """The first of three free ports in a row, away from those that the system hands out, and from those that another
+    process of the tests looks at: theirs are numbered one after the other."""
+    for base_port in range(10000 + os.getpid() % 700 * 30, 32500, 3):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(base_port, base_port + 3):
