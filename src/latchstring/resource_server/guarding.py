@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
@@ -68,7 +69,7 @@ class RefusedRequest(Exception):
         self.rendered = rendered
 
 
-class BaseGuard(Generic[HttpClient]):
+class BaseGuard(ABC, Generic[HttpClient]):
     """Lets a request through to an API when its access token is good for it, and answers it otherwise.
 
     `issuer` and `introspection_endpoint` are the authorization server's; `client_id` and `client_secret` are
@@ -120,9 +121,9 @@ class BaseGuard(Generic[HttpClient]):
         self._clock = clock
         self._connect(http_client, None if dpop is None else dpop.memory)
 
+    @abstractmethod
     def _connect(self, http_client: HttpClient | None, memory: object) -> None:
         """Make ready what answers the steps."""
-        raise NotImplementedError
 
     def check_flow(
         self, authorization: Sequence[bytes], query: bytes, scope: Sequence[str], sent: Sent | None
