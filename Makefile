@@ -5,7 +5,7 @@ BASE_PORT ?= 8400
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench fuzz mutants peers lock clean
+.PHONY: help setup run test check format bench profile fuzz mutants peers lock clean
 
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,8 +31,11 @@ format: setup ## rewrite the code as `make check` wants it
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
 
-bench: setup ## measure the server (ONLY='refresh introspection' picks operations)
+bench: setup ## measure the server beside others (ONLY='latchstring refresh' picks servers and operations)
 	@exec $(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+profile: setup ## where the server's time goes (OP=refresh; ENGINE=postgres)
+	@exec $(PY) -m bench profile $(or $(OP),refresh) --engine $(or $(ENGINE),sqlite) $(ARGS)
 
 fuzz: setup ## let coverage lead through every parser and endpoint (SECONDS=30 each; ONLY='scope introspect')
 	@exec $(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) $(ONLY)

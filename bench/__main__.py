@@ -12,6 +12,7 @@ from bench import operations
 from bench.measure import Measurement, Plan, Results
 from bench.publish import RESULTS, publish
 from bench.report import render_report
+from bench.stores import open_to_cluster
 from bench.subjects.floor import Floor
 from bench.subjects.registry import SUBJECTS
 from bench.subjects.subject import Subject
@@ -22,7 +23,7 @@ _BUDGET = 40.0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [subject.name for subject in SUBJECTS] + [name for name in operations.ALL if name != "floor"]
+    names = list(_group_subjects()) + [name for name in operations.ALL if name != "floor"]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=names, help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures are rough")
@@ -35,9 +36,20 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _group_subjects() -> dict[str, list[Subject]]:
+    """The subjects by what names them: each by its own name, and all of one program by its first word."""
+    groups: dict[str, list[Subject]] = {}
+    for subject in SUBJECTS:
+        for name in dict.fromkeys((subject.name.split("-", maxsplit=1)[0], subject.name)):
+            groups.setdefault(name, []).append(subject)
+    return groups
+
+
 def choose(only: Sequence[str]) -> tuple[list[Subject], list[str]]:
     """The subjects and operations that are meant. The floor is in every run, for its ratio."""
-    subjects = [subject for subject in SUBJECTS if subject.name in only] or list(SUBJECTS)
+    groups = _group_subjects()
+    meant = [subject for name in only for subject in groups.get(name, [])]
+    subjects = [subject for subject in SUBJECTS if subject in meant] or list(SUBJECTS)
     if not any(isinstance(subject, Floor) for subject in subjects):
         subjects.insert(0, Floor())
     chosen = [name for name in operations.ALL if name in only and name != operations.FLOOR.name]
@@ -60,6 +72,7 @@ def run(arguments: Sequence[str]) -> Results:
         budget=given.budget,
     )
     with tempfile.TemporaryDirectory(prefix="latchstring-bench-", dir=given.directory) as directory:
+        open_to_cluster(Path(directory))
         results = Measurement(plan, subjects, Path(directory)).run()
     print(render_report(results))
     RESULTS.mkdir(exist_ok=True)
@@ -76,10 +89,17 @@ def _profile(arguments: Sequence[str]) -> None:
     parser.add_argument("operation", nargs="+", help="such as refresh")
     parser.add_argument("--requests", type=int, default=6000)
     parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--engine", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--calls", action="store_true", help="also count calls, with cProfile")
     given = parser.parse_args(arguments)
     for name in given.operation:
-        profile(find_operation(name), requests=given.requests, concurrency=given.concurrency, with_calls=given.calls)
+        profile(
+            find_operation(name),
+            engine=given.engine,
+            requests=given.requests,
+            concurrency=given.concurrency,
+            with_calls=given.calls,
+        )
 
 
 def main() -> None:

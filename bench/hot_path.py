@@ -11,12 +11,10 @@ import cProfile
 import os
 import pstats
 import signal
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, MutableMapping
 from itertools import cycle
-from pathlib import Path
 from statistics import median
 from types import FrameType
 from typing import Any, Final
@@ -24,9 +22,11 @@ from typing import Any, Final
 import uvloop
 
 from bench import operations
+from bench.deployment import Deployment, Requests
 from bench.generator import find_refresh_token
 from bench.operations import Operation
-from bench.subjects.latchstring import Deployment, Requests
+from bench.processes import find_tree, read_processor_time
+from bench.stores import open_temporary_store
 from bench.workload import Workload
 from latchstring.storage.url import open_store
 from latchstring.web.app import Application
@@ -35,6 +35,7 @@ from latchstring.wiring import build_services, load_settings
 WARM_UP: Final = 1000
 # A neighbour on the machine makes everything dearer for a while: the best of many short runs is what it costs.
 PARTS: Final = 20
+SAMPLED: Final = 6
 SAMPLE_SECONDS: Final = 0.001
 _SHOWN: Final = 32
 
@@ -109,6 +110,7 @@ class Sampler:
         self.samples = 0
         self.inside: Counter[str] = Counter()
         self.lines: Counter[str] = Counter()
+        self.rooms: Counter[str] = Counter()
 
     def __enter__(self) -> "Sampler":
         signal.signal(signal.SIGPROF, self._note)
@@ -122,12 +124,21 @@ class Sampler:
         if frame is None:
             return
         self.samples += 1
+        self.rooms[_find_room(_shorten(frame.f_code.co_filename))] += 1
         self.lines[f"{_shorten(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_qualname}"] += 1
         seen = set()
         while frame is not None:
             seen.add(f"{_shorten(frame.f_code.co_filename)} {frame.f_code.co_qualname}")
             frame = frame.f_back
         self.inside.update(seen)
+
+
+def _find_room(path: str) -> str:
+    """The part of the program that a file belongs to; what it calls in C counts as its own."""
+    parts = path.split("/")
+    if parts[0] != "latchstring":
+        return parts[0]
+    return "/".join(parts[:3] if parts[1] == "storage" or parts[-1] == "tokens.py" else parts[:2])
 
 
 def _shorten(filename: str) -> str:
@@ -148,19 +159,19 @@ def _measure(runner: asyncio.Runner, caller: _Caller, count: int, concurrency: i
     return (time.process_time() - began) / (caller.answers - answers) * 1e6
 
 
-def profile(operation: Operation, *, requests: int, concurrency: int, with_calls: bool) -> None:
+def profile(operation: Operation, *, engine: str, requests: int, concurrency: int, with_calls: bool) -> None:
     """Print the plain figure, the functions by all that happens inside them, and the lines by themselves."""
-    with tempfile.TemporaryDirectory(prefix="latchstring-bench-") as directory:
-        deployment = Deployment(Path(directory))
+    with open_temporary_store(engine) as store:
+        deployment = Deployment(store)
         deployment.insert_grants(10_000, is_pending=False)
         settings = load_settings(None, issuer="http://127.0.0.1:8400")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
             async def build() -> Application:
-                return Application(build_services(settings, open_store(deployment.database), deployment.codec))
+                return Application(build_services(settings, open_store(store.url), deployment.codec))
 
             application = runner.run(build())
-            workload = Requests(deployment).prepare(operation, WARM_UP + 8 * requests)
+            workload = Requests(deployment).prepare(operation, WARM_UP + (SAMPLED + 2) * requests)
             caller = _Caller(application, workload)
             _measure(runner, caller, WARM_UP, concurrency)
             parts = [_measure(runner, caller, requests // PARTS, concurrency) for _ in range(PARTS)]
@@ -169,8 +180,12 @@ def profile(operation: Operation, *, requests: int, concurrency: int, with_calls
                 f"{operation.title}: {plain:.0f} µs of processor time per request in the application, "
                 f"{concurrency} at a time (the best of {PARTS} short runs; their median is {median(parts):.0f})"
             )
+            before = read_processor_time(find_tree(store.processes))
             with Sampler() as sampler:
-                sampled = _measure(runner, caller, 2 * requests, concurrency)
+                sampled = _measure(runner, caller, SAMPLED * requests, concurrency)
+            if store.processes:
+                database = read_processor_time(find_tree(store.processes)).since(before).total
+                print(f"and {database / (SAMPLED * requests) * 1e6:.0f} µs per request in the database")
             _print_samples(sampler, plain, sampled)
             if with_calls:
                 profiler = cProfile.Profile()
@@ -183,7 +198,11 @@ def profile(operation: Operation, *, requests: int, concurrency: int, with_calls
 def _print_samples(sampler: Sampler, plain: float, sampled: float) -> None:
     total = sampler.samples
     print(f"{total} samples, {sampled:.0f} µs per request while sampling; shares below are given as µs of {plain:.0f}")
-    for title, counter in (("inside a function, with all it calls", sampler.inside), ("on a line", sampler.lines)):
+    for title, counter in (
+        ("in a room, with what it calls in C", sampler.rooms),
+        ("inside a function, with all it calls", sampler.inside),
+        ("on a line", sampler.lines),
+    ):
         print(f"\n{'µs':>7}  {'%':>5}  {title}")
         for name, count in counter.most_common(_SHOWN):
             print(f"{count / total * plain:7.1f}  {count / total * 100:5.1f}  {name}")

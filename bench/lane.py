@@ -29,8 +29,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import uvloop
 
+from bench.deployment import Deployment
 from bench.disk import measure_disk
-from bench.subjects.latchstring import Deployment
+from bench.stores import SqliteStore
 from latchstring.storage.statements import grants
 from latchstring.storage.statements.compiled import compile_for_sqlite
 
@@ -270,10 +271,11 @@ def compare_ways(directory: Path, count: int, burn: float) -> None:
 
 
 def _seed(directory: Path) -> tuple[Path, list[bytes]]:
-    deployment = Deployment(directory)
+    store = SqliteStore(directory)
+    deployment = Deployment(store)
     ids = [grant.id for grant in deployment.insert_grants(GRANTS, is_pending=False)]
     _GENERATIONS.update(dict.fromkeys(ids, 1))
-    return deployment.path, ids
+    return store.path, ids
 
 
 class Driver(NamedTuple):

@@ -124,6 +124,10 @@ class Measurement:
         try:
             for subject in self._subjects:
                 for workers in self._plan.workers:
+                    missing = subject.find_missing(workers)
+                    if missing is not None:
+                        _say(f"without {subject.title}, {_processes(workers)}: {missing}")
+                        continue
                     directory = self._directory / f"{subject.name}-{workers}"
                     directory.mkdir()
                     _say(f"starting {subject.title}, {_processes(workers)}")

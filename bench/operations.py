@@ -15,6 +15,7 @@ class Operation(msgspec.Struct, frozen=True):
 
 FLOOR: Final = Operation("floor", "read a body, answer a constant", 0.019)
 METADATA: Final = Operation("metadata", "metadata", None)
+CLIENT_CREDENTIALS: Final = Operation("client-credentials", "client credentials", 0.05)
 EXCHANGE: Final = Operation("exchange", "code exchange, PKCE", 0.09)
 REFRESH: Final = Operation("refresh", "refresh, rotation", 0.08)
 INTROSPECTION: Final = Operation("introspection", "introspection, Basic", 0.035)
@@ -27,6 +28,7 @@ ALL: Final = {
     for operation in (
         FLOOR,
         METADATA,
+        CLIENT_CREDENTIALS,
         EXCHANGE,
         REFRESH,
         INTROSPECTION,

@@ -39,6 +39,10 @@ class Floor:
     title = "bare uvicorn"
     operations = (FLOOR,)
 
+    def find_missing(self, workers: int) -> str | None:
+        """Nothing."""
+        return None
+
     def start(self, directory: Path, workers: int) -> _FloorServer:
         """Start it."""
         return _FloorServer(directory, workers)

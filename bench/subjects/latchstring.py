@@ -1,224 +1,38 @@
-"""Latchstring on SQLite, served by its own command, filled by a bulk loader that knows its schema and codec."""
+"""Latchstring, served by its own command, on each engine."""
 
-import asyncio
-import os
 import sys
-import time
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote_plus, urlsplit
-
-import msgspec
-from sqlalchemy import insert
-from sqlalchemy.dialects import sqlite
+from typing import Final
+from urllib.parse import urlsplit
 
 from bench import operations
+from bench.deployment import Deployment, Requests
 from bench.operations import Operation
-from bench.requests import form_head, get_head
+from bench.stores import GrantStore, PostgresStore, SqliteStore, find_missing_postgres
 from bench.subjects.subject import ServerProcess
 from bench.workload import Workload
-from latchstring.authorization_server.apps import AppDetails
-from latchstring.authorization_server.identifiers import new_grant_id
-from latchstring.authorization_server.records import GrantRecord, OrganizationRecord, UserRecord
-from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TOKEN_ID_SIZE
-from latchstring.protocol.client_metadata import GRANT_TYPES
-from latchstring.protocol.pkce import code_challenge
-from latchstring.storage import schema
-from latchstring.storage.sqlite import connect
-from latchstring.storage.url import open_store
-from latchstring.wiring import build_apps, load_settings, prepare
 
-REDIRECT_URI: Final = "https://app.example/callback"
-SCOPE: Final = ("all.full_access", "offline_access")
-# A refresh walks this many grants, an introspection asks about this many tokens.
-CHAINS: Final = 1000
-# Codes are checked against their row's expiry alone, so that many can be made ahead of a run.
-_CODE_SECONDS: Final = 3600
-_INSERT_GRANT: Final = str(insert(schema.grant).compile(dialect=sqlite.dialect(paramstyle="named")))
+_OPERATIONS: Final = tuple(operation for operation in operations.ALL.values() if operation is not operations.FLOOR)
 
 
-class Deployment:
-    """A database with a client, a resource server and as many grants as wanted, and the strings that go with them."""
+class LatchstringServer:
+    """`latchstring serve` and its store."""
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "latchstring.db"
-        self.database = f"sqlite:///{self.path}"
-        self.codec = prepare(self.database, None).codec
-        asyncio.run(self._register())
-
-    async def _register(self) -> None:
-        now = int(time.time())
-        store = open_store(self.database)
-        apps = build_apps(store, self.codec, load_settings(None, issuer="http://127.0.0.1"))
-        self.organization_id, self.user_id = f"orga_{0:022d}", f"user_{0:022d}"
-        await store.create_organization(
-            OrganizationRecord(organization_id=self.organization_id, name="Acorn Partners", created_at=now)
-        )
-        await store.create_user(
-            UserRecord(user_id=self.user_id, email="ann@example.com", name="Ann", password_hash="-", created_at=now)
-        )
-        await store.add_membership(user_id=self.user_id, organization_id=self.organization_id, role="member", now=now)
-        client, self.client_secret = await apps.create(
-            AppDetails(name="Bench", redirect_uris=(REDIRECT_URI,)),
-            organization_id=self.organization_id,
-            created_by=None,
-            is_published=True,
-            scope=None,
-            grant_types=GRANT_TYPES,
-        )
-        self.client_id = client.client_id
-        resource_server, self.resource_server_secret = await apps.create_resource_server("API", "https://api.example/")
-        self.resource_server_id = resource_server.client_id
-        await store.close()
-
-    def insert_grants(self, count: int, *, is_pending: bool, verifier: str | None = None) -> list[GrantRecord]:
-        """Insert that many grants in one transaction: active with a refresh token, or pending with a code."""
-        now = int(time.time())
-        challenge = code_challenge(verifier) if verifier else None
-        grants = [self._new_grant(now, is_pending, challenge) for _ in range(count)]
-        connection = connect(self.path)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_INSERT_GRANT, map(_as_row, grants))
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
-        return grants
-
-    def _new_grant(self, now: int, is_pending: bool, challenge: str | None) -> GrantRecord:
-        return GrantRecord(
-            id=new_grant_id(now, os.urandom(12)),
-            client_id=self.client_id,
-            user_id=self.user_id,
-            organization_id=self.organization_id,
-            scope=SCOPE,
-            status="pending" if is_pending else "active",
-            redirect_uri=REDIRECT_URI,
-            code_challenge=challenge,
-            row_secret=os.urandom(ROW_SECRET_SIZE),
-            generation=0 if is_pending else 1,
-            created_at=now,
-            activated_at=None if is_pending else now,
-            rotated_at=None,
-            retry_count=0,
-            expires_at=now + (_CODE_SECONDS if is_pending else 180 * 24 * 3600),
-            absolute_expires_at=None,
-            access_revoked_until=0,
-            ended_at=None,
-            ended_by=None,
-            ended_reason=None,
-        )
-
-    def render_code(self, grant: GrantRecord) -> str:
-        """The code of a pending grant."""
-        return self.codec.render_code(grant.id, grant.row_secret)
-
-    def render_refresh_token(self, grant: GrantRecord) -> str:
-        """The current refresh token of an active grant."""
-        return self.codec.render_refresh_token(grant.id, grant.generation, grant.row_secret)
-
-    def render_access_token(self, grant: GrantRecord) -> str:
-        """A fresh access token of an active grant."""
-        return self.codec.render_access_token(
-            grant.id, token_id=os.urandom(TOKEN_ID_SIZE), issued_at=int(time.time()), lifetime=3600, scope=None
-        )
-
-    def count_rows(self) -> int:
-        """Rows that grants and tokens take."""
-        connection = connect(self.path)
-        try:
-            tables = (schema.grant.name, schema.revoked_access_token.name)
-            return sum(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
-        finally:
-            connection.close()
-
-
-def _as_row(grant: GrantRecord) -> dict[str, Any]:
-    # Lists of words are kept with spaces between them, as the store writes them.
-    row = msgspec.structs.asdict(grant)
-    return {name: " ".join(value) if isinstance(value, tuple) else value for name, value in row.items()}
-
-
-class Requests:
-    """The requests of each operation against one deployment."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
-        self._client = f"client_id={deployment.client_id}&client_secret={deployment.client_secret}"
-
-    def prepare(self, operation: Operation, count: int) -> Workload:
-        """What `count` requests of the operation consume, and how they look."""
-        make = {
-            operations.METADATA: self._metadata,
-            operations.EXCHANGE: self._exchange,
-            operations.REFRESH: self._refresh,
-            operations.INTROSPECTION: self._introspection,
-            operations.INTROSPECTION_POST: self._introspection_post,
-            operations.REVOCATION: self._revocation,
-            operations.REVOCATION_ACCESS: self._revocation_access,
-        }[operation]
-        return make(count)
-
-    def _metadata(self, count: int) -> Workload:
-        return Workload(kind="repeat", head=get_head("/.well-known/oauth-authorization-server"))
-
-    def _exchange(self, count: int) -> Workload:
-        verifier = "v" * 43
-        grants = self._deployment.insert_grants(count, is_pending=True, verifier=verifier)
-        prefix = (
-            f"grant_type=authorization_code&{self._client}&redirect_uri={quote_plus(REDIRECT_URI)}"
-            f"&code_verifier={verifier}&code="
-        )
-        items = tuple(self._deployment.render_code(grant) for grant in grants)
-        return Workload(kind="once", head=form_head("/oauth2/token"), prefix=prefix, items=items)
-
-    def _refresh(self, count: int) -> Workload:
-        grants = self._deployment.insert_grants(CHAINS, is_pending=False)
-        prefix = f"grant_type=refresh_token&{self._client}&refresh_token="
-        items = tuple(self._deployment.render_refresh_token(grant) for grant in grants)
-        return Workload(kind="chain", head=form_head("/oauth2/token"), prefix=prefix, items=items)
-
-    def _introspection(self, count: int) -> Workload:
-        deployment = self._deployment
-        head = form_head("/oauth2/introspect", (deployment.resource_server_id, deployment.resource_server_secret))
-        return Workload(kind="repeat", head=head, prefix="token=", items=self._access_tokens(CHAINS))
-
-    def _introspection_post(self, count: int) -> Workload:
-        deployment = self._deployment
-        prefix = f"client_id={deployment.resource_server_id}&client_secret={deployment.resource_server_secret}&token="
-        head = form_head("/oauth2/introspect")
-        return Workload(kind="repeat", head=head, prefix=prefix, items=self._access_tokens(CHAINS))
-
-    def _revocation(self, count: int) -> Workload:
-        grants = self._deployment.insert_grants(count, is_pending=False)
-        items = tuple(self._deployment.render_refresh_token(grant) for grant in grants)
-        return Workload(kind="once", head=form_head("/oauth2/revoke"), prefix=f"{self._client}&token=", items=items)
-
-    def _revocation_access(self, count: int) -> Workload:
-        items = self._access_tokens(count)
-        return Workload(kind="once", head=form_head("/oauth2/revoke"), prefix=f"{self._client}&token=", items=items)
-
-    def _access_tokens(self, count: int) -> tuple[str, ...]:
-        grants = self._deployment.insert_grants(count, is_pending=False)
-        return tuple(self._deployment.render_access_token(grant) for grant in grants)
-
-
-class _LatchstringServer:
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path, workers: int) -> None:
-        self._deployment = Deployment(directory)
-        self._requests = Requests(self._deployment)
+    def __init__(self, store: GrantStore, directory: Path, workers: int) -> None:
+        self.deployment = Deployment(store)
+        self._requests = Requests(self.deployment)
         command = Path(sys.executable).with_name("latchstring")
         self._process = ServerProcess(
             [
-                *(str(command), "serve", "--database", self._deployment.database),
+                *(str(command), "serve", "--database", store.url, "--keyring", str(store.keyring)),
                 *("--port", "0", "--workers", str(workers)),
             ],
             directory / "latchstring.log",
         )
         self.port = urlsplit(self._process.wait_for_line("ready ").split()[1]).port or 0
-        self.processes = [self._process.pid]
+        self.processes = [self._process.pid, *store.processes]
 
     def prepare(self, operation: Operation, count: int) -> Workload:
         """Insert what the requests consume, directly into the database of the idle server."""
@@ -226,28 +40,41 @@ class _LatchstringServer:
 
     def count_rows(self) -> int | None:
         """Grants and singly revoked access tokens."""
-        return self._deployment.count_rows()
+        return self.deployment.store.count_rows()
 
     def stop(self) -> None:
-        """SIGTERM."""
+        """SIGTERM, then the database."""
         self._process.stop()
+        self.deployment.store.stop()
 
 
 class LatchstringOnSqlite:
-    """`latchstring serve` on SQLite, `synchronous=FULL`."""
+    """One file, `synchronous=FULL`."""
 
-    name = "latchstring"
+    name = "latchstring-sqlite"
     title = "Latchstring, SQLite"
-    operations = (
-        operations.METADATA,
-        operations.EXCHANGE,
-        operations.REFRESH,
-        operations.INTROSPECTION,
-        operations.INTROSPECTION_POST,
-        operations.REVOCATION,
-        operations.REVOCATION_ACCESS,
-    )
+    operations = _OPERATIONS
 
-    def start(self, directory: Path, workers: int) -> _LatchstringServer:
+    def find_missing(self, workers: int) -> str | None:
+        """SQLite comes with Python."""
+        return None
+
+    def start(self, directory: Path, workers: int) -> LatchstringServer:
         """Make the database, then start."""
-        return _LatchstringServer(directory, workers)
+        return LatchstringServer(SqliteStore(directory), directory, workers)
+
+
+class LatchstringOnPostgres:
+    """A cluster of its own, fsync on."""
+
+    name = "latchstring-postgres"
+    title = "Latchstring, PostgreSQL"
+    operations = _OPERATIONS
+
+    def find_missing(self, workers: int) -> str | None:
+        """The server programs of PostgreSQL."""
+        return find_missing_postgres()
+
+    def start(self, directory: Path, workers: int) -> LatchstringServer:
+        """Make the cluster and the database, then start."""
+        return LatchstringServer(PostgresStore(directory), directory, workers)

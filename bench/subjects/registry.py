@@ -3,10 +3,10 @@
 from typing import Final
 
 from bench.subjects.floor import Floor
-from bench.subjects.latchstring import LatchstringOnSqlite
+from bench.subjects.latchstring import LatchstringOnPostgres, LatchstringOnSqlite
 from bench.subjects.subject import Subject
 
-SUBJECTS: Final[tuple[Subject, ...]] = (Floor(), LatchstringOnSqlite())
+SUBJECTS: Final[tuple[Subject, ...]] = (Floor(), LatchstringOnSqlite(), LatchstringOnPostgres())
 
 
 def find(name: str) -> Subject:

@@ -57,6 +57,9 @@ class Subject(Protocol):
     def operations(self) -> Sequence[Operation]:
         """What it can do."""
 
+    def find_missing(self, workers: int) -> str | None:
+        """What keeps it from being measured here with that many processes; may install what is missing."""
+
     def start(self, directory: Path, workers: int) -> Server:
         """Start it with its state in the empty directory; returns once it accepts connections."""
 

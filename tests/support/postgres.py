@@ -59,11 +59,11 @@ class Cluster:
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
         )
 
-    def start(self) -> None:
+    def start(self, more_options: str = "") -> None:
         """Start the server and wait until it answers."""
         options = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.directory} "
-            "-c fsync=on -c synchronous_commit=on -c max_connections=200"
+            f"-c fsync=on -c synchronous_commit=on -c max_connections=200 {more_options}"
         )
         log = str(self.directory / "log")
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-l", log, "-o", options, "-w", "start")

@@ -1,0 +1,192 @@
+"""The databases of our own subjects as the benchmark sees them: filled in bulk, counted and measured from outside."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import asyncpg
+import msgspec
+from sqlalchemy import Table, insert
+from sqlalchemy.dialects import sqlite
+
+from latchstring.authorization_server.records import GrantRecord
+from latchstring.protocol.confirmation import render_confirmation
+from latchstring.storage import schema
+from latchstring.storage.sqlite import connect
+from tests.support.postgres import Cluster, find_binaries
+
+# A transaction's worth of rows.
+BATCH: Final = 50_000
+TABLES: Final = (schema.grant, schema.revoked_access_token)
+_COLUMNS: Final = tuple(column.name for column in schema.grant.columns)
+_INSERT_GRANT: Final = str(insert(schema.grant).compile(dialect=sqlite.dialect(paramstyle="named")))
+
+
+class GrantStore(Protocol):
+    """A database of ours."""
+
+    @property
+    def url(self) -> str:
+        """What `--database` takes."""
+
+    @property
+    def keyring(self) -> Path:
+        """What `--keyring` takes."""
+
+    @property
+    def processes(self) -> Sequence[int]:
+        """The database's own, where it has any."""
+
+    def insert(self, grants: Iterable[GrantRecord]) -> None:
+        """Insert them in large transactions, past the server."""
+
+    def count_rows(self) -> int:
+        """Rows that grants and tokens take."""
+
+    def find_size(self) -> int:
+        """Bytes that grants take on disk, with their indexes."""
+
+    def stop(self) -> None:
+        """End what was started for it."""
+
+
+class SqliteStore:
+    """A file in the folder."""
+
+    processes: Sequence[int] = ()
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "latchstring.db"
+        self.url = f"sqlite:///{self.path}"
+        self.keyring = directory / "latchstring.db.keyring"
+
+    def insert(self, grants: Iterable[GrantRecord]) -> None:
+        """Many rows a transaction."""
+        connection = connect(self.path)
+        try:
+            for batch in _split(map(render_row, grants)):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(_INSERT_GRANT, batch)
+                connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def count_rows(self) -> int:
+        """Counted one by one."""
+        return sum(self._ask(_render_count(table)) for table in TABLES)
+
+    def find_size(self) -> int:
+        """The file's pages that are in use."""
+        free = self._ask("PRAGMA freelist_count")
+        return (self._ask("PRAGMA page_count") - free) * self._ask("PRAGMA page_size")
+
+    def _ask(self, sql: str) -> int:
+        connection = sqlite3.connect(self.path)
+        try:
+            number: int = connection.execute(sql).fetchone()[0]
+            return number
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Nothing was started."""
+
+
+class PostgresStore:
+    """A cluster of its own, so that its processor time is this server's alone; fsync on."""
+
+    def __init__(self, directory: Path, options: str = "") -> None:
+        binaries = find_binaries()
+        assert binaries is not None, "asked for first"
+        folder = directory / "cluster"
+        folder.mkdir()
+        self._cluster = Cluster(binaries, folder)
+        self._cluster.start(options)
+        self.url = self._cluster.create_database()
+        self.keyring = directory / "latchstring.keyring"
+        self.processes: Sequence[int] = (int((folder / "data" / "postmaster.pid").read_text().split()[0]),)
+
+    def insert(self, grants: Iterable[GrantRecord]) -> None:
+        """COPY."""
+        rows = (tuple(row.values()) for row in map(render_row, grants))
+        asyncio.run(self._copy(rows))
+
+    async def _copy(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            for batch in _split(rows):
+                await connection.copy_records_to_table(schema.grant.name, records=batch, columns=_COLUMNS)
+            await connection.execute(f"ANALYZE {schema.grant.name}")
+        finally:
+            await connection.close()
+
+    def count_rows(self) -> int:
+        """Counted one by one."""
+        return sum(self._ask(_render_count(table)) for table in TABLES)
+
+    def find_size(self) -> int:
+        """The table with its indexes."""
+        return self._ask(f"SELECT pg_total_relation_size('{schema.grant.name}')")
+
+    def _ask(self, sql: str) -> int:
+        async def ask() -> int:
+            connection = await asyncpg.connect(self.url)
+            try:
+                number: int = await connection.fetchval(sql)
+                return number
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def stop(self) -> None:
+        """At once: nothing of it is kept."""
+        self._cluster.stop("immediate")
+
+
+def render_row(grant: GrantRecord) -> dict[str, Any]:
+    """A grant by columns, in the table's order, as the store writes it."""
+    row = msgspec.structs.asdict(grant)
+    row["scope"] = " ".join(grant.scope)
+    row["resource"] = " ".join(grant.resource)
+    row["confirmation"] = render_confirmation(grant.confirmation)
+    return {name: row[name] for name in _COLUMNS}
+
+
+def find_missing_postgres() -> str | None:
+    """What a subject on PostgreSQL lacks on this machine."""
+    return "no PostgreSQL on this machine: install postgresql" if find_binaries() is None else None
+
+
+def _render_count(table: Table) -> str:
+    return f"SELECT count(*) FROM {table.name}"
+
+
+def _split(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def open_to_cluster(directory: Path) -> None:
+    """Let a cluster that runs as another user reach its own folder inside."""
+    directory.chmod(directory.stat().st_mode | (0o011 if os.geteuid() == 0 else 0))
+
+
+@contextlib.contextmanager
+def open_temporary_store(engine: str, directory: Path | None = None, options: str = "") -> Iterator[GrantStore]:
+    """An empty database that is gone afterwards; `options` are for PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="latchstring-bench-", dir=directory) as name:
+        folder = Path(name)
+        open_to_cluster(folder)
+        store = PostgresStore(folder, options) if engine == "postgres" else SqliteStore(folder)
+        try:
+            yield store
+        finally:
+            store.stop()
