@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from base64 import b64decode
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -30,14 +31,93 @@ class Case(msgspec.Struct, kw_only=True):
     refreshed: dict
     refusal: tuple[int, dict]
     key: tuple[str, str]
-    identity: dict | None = None
+    identity: object = None
+    user: dict | None = None
     asked: dict[str, str] = {}
+    sent: dict[str, str] = {}
+    places: dict[str, str] = {}
 
 
 BEARER = {"token_type": "Bearer", "access_token": "access-1", "expires_in": 3600, "refresh_token": "refresh-1"}
 AGAIN = {"token_type": "Bearer", "access_token": "access-2", "expires_in": 3600, "refresh_token": "refresh-2"}
 GONE = (400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."})
 CASES = {
+    "atlassian": Case(
+        scope="read:me read:jira-work offline_access",
+        answer=BEARER | {"scope": "read:me read:jira-work offline_access"},
+        refreshed=AGAIN | {"scope": "read:me read:jira-work offline_access"},
+        refusal=(403, {"error": "invalid_grant", "error_description": "Unknown or invalid refresh token."}),
+        identity=[
+            {"id": "f6ea2f6a", "name": "Birch", "scopes": ["read:jira-work"], "url": "https://birch.atlassian.example"},
+            {"id": "1324a887", "name": "Acorn", "scopes": ["read:jira-work"], "url": "https://acorn.atlassian.example"},
+            {"id": "1324a887", "name": "Acorn", "scopes": ["read:confluence"], "url": "https://acorn.example"},
+        ],
+        user={"account_type": "atlassian", "account_id": "112233aa", "email": "ann@acorn.example"},
+        key=("1324a887,f6ea2f6a", "112233aa"),
+        asked={"audience": "api.atlassian.com", "prompt": "consent"},
+    ),
+    "linear": Case(
+        scope="read issues:create",
+        answer=BEARER | {"expires_in": 86399, "scope": "read issues:create"},
+        refreshed=AGAIN | {"scope": "read issues:create"},
+        refusal=GONE,
+        identity={"data": {"viewer": {"id": "8c9d5a1e"}, "organization": {"id": "2f3b7d10"}}},
+        key=("2f3b7d10", "8c9d5a1e"),
+        asked={"scope": "read,issues:create"},
+    ),
+    "notion": Case(
+        scope="",
+        answer={
+            "access_token": "ntn_1",
+            "token_type": "bearer",
+            "refresh_token": "nrt_1",
+            "bot_id": "3c90c3cc",
+            "workspace_id": "90a1c3d8",
+            "workspace_name": "Acorn",
+            "owner": {"type": "user", "user": {"object": "user", "id": "5b0f7a44", "type": "person"}},
+            "request_id": "9f1a",
+        },
+        refreshed={
+            "access_token": "ntn_2",
+            "token_type": "bearer",
+            "refresh_token": "nrt_2",
+            "bot_id": "3c90c3cc",
+            "workspace_id": "90a1c3d8",
+        },
+        refusal=(400, {"error": "invalid_grant", "request_id": "9f1b"}),
+        key=("90a1c3d8", "5b0f7a44"),
+        asked={"owner": "user"},
+        sent={"notion-version": "2025-09-03", "content-type": "application/json"},
+    ),
+    "shopify": Case(
+        scope="read_orders write_products",
+        answer={
+            "access_token": "shpat_1",
+            "scope": "read_orders,write_products",
+            "expires_in": 3600,
+            "refresh_token": "shprt_1",
+            "refresh_token_expires_in": 7776000,
+        },
+        refreshed={
+            "access_token": "shpat_2",
+            "scope": "read_orders,write_products",
+            "expires_in": 3600,
+            "refresh_token": "shprt_2",
+        },
+        refusal=(400, {"error": "invalid_grant", "error_description": "The refresh token is not active."}),
+        key=("acorn.myshopify.com", ""),
+        asked={"scope": "read_orders,write_products"},
+        places={"shop": "acorn"},
+    ),
+    "xero": Case(
+        scope="openid accounting.transactions offline_access",
+        answer=BEARER | {"expires_in": 1800, "scope": "openid accounting.transactions offline_access"},
+        refreshed=AGAIN | {"expires_in": 1800},
+        refusal=(400, {"error": "invalid_grant"}),
+        identity=[{"id": "7cb59f93", "tenantId": "fe79f7dd", "tenantType": "ORGANISATION", "tenantName": "Acorn"}],
+        user={"sub": "d3a04c79"},
+        key=("fe79f7dd", "d3a04c79"),
+    ),
     "close": Case(
         scope="all.full_access offline_access",
         answer=BEARER
@@ -152,6 +232,10 @@ CASES = {
 }
 
 
+def find(name: str) -> Provider:
+    return Provider.named(name, **CASES[name].places)
+
+
 class Wire:
     """Answers as the provider does, at exactly its addresses, and keeps what was asked."""
 
@@ -160,18 +244,37 @@ class Wire:
         self.forms: list[dict[str, str]] = []
         self.tokens = [(200, case.answer), (200, case.refreshed), case.refusal]
         self.identity: list[tuple[int, object]] = [(200, case.identity)]
+        self.user: list[tuple[int, object]] = [(200, case.user)]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["accept"] == "application/json"
-        if request.method == "POST":
-            assert str(request.url) == self.known.token_endpoint
-            self.forms.append(dict(parse_qsl(request.content.decode())))
-            status, value = self.tokens.pop(0)
-            return httpx.Response(status, content=json.dumps(value))
-        assert str(request.url) == self.known.identity_url
-        assert request.headers["authorization"] == f"Bearer {self.case.answer['access_token']}"
-        status, said = self.identity.pop(0)
+        url = str(request.url)
+        if url == self.known.token_endpoint:
+            return self._token(request)
+        name = self.known.token_header or "authorization"
+        assert request.headers[name].removeprefix("Bearer ") == self.case.answer["access_token"]
+        assert url in {self.known.identity_url, self.known.user_url}
+        is_query = url == self.known.identity_url and self.known.identity_query is not None
+        assert request.method == ("POST" if is_query else "GET")
+        if is_query:
+            assert json.loads(request.content) == {"query": self.known.identity_query}
+        status, said = (self.identity if url == self.known.identity_url else self.user).pop(0)
         return httpx.Response(status, content=json.dumps(said))
+
+    def _token(self, request: httpx.Request) -> httpx.Response:
+        assert request.method == "POST"
+        assert {name: request.headers[name] for name in self.case.sent} == self.case.sent
+        is_json = request.headers["content-type"] == "application/json"
+        assert is_json == (self.known.token_request_format == "json")
+        form = json.loads(request.content) if is_json else dict(parse_qsl(request.content.decode()))
+        if "authorization" in request.headers:
+            scheme, _, pair = request.headers["authorization"].partition(" ")
+            assert scheme == "Basic"
+            assert not {"client_id", "client_secret"} & form.keys()
+            form["client_id"], _, form["client_secret"] = b64decode(pair).decode().partition(":")
+        self.forms.append(form)
+        status, value = self.tokens.pop(0)
+        return httpx.Response(status, content=json.dumps(value))
 
 
 def start(known: Provider, case: Case) -> tuple[OAuthClient, Wire, str]:
@@ -209,14 +312,14 @@ def test_close_is_where_its_documentation_says():
 
 @pytest.mark.parametrize("name", ["", "nobody", "../provider", "close.toml"])
 def test_unknown_name_is_refused_with_those_there_are(name):
-    with pytest.raises(Misconfigured, match=r"there are close, github") as caught:
+    with pytest.raises(Misconfigured, match=r"there are atlassian, close, github") as caught:
         Provider.named(name)
     assert caught.value.code == "argument_refused"
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_provider_connects_refreshes_and_says_when_the_grant_is_gone(name):
-    known, case = Provider.named(name), CASES[name]
+    known, case = find(name), CASES[name]
     client, wire, url = start(known, case)
     assert url.startswith(f"{known.authorization_endpoint}?")
     asked = dict(parse_qsl(urlsplit(url).query))
@@ -230,6 +333,8 @@ def test_provider_connects_refreshes_and_says_when_the_grant_is_gone(name):
     assert connection.key == client.key(*case.key)
     assert client.token(connection.key) == case.answer["access_token"]
     assert len(wire.identity) == (case.identity is None), "read once, and only where the token answer lacks it"
+    assert len(wire.user) == (case.user is None)
+    assert wire.forms[0].items() >= known.exchange_parameters.items()
     assert {name: wire.forms[0][name] for name in ("client_id", "client_secret", "grant_type", "code")} == {
         "client_id": "client",
         "client_secret": "secret",
@@ -246,9 +351,9 @@ def test_provider_connects_refreshes_and_says_when_the_grant_is_gone(name):
         client.refresh(connection.key)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.identity is None])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.identity is None and not case.places])
 def test_refresh_for_another_organization_is_refused(name):
-    known, case = Provider.named(name), CASES[name]
+    known, case = find(name), CASES[name]
     client, wire, url = start(known, case)
     key = client.complete(back(url), browser_session="ann").key
     member, _, inner = (known.organization_field or "").partition(".")
@@ -307,3 +412,59 @@ def test_provider_s_own_parameters_cannot_replace_the_client_s():
     asked = parse_qs(urlsplit(url).query)
     assert asked["audience"] == ["api"]
     assert len(asked["state"][0]) == len(asked["code_challenge"][0]) == 43
+
+
+def test_several_organizations_of_one_grant_are_its_organization_in_any_order():
+    case = CASES["atlassian"]
+    client, wire, url = start(find("atlassian"), case)
+    assert isinstance(case.identity, list)
+    wire.identity = [(200, case.identity[::-1])]
+    assert client.complete(back(url), browser_session="ann").organization_id == case.key[0]
+
+
+@pytest.mark.parametrize("said", [[], {}, [{"id": None}], "none"])
+def test_list_without_an_organization_is_misconfigured(said):
+    client, wire, url = start(find("xero"), CASES["xero"])
+    wire.identity = [(200, said)]
+    with pytest.raises(Misconfigured, match="identity_missing"):
+        client.complete(back(url), browser_session="ann")
+    assert client.connections() == []
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {},
+        {"shop": ""},
+        {"shop": "evil.example/"},
+        {"shop": "a.b"},
+        {"shop": "A"},
+        {"shop": "-a"},
+        {"shop": "a\nb"},
+        {"shop": "a", "region": "eu"},
+    ],
+)
+def test_place_that_is_no_label_of_a_host_is_refused(places):
+    with pytest.raises(Misconfigured, match=r"takes shop="):
+        Provider.named("shopify", **places)
+    assert Provider.named("shopify", shop="acorn-2").token_endpoint.startswith("https://acorn-2.myshopify.com/")
+
+
+def test_provider_without_places_takes_none():
+    with pytest.raises(Misconfigured, match="takes nothing more"):
+        Provider.named("close", shop="acorn")
+
+
+def test_api_of_shopify_gets_the_token_where_it_wants_it():
+    client, _, url = start(find("shopify"), CASES["shopify"])
+    key = client.complete(back(url), browser_session="ann").key
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200)
+
+    with httpx.Client(transport=httpx.MockTransport(answer), auth=client.auth(key)) as api:
+        api.get("https://acorn.myshopify.com/admin/api/2026-10/shop.json")
+    assert seen[0]["x-shopify-access-token"] == "shpat_1"
+    assert "authorization" not in seen[0]

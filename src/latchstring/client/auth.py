@@ -26,8 +26,9 @@ def is_token_rejected(response: httpx.Response) -> bool:
     return any("bearer" in each.lower() and _INVALID_TOKEN.search(each) for each in challenges)
 
 
-def _authorize(request: httpx.Request, connection: Connection) -> None:
-    request.headers["Authorization"] = f"Bearer {connection.access_token}"
+def render_authorization(access_token: str, token_header: str | None) -> tuple[str, str]:
+    """The header that carries the token (RFC 6750 §2.1), or the one in which a provider wants it instead."""
+    return ("Authorization", f"Bearer {access_token}") if token_header is None else (token_header, access_token)
 
 
 def _may_be_sent_again(request: httpx.Request) -> bool:
@@ -38,17 +39,22 @@ def _may_be_sent_again(request: httpx.Request) -> bool:
 class ConnectionAuth(httpx.Auth):
     """For `httpx.Client`. After one refresh and one more try the API's answer stands, whatever it is."""
 
-    def __init__(self, find_usable: Callable[[int | None], Connection]) -> None:
+    def __init__(self, find_usable: Callable[[int | None], Connection], token_header: str | None = None) -> None:
         self._find_usable = find_usable
+        self._token_header = token_header
+
+    def _authorize(self, request: httpx.Request, connection: Connection) -> None:
+        name, value = render_authorization(connection.access_token, self._token_header)
+        request.headers[name] = value
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         connection = self._find_usable(None)
-        _authorize(request, connection)
+        self._authorize(request, connection)
         response = yield request
         if is_token_rejected(response):
             renewed = self._find_usable(connection.generation)
             if _may_be_sent_again(request):
-                _authorize(request, renewed)
+                self._authorize(request, renewed)
                 yield request
 
     def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -58,17 +64,24 @@ class ConnectionAuth(httpx.Auth):
 class AsyncConnectionAuth(httpx.Auth):
     """For `httpx.AsyncClient`; otherwise as `ConnectionAuth`."""
 
-    def __init__(self, find_usable: Callable[[int | None], Awaitable[Connection]]) -> None:
+    def __init__(
+        self, find_usable: Callable[[int | None], Awaitable[Connection]], token_header: str | None = None
+    ) -> None:
         self._find_usable = find_usable
+        self._token_header = token_header
+
+    def _authorize(self, request: httpx.Request, connection: Connection) -> None:
+        name, value = render_authorization(connection.access_token, self._token_header)
+        request.headers[name] = value
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         connection = await self._find_usable(None)
-        _authorize(request, connection)
+        self._authorize(request, connection)
         response = yield request
         if is_token_rejected(response):
             renewed = await self._find_usable(connection.generation)
             if _may_be_sent_again(request):
-                _authorize(request, renewed)
+                self._authorize(request, renewed)
                 yield request
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:

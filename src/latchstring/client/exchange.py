@@ -12,11 +12,12 @@ _SHOWN_TEXT = 500
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a flow asks to be sent: a GET, or a POST of a form."""
+    """What a flow asks to be sent: a GET, or a POST of a form, as JSON for those who read nothing else."""
 
     url: str
     form: Mapping[str, str] | None = None
     headers: Mapping[str, str] = {}
+    is_json: bool = False
 
     @property
     def method(self) -> str:

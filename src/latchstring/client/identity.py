@@ -2,12 +2,13 @@
 
 from typing import Final
 
+from latchstring.client.auth import render_authorization
 from latchstring.client.errors import Misconfigured, TemporaryFailure
 from latchstring.client.exchange import Answer, Request
 from latchstring.client.provider import Provider
 from latchstring.client.settings import Context
 from latchstring.client.steps import Flow, pause, send
-from latchstring.protocol.token_answer import TokenAnswer, find_text, parse_members
+from latchstring.protocol.token_answer import TokenAnswer, find_text, parse_json
 
 _TRIES: Final = 3
 _PAUSE: Final = 0.2
@@ -18,31 +19,41 @@ def find_identity(context: Context, provider: Provider, tokens: TokenAnswer) -> 
 
     Raises `identity_missing` when it should and does not say.
     """
-    members = tokens.members
+    said: object = tokens.members
     if provider.identity_url is not None:
-        members = yield from _read_identity(provider.identity_url, tokens)
-    found = []
-    for path in (provider.organization_field, provider.user_field):
-        text = find_text(members, path) if path else ""
-        if text is None:
-            raise Misconfigured(
-                "identity_missing",
-                f"The provider's answer has no {path!r}; tell Provider where the organization and the user stand.",
-            )
-        found.append(text)
-    return found[0], found[1]
+        said = yield from _read_identity(provider, provider.identity_url, provider.identity_query, tokens)
+    organization_id = provider.organization or _find(said, provider.organization_field)
+    if provider.user_url is not None:
+        said = yield from _read_identity(provider, provider.user_url, None, tokens)
+    return organization_id, _find(said, provider.user_field)
 
 
-def _read_identity(url: str, tokens: TokenAnswer) -> Flow[dict[str, object]]:
-    """The JSON object at the URL, read with the token; asked for again while there is no answer."""
-    request = Request(url=url, headers={"Authorization": f"Bearer {tokens.access_token}"})
+def _find(said: object, path: str | None) -> str:
+    text = find_text(said, path) if path else ""
+    if text is None:
+        raise Misconfigured(
+            "identity_missing",
+            f"The provider's answer has no {path!r}; tell Provider where the organization and the user stand.",
+        )
+    return text
+
+
+def _read_identity(provider: Provider, url: str, query: str | None, tokens: TokenAnswer) -> Flow[object]:
+    """The JSON at the URL, read with the token; asked for again while there is no answer."""
+    name, value = render_authorization(tokens.access_token, provider.token_header)
+    request = Request(
+        url=url,
+        form=None if query is None else {"query": query},
+        is_json=query is not None,
+        headers={**provider.request_headers, name: value},
+    )
     for left in reversed(range(_TRIES)):
         outcome = yield from send(request)
         if isinstance(outcome, Answer) and outcome.status == 200:
             try:
-                return dict(parse_members(outcome.body))
+                return parse_json(outcome.body)
             except ValueError as error:
-                raise Misconfigured("identity_missing", f"{url} is not a JSON object.", cause=error) from error
+                raise Misconfigured("identity_missing", f"{url} is not JSON.", cause=error) from error
         if isinstance(outcome, Answer) and outcome.status < 500 and outcome.status != 429:
             raise Misconfigured("identity_missing", f"{url} answered {outcome.status}: does the scope allow it?")
         if left:

@@ -169,6 +169,7 @@ def _exchange(context: Context, provider: Provider, login: PendingLogin, code: s
     """Redeem the code (RFC 6749 §4.1.3). It is sent again only if it certainly never arrived: a code that
     arrives twice ends its grant (§4.1.2)."""
     form = {
+        **provider.exchange_parameters,
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": login.redirect_uri,

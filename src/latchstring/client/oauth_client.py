@@ -112,7 +112,8 @@ class OAuthClient(_Base):
         Give that httpx client the API's `base_url`: the token goes wherever it sends requests.
         """
         return ConnectionAuth(
-            lambda rejected: self._driver.run(token_source.find_usable(self._context, key, rejected=rejected))
+            lambda rejected: self._driver.run(token_source.find_usable(self._context, key, rejected=rejected)),
+            self._context.providers.token_header,
         )
 
     def refresh(self, key: ConnectionKey) -> Connection:
@@ -214,7 +215,8 @@ class AsyncOAuthClient(_Base):
     def auth(self, key: ConnectionKey) -> httpx.Auth:
         """As `OAuthClient.auth`, for `httpx.AsyncClient(auth=…)`."""
         return AsyncConnectionAuth(
-            lambda rejected: self._driver.run(token_source.find_usable(self._context, key, rejected=rejected))
+            lambda rejected: self._driver.run(token_source.find_usable(self._context, key, rejected=rejected)),
+            self._context.providers.token_header,
         )
 
     async def refresh(self, key: ConnectionKey) -> Connection:

@@ -1,8 +1,9 @@
 """An OAuth provider as data: where its endpoints are and what it is known to do."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import httpx
 import msgspec
@@ -16,6 +17,9 @@ from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
 
 _FILES: Final = Path(__file__).with_name("providers")
+# A place in an address that the caller fills, such as {shop}; one label of a host name (RFC 1123 §2.1).
+_PLACE: Final = re.compile(r"\{([a-z_]+)\}")
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _AUTH_METHODS: Final = (CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
 
 
@@ -25,12 +29,17 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     `token_endpoint_auth_method` is how a client with a secret proves itself; one without a secret sends its
     `client_id` alone. `organization_field` and `user_field` are dotted paths in the token answer (`team.id`);
     None or "" for a provider that knows no such thing. Where the token answer lacks them, `identity_url` is read once,
-    with the token, when a connection is made, and the paths are those of its answer.
+    with the token, when a connection is made, and the paths are those of its answer; `user_url` is for the user where
+    that is another page, `identity_query` a GraphQL query to post there. A path through a list (`*.id`) finds all of
+    its items: the organization of a grant for two is "a,b". `organization` is for a provider at an organization's own
+    address.
 
     What some do in their own way: `authorization_parameters` go into every authorization URL; scopes are joined by
     `scope_separator`; `token_type` is what they call a Bearer token; `error_field` is the path of an error's code,
     and `errors` says which of RFC 6749 it means. `sends_code_challenge` is false where PKCE is not for clients with
-    a secret: `state` alone guards the callback there.
+    a secret: `state` alone guards the callback there. `token_request_format` is `json` for the few that read nothing
+    else; `exchange_parameters` go with a code, `request_headers` with every request; `token_header` is where their API
+    wants the token in place of `Authorization`.
     """
 
     issuer: str
@@ -48,16 +57,32 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     error_field: str = "error"
     errors: Mapping[str, str] = {}
     sends_code_challenge: bool = True
+    user_url: str | None = None
+    identity_query: str | None = None
+    organization: str | None = None
+    token_request_format: Literal["form", "json"] = "form"
+    exchange_parameters: Mapping[str, str] = {}
+    request_headers: Mapping[str, str] = {}
+    token_header: str | None = None
 
     def __post_init__(self) -> None:
         verify_url(self.authorization_endpoint, "authorization_endpoint")
         verify_url(self.token_endpoint, "token_endpoint")
-        if self.revocation_endpoint is not None:
-            verify_url(self.revocation_endpoint, "revocation_endpoint")
-        if self.identity_url is not None:
-            verify_url(self.identity_url, "identity_url")
+        for name in ("revocation_endpoint", "identity_url", "user_url"):
+            if getattr(self, name) is not None:
+                verify_url(getattr(self, name), name)
         if self.token_endpoint_auth_method not in _AUTH_METHODS:
             raise Misconfigured("argument_refused", f"token_endpoint_auth_method is one of {', '.join(_AUTH_METHODS)}.")
+
+    @property
+    def organization_path(self) -> str | None:
+        """Where a token answer names the organization, if it does."""
+        return self.organization_field if self.identity_url is None and self.organization is None else None
+
+    @property
+    def user_path(self) -> str | None:
+        """Where a token answer names the user, if it does."""
+        return self.user_field if self.identity_url is None and self.user_url is None else None
 
     @classmethod
     def names(cls) -> list[str]:
@@ -65,12 +90,20 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return sorted(path.stem for path in _FILES.glob("*.toml"))
 
     @classmethod
-    def named(cls, name: str) -> Self:
-        """A well-known provider, from `latchstring/client/providers/NAME.toml`."""
+    def named(cls, name: str, **places: str) -> Self:
+        """A well-known provider, from `latchstring/client/providers/NAME.toml`. `places` are what stands in its
+        addresses: `Provider.named("shopify", shop="acorn")`."""
         if name not in cls.names():
             known = ", ".join(cls.names())
             raise Misconfigured("argument_refused", f"No provider {name!r} is known; there are {known}.")
-        return msgspec.toml.decode((_FILES / f"{name}.toml").read_bytes(), type=cls)
+        text = (_FILES / f"{name}.toml").read_text("utf-8")
+        for place in sorted(set(_PLACE.findall(text)) | places.keys()):
+            if f"{{{place}}}" not in text or not _LABEL.fullmatch(places.get(place, "")):
+                why = f"Provider.named({name!r}, …) takes "
+                wanted = ", ".join(f"{place}=" for place in dict.fromkeys(_PLACE.findall(text))) or "nothing more"
+                raise Misconfigured("argument_refused", f"{why}{wanted}: letters, digits and dashes of a host name.")
+            text = text.replace(f"{{{place}}}", places[place])
+        return msgspec.toml.decode(text, type=cls)
 
     @classmethod
     def from_metadata(cls, metadata: ServerMetadata) -> Self:
@@ -111,6 +144,11 @@ class ProviderSource:
     def __init__(self, provider: Provider | str) -> None:
         self._provider = provider if isinstance(provider, Provider) else None
         self.issuer = provider.issuer if isinstance(provider, Provider) else provider
+
+    @property
+    def token_header(self) -> str | None:
+        """Where the provider's API wants the token; metadata knows of no other place than the usual one."""
+        return None if self._provider is None else self._provider.token_header
 
     def resolve(self) -> Flow[Provider]:
         """The provider; once fetched, its metadata is kept."""

@@ -68,7 +68,7 @@ def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers with credentials cut; an authorization scheme stays readable."""
     shown = {}
     for name, value in headers.items():
-        if name.lower() in _HEADER_SECRETS:
+        if name.lower() in _HEADER_SECRETS or name.lower().endswith("-token"):
             scheme, space, secret = value.partition(" ")
             if space and scheme.isalpha():
                 value = f"{scheme} {redact_token(secret) if scheme.lower() == 'bearer' else redact(secret)}"

@@ -35,14 +35,15 @@ _WRONG_PLACE: Final = frozenset({404, 405, 410, 413, 414, 415})
 
 def build_request(settings: Settings, provider: Provider, url: str, form: Mapping[str, str]) -> Request:
     """The form with the client's authentication: in the body, or by Basic, never both (RFC 6749 §2.3)."""
+    headers = dict(provider.request_headers)
     if settings.client_secret is None:
-        return Request(url=url, form={"client_id": settings.client_id, **form})
-    if provider.token_endpoint_auth_method == CLIENT_SECRET_BASIC:
+        form = {"client_id": settings.client_id, **form}
+    elif provider.token_endpoint_auth_method == CLIENT_SECRET_BASIC:
         pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}"
-        credentials = b64encode(pair.encode("ascii")).decode("ascii")
-        return Request(url=url, form=form, headers={"Authorization": f"Basic {credentials}"})
-    identity = {"client_id": settings.client_id, "client_secret": settings.client_secret}
-    return Request(url=url, form={**identity, **form})
+        headers["Authorization"] = f"Basic {b64encode(pair.encode('ascii')).decode('ascii')}"
+    else:
+        form = {"client_id": settings.client_id, "client_secret": settings.client_secret, **form}
+    return Request(url=url, form=form, headers=headers, is_json=provider.token_request_format == "json")
 
 
 def read_tokens(provider: Provider, outcome: Answer | Unanswered) -> TokenAnswer:
@@ -56,7 +57,7 @@ def read_tokens(provider: Provider, outcome: Answer | Unanswered) -> TokenAnswer
     if outcome.status != 200 or refusal is not None:
         raise read_refusal(outcome, refusal, provider.errors)
     try:
-        tokens = parse_token_answer(outcome.body)
+        tokens = parse_token_answer(outcome.body, default_type=None if provider.token_type else "")
     except ValueError as error:
         raise TemporaryFailure(
             "answer_unreadable",

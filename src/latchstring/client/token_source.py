@@ -188,10 +188,10 @@ def _is_unreadable(provider: Provider, answer: Answer) -> bool:
 def _renew(provider: Provider, leased: Connection, tokens: TokenAnswer, sent_at: float) -> Connection:
     """The connection with the new tokens; refuses tokens of another organization or user."""
     for path, known, code, word in (
-        (provider.organization_field, leased.organization_id, "organization_changed", "organization"),
-        (provider.user_field, leased.user_id, "user_changed", "user"),
+        (provider.organization_path, leased.organization_id, "organization_changed", "organization"),
+        (provider.user_path, leased.user_id, "user_changed", "user"),
     ):
-        said = tokens.find_text(path) if path and provider.identity_url is None else None
+        said = tokens.find_text(path) if path else None
         if said is not None and said != known:
             raise IdentityChanged(code, f"The refresh answered for another {word}; its tokens were refused.")
     return leased.replace(

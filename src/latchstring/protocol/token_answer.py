@@ -40,24 +40,31 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error_description: str | None = None
 
 
-def find_text(members: Mapping[str, object], path: str) -> str | None:
-    """The string or number at a dotted path, as text; None when there is none."""
-    value: object = members
-    for name in path.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(name)
+def find_text(value: object, path: str) -> str | None:
+    """The string or number at a dotted path, as text; None when there is none. `*` stands for every item of a list:
+    what they say, each once and in order, joined by commas."""
+    name, _, rest = path.partition(".")
+    if name == "*":
+        found = [find_text(item, rest) for item in value] if isinstance(value, list) else []
+        return ",".join(sorted({text for text in found if text})) or None
+    if path:
+        return find_text(value.get(name), rest) if isinstance(value, Mapping) else None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None
 
 
-def parse_members(body: bytes) -> Mapping[str, object]:
-    """The JSON object in a body; raises `ValueError` for anything else."""
+def parse_json(body: bytes) -> object:
+    """The JSON value in a body; raises `ValueError` where there is none."""
     try:
-        members = _decoder.decode(body)
+        return _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError("not JSON") from error
+
+
+def parse_members(body: bytes) -> Mapping[str, object]:
+    """The JSON object in a body; raises `ValueError` for anything else."""
+    members = parse_json(body)
     if not isinstance(members, dict):
         raise ValueError("not a JSON object")
     return members
@@ -76,14 +83,15 @@ def parse_error_answer(body: bytes, error_field: str = "error") -> ErrorAnswer |
     return ErrorAnswer(error=error, error_description=description if isinstance(description, str) else None)
 
 
-def parse_token_answer(body: bytes) -> TokenAnswer:
-    """Read a successful answer; raises `ValueError` for anything else.
+def parse_token_answer(body: bytes, *, default_type: str | None = None) -> TokenAnswer:
+    """Read a successful answer; raises `ValueError` for anything else. `default_type` is for a provider that names no
+    `token_type`.
 
     `expires_in` may be absent or a number in a string, an empty `refresh_token` counts as none, `scope` may
     be absent (RFC 6749 §5.1: as asked). A credential that could not stand in a header is refused.
     """
     members = parse_members(body)
-    token_type, access_token = members.get("token_type"), members.get("access_token")
+    token_type, access_token = members.get("token_type", default_type), members.get("access_token")
     if not isinstance(token_type, str) or not isinstance(access_token, str):
         raise ValueError("token_type or access_token is missing")
     refresh_token, scope = members.get("refresh_token") or None, members.get("scope")

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 import httpx
+import msgspec
 
 from latchstring import __version__
 from latchstring.client.errors import TemporaryFailure
@@ -64,8 +65,8 @@ class Driver:
         }
         body = None
         if request.form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            body = urlencode(request.form).encode("ascii")
+            headers["Content-Type"] = "application/json" if request.is_json else "application/x-www-form-urlencoded"
+            body = msgspec.json.encode(request.form) if request.is_json else urlencode(request.form).encode("ascii")
         extensions = {"timeout": {phase: share * self._time_limit for phase, share in _SHARES.items()}}
         return httpx.Request(request.method, request.url, headers=headers, content=body, extensions=extensions)
 
