@@ -363,6 +363,7 @@ def build_services(
         renderer=build_renderer(settings),
         throttle=Throttle(),
         allowance_log=AllowanceLog(clock),
+        has_pending_migrations=store.has_pending_migrations,
         keep_house=store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
         close=close,
     )

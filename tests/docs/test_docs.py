@@ -312,7 +312,9 @@ def test_every_path_is_in_the_reference() -> None:
     for method, path, _ in web_app._PAGES:
         served.setdefault(path, set()).add(method)
     for path in web_app._MACHINES:
-        served[path] = {"GET"} if path.startswith(("/.well-known/", "/oauth2/jwks")) else {"POST"}
+        served[path] = (
+            {"GET"} if path.startswith(("/.well-known/", "/oauth2/jwks", "/healthz", "/readyz")) else {"POST"}
+        )
     served[f"{REGISTER}/{{client_id}}"] = {"GET", "PUT", "DELETE"}
     assert told == served
 

@@ -22,7 +22,19 @@ KEY_PUBLICATION_LEAD: Final = 24 * 3600
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
 # What the server's own paths begin with: below an issuer's path of the same name they could not be told apart.
 OWN_SEGMENTS: Final = frozenset(
-    {".well-known", "apps", "connections", "consent", "device", "oauth2", "sign-in", "sign-out", "static"}
+    {
+        ".well-known",
+        "apps",
+        "connections",
+        "consent",
+        "device",
+        "healthz",
+        "oauth2",
+        "readyz",
+        "sign-in",
+        "sign-out",
+        "static",
+    }
 )
 _ISSUER_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]")
 

@@ -30,8 +30,9 @@ from latchstring.authorization_server.records import (
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
 from latchstring.storage import operations
 from latchstring.storage.engine import Engine, Row, Steps
+from latchstring.storage.head import HEAD
 from latchstring.storage.operations import SweepPlan
-from latchstring.storage.statements import apps, clients, devices, grants, keys, people, registrations
+from latchstring.storage.statements import apps, clients, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
 
@@ -58,6 +59,11 @@ class SqlStore:
     def sweeper(self, clock: Callable[[], int], plan: SweepPlan) -> Sweeper:
         """What keeps this store's size a formula."""
         return Sweeper(self._engine, clock, plan)
+
+    async def has_pending_migrations(self) -> bool:
+        """Whether the schema is older than this version's. A newer one serves this version as well."""
+        row = await self._engine.read(health.FIND_SCHEMA_VERSION, {})
+        return row is None or bool(row[0] < HEAD)
 
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""

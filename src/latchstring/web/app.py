@@ -16,6 +16,7 @@ from latchstring.web.asgi import ClientGone, Receive, Scope, Send
 from latchstring.web.base_path import find_relative, place_machine
 from latchstring.web.device_authorization import answer_device_authorization
 from latchstring.web.errors import RETRY_AFTER_SECONDS, as_server_error, as_unavailable, log_defect, send_refusal
+from latchstring.web.health import LIVENESS, READINESS, answer_liveness, answer_readiness
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
@@ -43,6 +44,8 @@ _MACHINES: Final[dict[str, MachineHandler]] = {
     REGISTER: answer_registration,
     "/.well-known/oauth-authorization-server": answer_metadata,
     "/.well-known/openid-configuration": answer_metadata,
+    LIVENESS: answer_liveness,
+    READINESS: answer_readiness,
 }
 
 

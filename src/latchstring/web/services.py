@@ -56,5 +56,6 @@ class Services:
     renderer: PageRenderer
     throttle: Throttle
     allowance_log: AllowanceLog
+    has_pending_migrations: Callable[[], Awaitable[bool]]
     keep_house: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]

@@ -7,11 +7,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from latchstring.storage.statements import apps, clients, devices, grants, keys, people, registrations, sweeping
+from latchstring.storage.statements import (
+    apps,
+    clients,
+    devices,
+    grants,
+    health,
+    keys,
+    people,
+    registrations,
+    sweeping,
+)
 from latchstring.storage.statements.statement import ALL, Insert, Statement
 
 # Imported for what they define: every statement is compiled when an engine starts.
-_DEFINING = (grants, devices, clients, registrations, apps, keys, people, sweeping)
+_DEFINING = (grants, devices, clients, registrations, apps, keys, people, sweeping, health)
 
 
 @cache
