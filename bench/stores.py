@@ -98,8 +98,8 @@ class SqliteStore:
         """Nothing was started."""
 
 
-class PostgresStore:
-    """A cluster of its own, so that its processor time is this server's alone; fsync on."""
+class EmptyCluster:
+    """A PostgreSQL of one server's own, so that its processor time is that server's alone; fsync on."""
 
     def __init__(self, directory: Path, options: str = "") -> None:
         binaries = find_binaries()
@@ -109,8 +109,19 @@ class PostgresStore:
         self._cluster = Cluster(binaries, folder)
         self._cluster.start(options)
         self.url = self._cluster.create_database()
-        self.keyring = directory / "latchstring.keyring"
         self.processes: Sequence[int] = (int((folder / "data" / "postmaster.pid").read_text().split()[0]),)
+
+    def stop(self) -> None:
+        """At once: nothing of it is kept."""
+        self._cluster.stop("immediate")
+
+
+class PostgresStore(EmptyCluster):
+    """A database of ours in a cluster of its own."""
+
+    def __init__(self, directory: Path, options: str = "") -> None:
+        super().__init__(directory, options)
+        self.keyring = directory / "latchstring.keyring"
 
     def insert(self, grants: Iterable[GrantRecord]) -> None:
         """COPY."""
@@ -144,10 +155,6 @@ class PostgresStore:
                 await connection.close()
 
         return asyncio.run(ask())
-
-    def stop(self) -> None:
-        """At once: nothing of it is kept."""
-        self._cluster.stop("immediate")
 
 
 def render_row(grant: GrantRecord) -> dict[str, Any]:

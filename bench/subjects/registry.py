@@ -4,9 +4,10 @@ from typing import Final
 
 from bench.subjects.floor import Floor
 from bench.subjects.latchstring import LatchstringOnPostgres, LatchstringOnSqlite
+from bench.subjects.peers import PEER_SUBJECTS
 from bench.subjects.subject import Subject
 
-SUBJECTS: Final[tuple[Subject, ...]] = (Floor(), LatchstringOnSqlite(), LatchstringOnPostgres())
+SUBJECTS: Final[tuple[Subject, ...]] = (Floor(), LatchstringOnSqlite(), LatchstringOnPostgres(), *PEER_SUBJECTS)
 
 
 def find(name: str) -> Subject:

@@ -67,7 +67,13 @@ class Subject(Protocol):
 class ServerProcess:
     """A child process with its log in a file; ended by its id."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: dict[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -75,6 +81,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                cwd=folder,
                 env={**os.environ, **(environment or {})},
             )
 

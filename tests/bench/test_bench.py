@@ -8,13 +8,15 @@ import pytest
 
 from bench import operations
 from bench.__main__ import choose
-from bench.generator import body_end, find_refresh_token
+from bench.generator import body_end, find_refresh_token, render_request
 from bench.measure import Measurement, Plan, Results
+from bench.operations import Operation
 from bench.publish import render_page
 from bench.report import render_report
 from bench.stores import find_missing_postgres, open_to_cluster
 from bench.subjects.floor import Floor
 from bench.subjects.latchstring import LatchstringOnPostgres, LatchstringOnSqlite
+from bench.subjects.peers import OIDC_PROVIDER, render_workload
 from bench.subjects.registry import SUBJECTS
 from bench.subjects.subject import Subject
 
@@ -112,3 +114,23 @@ def test_refresh_token_found_in_any_json_spelling() -> None:
     assert find_refresh_token(b'{"refresh_token":"a","x":1}') == b"a"
     assert find_refresh_token(b'{"x": 1, "refresh_token": "b"}') == b"b"
     assert find_refresh_token(b'{"error":"invalid_grant"}') is None
+
+
+@pytest.mark.parametrize(
+    "operation, kind, start, end",
+    [
+        (operations.METADATA, "repeat", "GET /.well-known/openid-configuration ", "\r\n\r\n"),
+        (operations.CLIENT_CREDENTIALS, "repeat", "POST /token ", "\r\n\r\ngrant_type=client_credentials&client_id="),
+        (operations.EXCHANGE, "once", "POST /token ", "&code=abc"),
+        (operations.REFRESH, "chain", "POST /token ", "&refresh_token=abc"),
+        (operations.INTROSPECTION, "repeat", "POST /token/introspection ", "\r\n\r\ntoken=abc"),
+        (operations.REVOCATION, "once", "POST /token/revocation ", "&token=abc"),
+    ],
+)
+def test_peer_workload_is_sent_to_its_own_endpoint(operation: Operation, kind: str, start: str, end: str) -> None:
+    workload = render_workload(OIDC_PROVIDER, operation, ["abc"])
+    request = render_request(workload, b"abc").decode()
+    assert workload.kind == kind
+    assert request.startswith(start)
+    assert end in request
+    assert ("Authorization: Basic " in request) == (operation is operations.INTROSPECTION)

@@ -1,11 +1,12 @@
 """The servers that are compared: how each is installed and started, and where its endpoints are."""
 
 import contextlib
+import hashlib
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -80,16 +81,21 @@ PEERS: Final = (
 
 def install(peer: Peer) -> None:
     """Bring it into its own folder, once for each version."""
-    stamp = peer.folder / f"installed-{peer.version}"
-    peer.folder.mkdir(parents=True, exist_ok=True)
-    if not stamp.exists():
-        print(f"installing {peer.name} {peer.version} …", flush=True)
-        if peer.install[0].startswith("venv/"):
-            subprocess.run([sys.executable, "-m", "venv", "venv"], cwd=peer.folder, check=True)
-        command = [word.format(version=peer.version) for word in peer.install]
-        subprocess.run(command, cwd=peer.folder, check=True, stdout=subprocess.DEVNULL)
-        stamp.touch()
+    install_into(peer.folder, [word.format(version=peer.version) for word in peer.install])
     shutil.copy(SERVERS / peer.server, peer.folder)
+
+
+def install_into(folder: Path, command: Sequence[str]) -> None:
+    """Run the command there once; one of `venv/bin/` is given a virtual environment first."""
+    stamp = folder / f"installed-{hashlib.sha256(repr(command).encode()).hexdigest()[:12]}"
+    if stamp.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"installing {folder.name} …", file=sys.stderr, flush=True)
+    if command[0].startswith("venv/"):
+        subprocess.run([sys.executable, "-m", "venv", "--clear", "venv"], cwd=folder, check=True)
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    stamp.touch()
 
 
 @contextlib.contextmanager
