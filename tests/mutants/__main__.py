@@ -21,6 +21,7 @@ from tests.mutants.results import (
     merge,
     read_not_run,
     read_results,
+    read_unchangeable,
     render_page,
     render_results,
 )
@@ -29,9 +30,15 @@ FOLDER: Final = ROOT / ".artifacts" / "mutants"
 PACKAGES: Final = FOLDER / "packages"
 WORK: Final = FOLDER / "work"
 ROOMS: Final = ("protocol", "authorization_server")
-TESTS: Final = ("tests/protocol", "tests/authorization_server")
-# They read source code, and would read that of the mutants.
-_READERS: Final = "not written_errors"
+# Those that hold the rules, and those that meet them at the edge, in one process on SQLite.
+TESTS: Final = ("tests/protocol", "tests/authorization_server", "tests/web", "tests/conformance")
+# Some read source code and would read that of the mutants, some are about words, some need a database server.
+_LEFT_OUT: Final = (
+    "-k=not written_errors and not postgres",
+    "--ignore=tests/web/test_locales.py",
+    "--ignore=tests/web/test_rendering.py",
+    "--ignore=tests/conformance/test_page.py",
+)
 _LAUNCH: Final = Path(__file__).parent / "launch.py"
 
 
@@ -51,7 +58,7 @@ def find_modules(parts: list[str]) -> list[str]:
     return [path for path in paths if not parts or any(part in path.removesuffix(".py") for part in parts)]
 
 
-def find_not_run(names: Collection[str]) -> list[str]:
+def find_others(names: Collection[str]) -> list[str]:
     """The modules of the rules that are none of these."""
     found = [path.removesuffix(".py") for path in find_modules([]) if not path.endswith("__init__.py")]
     return [name for name in found if name not in names]
@@ -67,7 +74,7 @@ def _prepare(modules: list[str]) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/latchstring/{module}" for module in modules],
         "pytest_add_cli_args_test_selection": list(TESTS),
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist", "-k", _READERS],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-n0", *_LEFT_OUT],
     }
     lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in settings.items()]
     pyproject = (ROOT / "pyproject.toml").read_text()
@@ -101,9 +108,11 @@ def main() -> int:
         _prepare(modules)
         mutants = _run(given.processes)
         merged = merge(read_results(), mutants)
-        RESULTS.write_text(render_results(merged.values(), find_not_run(merged)))
+        names = {module.removesuffix(".py") for module in modules}
+        unchangeable = sorted((names | set(read_unchangeable())).intersection(find_others(merged)))
+        RESULTS.write_text(render_results(merged.values(), unchangeable, find_others({*merged, *unchangeable})))
     results = read_results()
-    PAGE.write_text(render_page(results.values(), read_not_run()))
+    PAGE.write_text(render_page(results.values(), read_unchangeable(), read_not_run()))
     unexplained = [(name, s) for name, module in results.items() for s in module.survivor if not s.reason]
     for name, survivor in unexplained:
         print(f"\n{name}: {survivor.function}\n- {survivor.removed}\n+ {survivor.added}")

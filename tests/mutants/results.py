@@ -72,6 +72,11 @@ def read_not_run() -> list[str]:
     return msgspec.convert(tomllib.loads(RESULTS.read_text())["not_run"], list[str])
 
 
+def read_unchangeable() -> list[str]:
+    """The modules in which a run has found nothing that could be changed."""
+    return msgspec.convert(tomllib.loads(RESULTS.read_text())["unchangeable"], list[str])
+
+
 def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Module]:
     """The runs with these in place of older ones; a survivor that was known keeps its reason."""
     met: dict[str, list[Mutant]] = {}
@@ -89,10 +94,11 @@ def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Modu
     return dict(sorted(merged.items()))
 
 
-def render_results(modules: Iterable[Module], not_run: Iterable[str]) -> str:
+def render_results(modules: Iterable[Module], unchangeable: Iterable[str], not_run: Iterable[str]) -> str:
     """The file, so that people can write in it."""
     lines = ["# Written by `make mutants`; the reasons are written by hand and kept."]
-    lines += ["not_run = [", *(f"    {_quote(name)}," for name in not_run), "]"]
+    for key, names in (("unchangeable", unchangeable), ("not_run", not_run)):
+        lines += [f"{key} = [", *(f"    {_quote(name)}," for name in names), "]"]
     for module in modules:
         lines += ["", "[[module]]", f"name = {_quote(module.name)}"]
         lines.append(f"killed = {module.killed}")
@@ -106,15 +112,19 @@ def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def render_page(modules: Iterable[Module], not_run: Iterable[str]) -> str:
+def render_page(modules: Iterable[Module], unchangeable: Iterable[str], not_run: Iterable[str]) -> str:
     """The page."""
-    modules, others = list(modules), ", ".join(f"`{name}`" for name in not_run)
+    modules = list(modules)
     lines = [_INTRODUCTION, "| module | mutants | killed | alive |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} |" for m in modules]
     mutants, killed = sum(module.mutants for module in modules), sum(module.killed for module in modules)
     lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} |")
-    if others:
-        lines += ["", f"Not run, or without a function that could be changed: {others}."]
+    for words, names in (
+        ("Without a function that could be changed (records, ports, constants)", unchangeable),
+        ("Not run", not_run),
+    ):
+        listed = ", ".join(f"`{name}`" for name in names)
+        lines += ["", f"{words}: {listed}."] if listed else []
     for module in modules:
         if module.survivor:
             lines += ["", f"## {module.name}", "", "| in | instead of | it says | why it may live |"]
