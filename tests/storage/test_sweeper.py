@@ -2,18 +2,24 @@
 
 import asyncio
 import os
+from typing import Any
 
+import msgspec
 import pytest
 
 from latchstring.authorization_server.ports import Commit, ConsentCommit
-from latchstring.authorization_server.records import PushedRequestRecord
+from latchstring.authorization_server.records import ClientRecord, PushedRequestRecord
+from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage import operations
-from latchstring.storage.operations import SweepPlan, Swept
+from latchstring.storage.engine import Steps
+from latchstring.storage.operations import SweepPlan, Swept, consent
+from latchstring.storage.statements import clients
 from latchstring.storage.store import SqlStore
 from latchstring.storage.sweeper import Sweeper
-from tests.authorization_server.builders import ANN, NOW, build_device, build_session
+from tests.authorization_server.builders import ANN, NOW, build_client, build_device, build_session
 from tests.storage.conftest import OpenStore
 from tests.storage.test_grant_store import active, fresh_grant, insert
+from tests.storage.test_registered_clients import build_notes
 
 DAY = 24 * 3600
 RETENTION = 30 * DAY
@@ -124,6 +130,97 @@ async def test_round_deletes_what_else_has_expired(peopled: SqlStore, clock: Clo
     assert (rows["device_authorization"], rows["user_code_guess"]) == (1, 1)
     assert await peopled.use_once(b"\0" * 32, expires_at=fresh, now=0) is Commit.LOST
     assert await peopled.use_once(b"\1" * 32, expires_at=fresh, now=0) is Commit.APPLIED
+
+
+LAPSED = NOW - MAX_REGISTRATION_LIFETIME - DAY - 1
+
+
+def registered(name: str, **given: object) -> ClientRecord:
+    """One that registered itself so long ago that its id has lapsed, and that somebody has connected since."""
+    values = {"client_id": f"oa2client_{name}", "public_id": f"oa2registered_{name}", "created_at": LAPSED}
+    return build_notes(**{**values, **given})
+
+
+async def connect(store: SqlStore, client: ClientRecord, **given: object) -> ConsentCommit:
+    """A consent whose code nobody redeems."""
+    grant = fresh_grant(client_id=client.client_id, **{"expires_at": NOW - DAY - 1, **given})
+    return await store.commit_consent(grant, self_registered=client)
+
+
+async def test_round_deletes_what_registered_itself_once_no_grant_of_it_is_left(peopled: SqlStore, clock: Clock):
+    gone, document = registered("gone"), registered("document", public_id="https://notes.example/client.json")
+    young, connected = registered("young", created_at=LAPSED + 1), registered("connected")
+    for client in (gone, document, young, connected):
+        assert await connect(peopled, client) is ConsentCommit.CREATED
+        await peopled.note_secret_uses({(client.client_id, "secret"): NOW})
+    assert await connect(peopled, connected, expires_at=NOW - DAY) is ConsentCommit.CREATED
+    ours = build_client(client_id="oa2client_ours", created_at=LAPSED)
+    await peopled.create_client(ours)
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert [await peopled.find_client(client.client_id) for client in (gone, document)] == [None, None]
+    for client in (young, connected):
+        assert await peopled.find_client(client.client_id) == msgspec.structs.replace(client, expires_at=None)
+        assert await peopled.find_secret_uses(client.client_id) == {"secret": NOW}
+    assert await peopled.find_secret_uses(gone.client_id) == {}
+    assert await peopled.find_client(ours.client_id) == ours
+    clock.now += PLAN.interval
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert [await peopled.find_client(client.client_id) for client in (young, connected)] == [None, None]
+    assert await peopled.find_client(ours.client_id) == ours
+
+
+async def test_client_that_was_swept_has_its_row_again_with_the_next_consent(peopled: SqlStore, clock: Clock):
+    client = registered("document", public_id="https://notes.example/client.json")
+    assert await connect(peopled, client) is ConsentCommit.CREATED
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_client(client.client_id) is None
+    assert await connect(peopled, client, expires_at=NOW + 60) is ConsentCommit.CREATED
+    clock.now += PLAN.interval
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_client(client.client_id) == msgspec.structs.replace(client, expires_at=None)
+
+
+async def test_round_walks_over_clients_in_batches(peopled: SqlStore, clock: Clock):
+    for number in range(20):
+        expires_at = NOW - DAY - 1 if number % 2 else NOW + 60
+        await connect(peopled, registered(f"{number:02}"), expires_at=expires_at)
+    assert await sweep_round(peopled.sweeper(clock, PLAN)) >= 2 * 20 // 3
+    assert (await peopled.sweeper(clock, PLAN).count()).others["client"] == 1 + 10
+
+
+def consent_slowly(*given: Any) -> Steps[ConsentCommit]:
+    """A consent that takes its time between its statements."""
+    steps = consent(*given)
+    try:
+        step = next(steps)
+        while True:
+            row = yield step
+            for _ in range(20):
+                yield clients.FIND_CLIENT, {"client_id": "unknown"}
+            step = steps.send(row)
+    except StopIteration as stop:
+        outcome: ConsentCommit = stop.value
+        return outcome
+
+
+async def test_client_consented_to_while_it_is_swept_is_there(
+    peopled: SqlStore, open_another: OpenStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Whichever comes first: the consent finds the row, or makes it anew."""
+    documented = [registered(f"{number:02}", public_id=f"https://{number}.example/") for number in range(12)]
+    for client in documented:
+        await connect(peopled, client)
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert (await peopled.sweeper(clock, PLAN).count()).others["client"] == 1  # all could be swept
+    for client in documented:
+        await connect(peopled, client)
+    clock.now += PLAN.interval
+    monkeypatch.setattr(operations, "consent", consent_slowly)
+    others = [open_another() for _ in range(3)]
+    consents = (connect(others[number % 3], client, expires_at=NOW + 60) for number, client in enumerate(documented))
+    _, *outcomes = await asyncio.gather(sweep_round(peopled.sweeper(clock, PLAN)), *consents)
+    assert set(outcomes) == {ConsentCommit.CREATED}
+    assert None not in [await peopled.find_client(client.client_id) for client in documented]
 
 
 async def test_sweep_is_one_processes_at_a_time(peopled: SqlStore, open_another: OpenStore, clock: Clock):

@@ -17,6 +17,7 @@ SigningAlgorithm = Literal["ES256", "EdDSA", "PS256", "RS256"]
 FULL_ACCESS: Final = "all.full_access"
 MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
 MAX_ACCESS_TOKEN_LIFETIME: Final = 24 * 3600
+MAX_REGISTRATION_LIFETIME: Final = 30 * 24 * 3600
 # A key is published this long before it signs, and signs at least as long: whoever keeps keys for a day knows it.
 KEY_PUBLICATION_LEAD: Final = 24 * 3600
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
@@ -189,7 +190,7 @@ def validate_settings(settings: Settings) -> Settings:
     if not 0 <= settings.trusted_proxies <= 8:
         raise _refuse("trusted_proxies", "give how many proxies stand in front, 0 to 8")
     _verify_certificate_source(settings)
-    if not 60 <= settings.registration_lifetime <= 30 * 24 * 3600:
+    if not 60 <= settings.registration_lifetime <= MAX_REGISTRATION_LIFETIME:
         raise _refuse("registration_lifetime", "give 60 seconds to 30 days")
     for name, trusted in settings.trusted_issuers.items():
         verify_trusted_issuer(name, trusted, settings.issuer)

@@ -1,6 +1,6 @@
 """Every write of more than one statement, once for every engine: what happens in one transaction, and its outcome."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ import msgspec
 
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
+from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.statements import apps, devices, grants, keys, people, registrations, sweeping
 
@@ -194,9 +195,10 @@ def sweep_limits(now: int, plan: SweepPlan) -> dict[str, int]:
     return {"kept_since": now - plan.retention, "pending_since": now - _STALE_AFTER}
 
 
-def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
+def sweep(holder: bytes, now: int, plan: SweepPlan, forget: Callable[[str], None]) -> Steps[Swept]:
     """One step of the sweeper's walk, by the one process that holds it: a stretch of the grants in the order of their
-    ids, or at the end of them some of everything else that has expired. The longest transaction is one batch."""
+    ids, behind them one of the clients, or at the end some of everything else that has expired. The longest transaction
+    is one batch. `forget` is told of each client that goes."""
     claim = {"holder": holder, "until": now + plan.lease, "start": b"", "now": now}
     row = yield sweeping.CLAIM_SWEEP, claim
     if row is None:
@@ -206,15 +208,22 @@ def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
         return Swept.NOT_DUE
     if not position:
         began_at = now
-    if position != sweeping.END_OF_GRANTS:
+    moved = {"began_at": began_at, "ended_at": None, "next_at": next_round_at}
+    if position < sweeping.END_OF_GRANTS:
         row = yield sweeping.FIND_NEXT_GRANTS_END, {"position": position, "skipped": plan.batch - 1}
         end = sweeping.END_OF_GRANTS if row is None else bytes(row[0])
         yield (
             sweeping.SWEEP_GRANTS,
             {"position": position, "end": end, **sweep_limits(now, plan)},
         )
-        moved = {"new_position": end, "began_at": began_at, "ended_at": None, "next_at": next_round_at}
-        yield sweeping.MOVE_SWEEP, moved
+        yield sweeping.MOVE_SWEEP, {**moved, "new_position": end}
+        return Swept.GOES_ON
+    after = position.removeprefix(sweeping.END_OF_GRANTS).decode()
+    row = yield sweeping.FIND_NEXT_CLIENTS_END, {"after": after, "at_most": plan.batch}
+    if row is not None and row[0] is not None:
+        yield from _sweep_clients(after, row[0], now, forget)
+        position = sweeping.END_OF_GRANTS + row[0].encode()
+        yield sweeping.MOVE_SWEEP, {**moved, "new_position": position}
         return Swept.GOES_ON
     stale = {"stale_at": now - _STALE_AFTER, "at_most": plan.batch}
     is_clean = True
@@ -223,9 +232,19 @@ def sweep(holder: bytes, now: int, plan: SweepPlan) -> Steps[Swept]:
         is_clean = is_clean and row is None
     if not is_clean:
         return Swept.GOES_ON
-    moved = {"new_position": b"", "began_at": began_at, "ended_at": now, "next_at": now + plan.interval}
-    yield sweeping.MOVE_SWEEP, moved
+    ended = {"new_position": b"", "ended_at": now, "next_at": now + plan.interval}
+    yield sweeping.MOVE_SWEEP, {**moved, **ended}
     return Swept.ROUND_ENDED
+
+
+def _sweep_clients(after: str, end: str, now: int, forget: Callable[[str], None]) -> Steps[None]:
+    """Delete those that registered themselves, of whom no grant is left and whose id cannot be used any more."""
+    since = {"registered_since": now - MAX_REGISTRATION_LIFETIME - _STALE_AFTER}
+    while (row := (yield sweeping.LOCK_UNCONNECTED_CLIENT, {"after": after, "end": end, **since})) is not None:
+        after = row[0]
+        if (yield sweeping.SWEEP_UNCONNECTED_CLIENT, {"id": after, **since}) is not None:
+            yield apps.FORGET_SECRET_USES, {"of_client": after}
+            forget(after)
 
 
 def create_signing_key(key_row: dict[str, Any], forgotten: Sequence[str]) -> Steps[Commit]:

@@ -58,7 +58,7 @@ class SqlStore:
 
     def sweeper(self, clock: Callable[[], int], plan: SweepPlan) -> Sweeper:
         """What keeps this store's size a formula."""
-        return Sweeper(self._engine, clock, plan)
+        return Sweeper(self._engine, clock, plan, self._forget)
 
     async def has_pending_migrations(self) -> bool:
         """Whether the schema is older than this version's. A newer one serves this version as well."""

@@ -41,8 +41,11 @@ class Census(msgspec.Struct, frozen=True, kw_only=True):
 class Sweeper:
     """Walks through the grants in the order of their ids, so that no index is kept up to date for its sake."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], int], plan: SweepPlan) -> None:
+    def __init__(
+        self, engine: Engine, clock: Callable[[], int], plan: SweepPlan, forget: Callable[[str], None]
+    ) -> None:
         self._engine = engine
+        self._forget = forget
         self._clock = clock
         self._plan = plan
         self._holder = os.urandom(16)
@@ -52,7 +55,8 @@ class Sweeper:
         state = await self.find_state()
         if state is not None and state.next_round_at > self._clock():
             return Swept.NOT_DUE  # by a read alone: an idle server writes nothing
-        return await self._engine.commit(partial(operations.sweep, self._holder, self._clock(), self._plan))
+        sweep = partial(operations.sweep, self._holder, self._clock(), self._plan, self._forget)
+        return await self._engine.commit(sweep)
 
     async def find_state(self) -> SweepState | None:
         """Where the sweep stands, whichever process does it; None before the first."""

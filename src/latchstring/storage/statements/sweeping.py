@@ -104,6 +104,39 @@ SWEEP_GRANTS = define(
     delete(grant).where(grant.c.id > bindparam("position"), grant.c.id <= bindparam("end"), _may_be_swept),
 )
 
+# Behind the grants the walk goes on through the clients: its position is that end, and the last one's id.
+_next_clients = (
+    select(client.c.client_id)
+    .where(client.c.client_id > bindparam("after"))
+    .order_by(client.c.client_id)
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0"))
+    .subquery()
+)
+FIND_NEXT_CLIENTS_END = define("find_next_clients_end", select(func.max(_next_clients.c.client_id)))
+# A client that registered itself is kept for its grants' sake. Where there is none, its row goes; not before the id has
+# lapsed, which would otherwise stand for what was registered first.
+_is_unconnected = and_(
+    client.c.public_id.is_not(None),
+    client.c.expires_at.is_(None),
+    client.c.created_at < bindparam("registered_since", type_=BIGINT),
+    ~select(grant.c.id).where(grant.c.client_id == client.c.client_id).exists(),
+)
+# Locked by one statement and looked at again by the next, which sees the grant of a consent that was waited for.
+LOCK_UNCONNECTED_CLIENT = define(
+    "lock_unconnected_client",
+    select(client.c.client_id)
+    .where(client.c.client_id > bindparam("after"), client.c.client_id <= bindparam("end"), _is_unconnected)
+    .order_by(client.c.client_id)
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
+    .with_for_update(),
+)
+SWEEP_UNCONNECTED_CLIENT = define(
+    "sweep_unconnected_client",
+    delete(client).where(client.c.client_id == bindparam("id"), _is_unconnected).returning(client.c.client_id),
+)
+
 
 def _define_sweep(name: str, table: Table) -> Statement:
     """Deletes some of the rows that mattered until a moment that has passed."""
