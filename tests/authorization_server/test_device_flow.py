@@ -23,7 +23,7 @@ from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.protocol.token_request import ClientCredentials, TokenRequest
 from latchstring.protocol.token_response import TokenResponse
 from latchstring.wiring import build_flows
-from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_session
+from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client, build_session
 from tests.authorization_server.conftest import SECRET, House
 
 TELEVISION = "oa2client_0000000000000000000000"
@@ -81,7 +81,8 @@ async def allow(house: House, asked: DeviceAuthorization, cookie: str = COOKIE, 
     values: dict[str, Any] = {"organization_id": ACORN, "authenticated_at": NOW - 9, **given}
     organization_id = values.pop("organization_id")
     device = await claim(house, asked.user_code)
-    return await build_consent(house).allow_device(device, ANN, organization_id, cookie=cookie, **values)
+    allowed = build_consent(house).allow_device(device, build_client(), ANN, organization_id, cookie=cookie, **values)
+    return await allowed
 
 
 async def poll(house: House, asked: DeviceAuthorization, client_id: str = TELEVISION, **given: Any) -> TokenResponse:
@@ -271,7 +272,7 @@ async def test_allow_and_decline_by_another_browser_or_too_late_do_nothing(house
     assert await consent.decline_device(device, "b" * 64) is Commit.LOST
     house.now += 600
     assert await consent.decline_device(device, COOKIE) is Commit.LOST
-    late = consent.allow_device(device, ANN, ACORN, cookie=COOKIE, authenticated_at=None)
+    late = consent.allow_device(device, build_client(), ANN, ACORN, cookie=COOKIE, authenticated_at=None)
     assert await late is ConsentCommit.REQUEST_USED
     assert await find_device(house, asked) == device
 

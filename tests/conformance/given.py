@@ -530,6 +530,7 @@ async def _database_up(world: World) -> None:
 from tests.conformance import (  # noqa: E402, F401
     given_assertion,
     given_certificate,
+    given_consent,
     given_details,
     given_device,
     given_document,

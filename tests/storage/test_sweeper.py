@@ -188,9 +188,9 @@ async def test_round_walks_over_clients_in_batches(peopled: SqlStore, clock: Clo
     assert (await peopled.sweeper(clock, PLAN).count()).others["client"] == 1 + 10
 
 
-def consent_slowly(*given: Any) -> Steps[ConsentCommit]:
+def consent_slowly(*given: Any, **options: Any) -> Steps[ConsentCommit]:
     """A consent that takes its time between its statements."""
-    steps = consent(*given)
+    steps = consent(*given, **options)
     try:
         step = next(steps)
         while True:

@@ -34,7 +34,7 @@ class Connections:
         grant = await self._find_own(grant_identifier, user_id)
         if grant is None:
             return None
-        await self._store.end_grant(grant.id, by=user_id, reason=DISCONNECTED, now=self._clock())
+        await self._store.disconnect(grant, by=user_id, reason=DISCONNECTED, now=self._clock())
         return grant
 
     async def _find_own(self, grant_identifier: str, user_id: str) -> GrantRecord | None:

@@ -15,6 +15,7 @@ from latchstring.authorization_server.records import (
     GrantRecord,
     MembershipRecord,
 )
+from latchstring.authorization_server.remembered_consents import build_consent, find_agreed, find_recalled
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 from latchstring.protocol.confirmation import Confirmation
@@ -52,8 +53,62 @@ class Consent:
         The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
         worth anything, and no second grant. `authenticated_at` is when the member had signed in.
         """
+        grant = self._build_grant(
+            prompt, client, user_id, organization_id, grant_id=grant_id, authenticated_at=authenticated_at
+        )
+        commit = await self._store.commit_consent(
+            grant,
+            self_registered=client if client.is_self_registered else None,
+            pushed_request_id=prompt.pushed_request_id,
+            consent=build_consent(grant, client, asked=prompt.scope, redirect_uri=prompt.redirect_uri),
+        )
+        if commit is ConsentCommit.ANSWERED:
+            return await self._repeat(grant, grant.created_at)
+        if commit is not ConsentCommit.CREATED:
+            return commit
+        return self._codec.render_code(grant.id, grant.row_secret)
+
+    async def recall(
+        self,
+        prompt: AuthorizationPrompt,
+        client: ClientRecord,
+        user_id: str,
+        memberships: Sequence[MembershipRecord],
+        *,
+        authenticated_at: int | None,
+    ) -> str | None:
+        """The code without a question, where a remembered consent stands in for the answer (`docs/decisions/0020`);
+        None where the member is asked. All that an Allow is held to holds, in the very write; so does the consent."""
+        consents = await self._store.find_remembered_consents(client.client_id, user_id)
+        recalled = find_recalled(prompt, client, memberships, consents, self._clock())
+        if recalled is None:
+            return None
+        grant = self._build_grant(
+            msgspec.structs.replace(prompt, scope=find_agreed(prompt.scope, recalled)),
+            client,
+            user_id,
+            recalled.organization_id,
+            authenticated_at=authenticated_at,
+            absolute_expires_at=recalled.expires_at,
+        )
+        commit = await self._store.commit_consent(
+            grant, pushed_request_id=prompt.pushed_request_id, recalled=recalled.grant_id
+        )
+        return self._codec.render_code(grant.id, grant.row_secret) if commit is ConsentCommit.CREATED else None
+
+    def _build_grant(
+        self,
+        prompt: AuthorizationPrompt,
+        client: ClientRecord,
+        user_id: str,
+        organization_id: str,
+        *,
+        grant_id: bytes | None = None,
+        authenticated_at: int | None,
+        absolute_expires_at: int | None = None,
+    ) -> GrantRecord:
         now = self._clock()
-        grant = _new_grant(
+        return _new_grant(
             id=grant_id or self.new_grant_id(),
             client_id=client.client_id,
             user_id=user_id,
@@ -66,19 +121,10 @@ class Consent:
             row_secret=self._entropy(ROW_SECRET_SIZE),
             created_at=now,
             expires_at=now + self._settings.code_lifetime,
+            absolute_expires_at=absolute_expires_at,
             authenticated_at=authenticated_at,
             authorization_details=prompt.authorization_details,
         )
-        commit = await self._store.commit_consent(
-            grant,
-            self_registered=client if client.is_self_registered else None,
-            pushed_request_id=prompt.pushed_request_id,
-        )
-        if commit is ConsentCommit.ANSWERED:
-            return await self._repeat(grant, now)
-        if commit is not ConsentCommit.CREATED:
-            return commit
-        return self._codec.render_code(grant.id, grant.row_secret)
 
     async def _repeat(self, asked: GrantRecord, now: int) -> str | ConsentCommit:
         made = await self._store.find_grant(asked.id)
@@ -94,6 +140,7 @@ class Consent:
     async def allow_device(
         self,
         device: DeviceAuthorizationRecord,
+        client: ClientRecord,
         user_id: str,
         organization_id: str,
         *,
@@ -118,7 +165,10 @@ class Consent:
             expires_at=max(device.expires_at, now + self._settings.code_lifetime),
             authenticated_at=authenticated_at,
         )
-        return await self._store.commit_device_consent(grant, session_hash=hash_session(cookie), now=now)
+        consent = build_consent(grant, client, asked=device.scope, redirect_uri=None)
+        return await self._store.commit_device_consent(
+            grant, session_hash=hash_session(cookie), now=now, consent=consent
+        )
 
     async def decline_device(self, device: DeviceAuthorizationRecord, cookie: str) -> Commit:
         """A No, which the device is told at its next poll."""
@@ -146,6 +196,7 @@ def _new_grant(
     created_at: int,
     expires_at: int,
     authenticated_at: int | None,
+    absolute_expires_at: int | None = None,
     confirmation: Confirmation | None = None,
     authorization_details: str | None = None,
 ) -> GrantRecord:
@@ -167,7 +218,7 @@ def _new_grant(
         rotated_at=None,
         retry_count=0,
         expires_at=expires_at,
-        absolute_expires_at=None,
+        absolute_expires_at=absolute_expires_at,
         access_revoked_until=0,
         ended_at=None,
         ended_by=None,

@@ -62,8 +62,8 @@ def _is_recent(prompt: AuthorizationPrompt, authenticated_at: int, now: int) -> 
 
 
 def refuse_silence(*, is_welcome: bool) -> OAuthError:
-    """Why `prompt=none` gets no code from a member who is signed in: consent is never given unasked (OpenID Connect
-    Core §3.1.2.6). `is_welcome` says whether the member could consent at all."""
+    """Why `prompt=none` gets no code from a member who is signed in and has not agreed to just that before (OpenID
+    Connect Core §3.1.2.6). `is_welcome` says whether the member could consent at all."""
     if not is_welcome:
         return OAuthError("interaction_required", "The member cannot connect this app without being told more.")
     return OAuthError("consent_required", "The member has to consent, and prompt=none forbids to ask.")

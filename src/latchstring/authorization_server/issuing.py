@@ -37,10 +37,11 @@ class TokenIssuer:
 
     def next_expiry(self, now: int, absolute_expires_at: int | None) -> int | None:
         """When a refresh token issued now expires unused, in epoch seconds."""
-        idle = after(now, self._settings.refresh_token_idle_lifetime)
-        if idle is None or absolute_expires_at is None:
-            return absolute_expires_at if idle is None else idle
-        return min(idle, absolute_expires_at)
+        return earliest(after(now, self._settings.refresh_token_idle_lifetime), absolute_expires_at)
+
+    def find_end(self, grant: GrantRecord, now: int) -> int | None:
+        """When a grant redeemed now ends at the latest: as the member chose, within what the setting allows."""
+        return earliest(after(now, self._settings.refresh_token_absolute_lifetime), grant.absolute_expires_at)
 
     async def find_audience(self, requested: Sequence[str], granted: tuple[str, ...]) -> Audience:
         """What the token will be for, to be asked before a commit: `issue` cannot fail any more. Not needed where no
@@ -65,6 +66,8 @@ class TokenIssuer:
         """Tokens that stand on a grant; `generation` 0 is without a refresh token."""
         codec = self._codec
         lifetime = self._settings.access_token_lifetime
+        if grant.absolute_expires_at is not None:
+            lifetime = min(lifetime, grant.absolute_expires_at - now)
         scope = render_scope(grant.scope if narrowed_scope is None else narrowed_scope)
         token_id = self._entropy(TOKEN_ID_SIZE)
         facts = None
@@ -241,6 +244,13 @@ class TokenIssuer:
 def after(now: int, lifetime: int | None) -> int | None:
     """That many seconds from now; None is never."""
     return None if lifetime is None else now + lifetime
+
+
+def earliest(one: int | None, other: int | None) -> int | None:
+    """The earlier of two moments; None is never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def find_token_type(confirmation: Confirmation | None) -> str:

@@ -13,6 +13,7 @@ from latchstring.authorization_server.records import (
     ClientApprovalRecord,
     ClientRecord,
     ConnectionRecord,
+    ConsentRecord,
     DeviceAuthorizationRecord,
     GrantRecord,
     MembershipRecord,
@@ -95,6 +96,7 @@ class ConsentCommit(Enum):
     APP_UNAVAILABLE = "app_unavailable"
     REQUEST_USED = "request_used"
     ANSWERED = "answered"
+    NOT_REMEMBERED = "not_remembered"
 
 
 class Claim(Enum):
@@ -124,12 +126,23 @@ class GrantStore(Protocol):
         *,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
+        consent: ConsentRecord | None = None,
+        recalled: bytes | None = None,
     ) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
         is published or the user a member of its owner. A pushed request is used up in the same transaction, and
         must not have been before. `ANSWERED` is for a grant that is there already: the same page came twice. The row of
         a client that registered itself is inserted along with the grant, unless there is one; deleted in the meantime,
-        it is unavailable."""
+        it is unavailable.
+
+        `consent` is remembered in the same transaction, in place of the one before. `recalled` is the grant of the
+        remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does."""
+
+    async def find_remembered_consents(self, client_id: str, user_id: str) -> Sequence[ConsentRecord]:
+        """What the user has agreed to with the client, by organization; expired consents too."""
+
+    async def disconnect(self, grant: GrantRecord, *, by: str, reason: str, now: int) -> Commit:
+        """As `end_grant`, and the consent behind the grant is forgotten in the same transaction."""
 
     async def commit_assertion(
         self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int
@@ -219,7 +232,9 @@ class DeviceStore(Protocol):
         """Bind the waiting request of that user code to a browser session, unless another that lives has it. Wrong
         codes count against the user, at most `max_wrong` in `window` seconds; beyond, no code is looked at."""
 
-    async def commit_device_consent(self, grant: GrantRecord, *, session_hash: bytes, now: int) -> ConsentCommit:
+    async def commit_device_consent(
+        self, grant: GrantRecord, *, session_hash: bytes, now: int, consent: ConsentRecord | None = None
+    ) -> ConsentCommit:
         """As `commit_consent`, in place of the waiting request of the grant's id; `REQUEST_USED` if it is denied,
         expired, gone or another session's."""
 

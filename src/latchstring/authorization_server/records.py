@@ -259,6 +259,29 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     organization_name: str
 
 
+class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member agreed to at the last, of one app for one organization; the answer made the grant `grant_id`.
+
+    `declined_scope` is what they struck out. `details_digest`, `app_name`, `publisher` and `redirect_host` are what
+    they were told. It counts until `expires_at`; `last_at` is when it last stood in for an answer.
+    """
+
+    client_id: str
+    user_id: str
+    organization_id: str
+    scope: tuple[str, ...]
+    declined_scope: tuple[str, ...]
+    resource: tuple[str, ...]
+    details_digest: bytes | None
+    app_name: str
+    publisher: str
+    redirect_host: str
+    grant_id: bytes
+    given_at: int
+    last_at: int
+    expires_at: int | None
+
+
 class RegistrationTokenRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An initial access token (RFC 7591 §1.2): who has it may register that many clients."""
 

@@ -10,7 +10,7 @@ from latchstring.authorization_server.ports import AssertionRefusal, Claim, Comm
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
-from latchstring.storage.statements import apps, devices, grants, keys, people, registrations, sweeping
+from latchstring.storage.statements import apps, consents, devices, grants, keys, people, registrations, sweeping
 
 
 class Swept(Enum):
@@ -40,10 +40,16 @@ _DEVICE_STALE_AFTER: Final = 600
 
 
 def consent(
-    grant_row: dict[str, Any], client_row: dict[str, Any] | None, pushed_request_id: bytes | None
+    grant_row: dict[str, Any],
+    client_row: dict[str, Any] | None,
+    pushed_request_id: bytes | None,
+    consent_row: dict[str, Any] | None = None,
+    *,
+    recalled: bytes | None = None,
 ) -> Steps[ConsentCommit]:
-    """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself; when a
-    condition does not hold, say which."""
+    """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself, remember the
+    consent; when a condition does not hold, say which. `recalled` is the grant whose remembered consent stands in for
+    the member's answer."""
     pushed = {"request_id": pushed_request_id}
     if pushed_request_id is not None and (yield grants.LOCK_PUSHED_REQUEST, pushed) is None:
         is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
@@ -52,6 +58,12 @@ def consent(
     member = yield grants.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
+    of_consent = {"of_client": grant_row["client_id"], "of_user": grant_row["user_id"]}
+    of_consent["of_organization"] = grant_row["organization_id"]
+    if recalled is not None:
+        seen = {"seen_grant_id": recalled, "now": grant_row["created_at"]}
+        if (yield consents.LOCK_REMEMBERED_CONSENT, {**of_consent, **seen}) is None:
+            return ConsentCommit.NOT_REMEMBERED
     if client_row is not None:
         # What the member agreed to is what the document said just now; a registration is its row's, where there is one.
         has_document = client_row["public_id"].startswith("https://")
@@ -64,7 +76,19 @@ def consent(
         return ConsentCommit.APP_UNAVAILABLE if is_answered is None else ConsentCommit.ANSWERED
     if pushed_request_id is not None:
         yield grants.USE_PUSHED_REQUEST, pushed
+    if consent_row is not None:
+        yield consents.REMEMBER_CONSENT, consent_row
+    elif recalled is not None:
+        yield consents.NOTE_REMEMBERED_CONSENT, {**of_consent, "now": grant_row["created_at"]}
     return ConsentCommit.CREATED
+
+
+def disconnect(grant_row: dict[str, Any], by: str, reason: str, now: int) -> Steps[Commit]:
+    """End a grant and forget the consent behind it: the app has to ask again. Idempotent."""
+    row = yield grants.END_GRANT, {"grant_id": grant_row["id"], "by": by, "reason": reason, "now": now}
+    of_consent = {"of_client": grant_row["client_id"], "of_user": grant_row["user_id"]}
+    yield consents.FORGET_CONSENT, {**of_consent, "of_organization": grant_row["organization_id"]}
+    return Commit.LOST if row is None else Commit.APPLIED
 
 
 def end_registered_client(client_row: dict[str, Any], reason: str, now: int) -> Steps[None]:
@@ -72,6 +96,7 @@ def end_registered_client(client_row: dict[str, Any], reason: str, now: int) -> 
     yield registrations.END_REGISTERED_CLIENT, {**client_row, "ended_at": now}
     ending = {"of_client": client_row["client_id"], "now": now, "by": client_row["client_id"], "reason": reason}
     yield registrations.END_GRANTS_OF_CLIENT, ending
+    yield consents.FORGET_CONSENTS_OF_CLIENT, {"of_client": client_row["client_id"]}
 
 
 def commit_assertion(
@@ -132,12 +157,14 @@ def claim_device(
     return row
 
 
-def device_consent(grant_row: dict[str, Any], session_hash: bytes, now: int) -> Steps[ConsentCommit]:
+def device_consent(
+    grant_row: dict[str, Any], consent_row: dict[str, Any] | None, session_hash: bytes, now: int
+) -> Steps[ConsentCommit]:
     """Insert the pending grant in place of the request that the session has claimed."""
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
     if (yield devices.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
-    commit = yield from consent(grant_row, None, None)
+    commit = yield from consent(grant_row, None, None, consent_row)
     if commit is ConsentCommit.CREATED:
         yield devices.END_DEVICE, {"device_id": grant_row["id"]}
     return commit
@@ -244,6 +271,7 @@ def _sweep_clients(after: str, end: str, now: int, forget: Callable[[str], None]
         after = row[0]
         if (yield sweeping.SWEEP_UNCONNECTED_CLIENT, {"id": after, **since}) is not None:
             yield apps.FORGET_SECRET_USES, {"of_client": after}
+            yield consents.FORGET_CONSENTS_OF_CLIENT, {"of_client": after}
             forget(after)
 
 
@@ -290,6 +318,7 @@ def end_membership(user_id: str, organization_id: str, now: int) -> Steps[Commit
     ending = {**of_membership, "now": now, "by": user_id, "reason": MEMBERSHIP_ENDED}
     yield people.END_PENDING_GRANTS, ending
     yield people.SUSPEND_GRANTS, of_membership
+    yield consents.FORGET_CONSENTS_OF_MEMBERSHIP, of_membership
     return Commit.APPLIED
 
 

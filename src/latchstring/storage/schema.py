@@ -180,6 +180,29 @@ grant = Table(
     sqlite_with_rowid=False,
 )
 
+# What a member agreed to at the last, app by app and organization by organization, and what they were told.
+remembered_consent = Table(
+    "remembered_consent",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("organization_id", String(64), primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("declined_scope", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("details_digest", LargeBinary(16)),
+    Column("app_name", Text, nullable=False),
+    Column("publisher", Text, nullable=False),
+    Column("redirect_host", Text, nullable=False),
+    Column("grant_id", LargeBinary(16), nullable=False),
+    Column("given_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Index("ix_remembered_consent_user_id", "user_id"),
+    Index("ix_remembered_consent_organization_id", "organization_id"),
+    sqlite_with_rowid=False,
+)
+
 revoked_access_token = Table(
     "revoked_access_token",
     metadata,

@@ -13,6 +13,7 @@ from latchstring.authorization_server.records import (
     ClientRecord,
     ClientSecurity,
     ConnectionRecord,
+    ConsentRecord,
     DeviceAuthorizationRecord,
     GrantRecord,
     MembershipRecord,
@@ -29,10 +30,11 @@ from latchstring.authorization_server.records import (
 )
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
 from latchstring.storage import operations
+from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.head import HEAD
 from latchstring.storage.operations import SweepPlan
-from latchstring.storage.statements import apps, clients, devices, grants, health, keys, people, registrations
+from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
 
@@ -112,15 +114,28 @@ class SqlStore:
         *,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
+        consent: ConsentRecord | None = None,
+        recalled: bytes | None = None,
     ) -> ConsentCommit:
         kept = None if self_registered is None else {**_write_client(self_registered), "expires_at": None}
 
-        def consent() -> Steps[ConsentCommit]:
-            outcome = yield from operations.consent(_write_grant(grant), kept, pushed_request_id)
+        consent_row = None if consent is None else write_consent(consent)
+
+        def commit() -> Steps[ConsentCommit]:
+            outcome = yield from operations.consent(
+                _write_grant(grant), kept, pushed_request_id, consent_row, recalled=recalled
+            )
             self._forget(grant.client_id)
             return outcome
 
-        return await self._engine.commit(consent)
+        return await self._engine.commit(commit)
+
+    async def find_remembered_consents(self, client_id: str, user_id: str) -> Sequence[ConsentRecord]:
+        of_member = {"client_id": client_id, "user_id": user_id}
+        return [read_consent(row) for row in await self._engine.read_all(consents.FIND_REMEMBERED_CONSENTS, of_member)]
+
+    async def disconnect(self, grant: GrantRecord, *, by: str, reason: str, now: int) -> Commit:
+        return await self._engine.commit(partial(operations.disconnect, _write_grant(grant), by, reason, now))
 
     async def commit_assertion(
         self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int
@@ -238,8 +253,12 @@ class SqlStore:
         outcome = await self._engine.commit(claim)
         return outcome if isinstance(outcome, Claim) else _read_device(outcome)
 
-    async def commit_device_consent(self, grant: GrantRecord, *, session_hash: bytes, now: int) -> ConsentCommit:
-        return await self._engine.commit(partial(operations.device_consent, _write_grant(grant), session_hash, now))
+    async def commit_device_consent(
+        self, grant: GrantRecord, *, session_hash: bytes, now: int, consent: ConsentRecord | None = None
+    ) -> ConsentCommit:
+        consent_row = None if consent is None else write_consent(consent)
+        commit = partial(operations.device_consent, _write_grant(grant), consent_row, session_hash, now)
+        return await self._engine.commit(commit)
 
     async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:
         denial = {"device_id": device_id, "session": session_hash, "now": now}

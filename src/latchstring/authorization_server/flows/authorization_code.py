@@ -4,7 +4,7 @@ from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import authorization_code
-from latchstring.authorization_server.issuing import TokenIssuer, after
+from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import Clock, Commit, Store
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import CODE_REPLAYED, refuse_grant
@@ -60,7 +60,7 @@ class AuthorizationCodeFlow:
             if request.resource or grant.resource:
                 audience = await self._issuer.find_audience(request.resource, grant.resource)
             generation = decision.generation
-            absolute = after(now, self._settings.refresh_token_absolute_lifetime) if generation else None
+            absolute = self._issuer.find_end(grant, now) if generation else None
             commit = await self._store.commit_redemption(
                 grant.id,
                 generation=generation,

@@ -4,7 +4,7 @@ from latchstring.authorization_server.binding import find_rebinding
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import device_code
 from latchstring.authorization_server.grants.device_code import MAX_INTERVAL, Poll, Redemption
-from latchstring.authorization_server.issuing import TokenIssuer, after
+from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import Clock, Commit, Store
 from latchstring.authorization_server.records import ClientRecord, DeviceAuthorizationRecord, GrantRecord
 from latchstring.authorization_server.refusals import DEVICE_CODE_REPLAYED, refuse_grant
@@ -94,7 +94,7 @@ class DeviceCodeFlow:
         return await self._store.commit_poll(device, interval=interval, now=now)
 
     async def _redeem(self, grant: GrantRecord, generation: int, confirmation: Confirmation | None, now: int) -> Commit:
-        absolute = after(now, self._settings.refresh_token_absolute_lifetime) if generation else None
+        absolute = self._issuer.find_end(grant, now) if generation else None
         return await self._store.commit_redemption(
             grant.id,
             generation=generation,

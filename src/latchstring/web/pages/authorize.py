@@ -15,6 +15,7 @@ from latchstring.authorization_server.authorization_endpoint import (
     UnsafeRequest,
     decide,
     find_target,
+    render_code,
     render_error,
 )
 from latchstring.authorization_server.client_documents import DOCUMENT_SCHEME
@@ -69,6 +70,7 @@ async def authorize(page: Page) -> Response:
         return await _refuse_unsafe(page, unsafe, parameters)
     settings = page.services.settings
     user = await page.find_user()
+    code = None
     try:
         is_pushed = pushed_request_id is not None
         prompt = decide(
@@ -84,12 +86,21 @@ async def authorize(page: Page) -> Response:
         await verify_resources(prompt.resource, page.services.store)
         _refuse_long(page, prompt)
         next_step = interaction.decide(prompt, visit, page.authenticated_at, now)
-        if NONE in prompt.prompts:
-            raise await _refuse_silence(page, client)
+        if user is not None and next_step is Interaction.NOTHING:
+            memberships = await page.services.store.find_memberships(user.user_id)
+            if _is_visit(page):
+                code = await page.services.consent.recall(
+                    prompt, client, user.user_id, memberships, authenticated_at=page.authenticated_at
+                )
+            if code is None and NONE in prompt.prompts:
+                is_welcome = bool(memberships) and not is_stranger(client, memberships)
+                raise interaction.refuse_silence(is_welcome=is_welcome)
         for allowance in find_used_allowances(client, has_code_challenge=prompt.code_challenge is not None):
             page.services.allowance_log.note(client.client_id, allowance)
     except OAuthError as error:
         return await _send_error(page, client, render_error(target, error, settings.issuer))
+    if code is not None:
+        return send_back(page, render_code(target, code, settings.issuer))
     if user is None or next_step is Interaction.SIGN_IN:
         return _sign_in(page, prompt, visit)
     if next_step is Interaction.SELECT_ACCOUNT:
@@ -122,10 +133,12 @@ def _select_account(page: Page, prompt: AuthorizationPrompt, visit: Visit, clien
     return page.render("select_account.html", context, form_action=form_action_for(prompt.redirect_uri))
 
 
-async def _refuse_silence(page: Page, client: ClientRecord) -> OAuthError:
-    assert page.user is not None
-    memberships = await page.services.store.find_memberships(page.user.user_id)
-    return interaction.refuse_silence(is_welcome=bool(memberships) and not is_stranger(client, memberships))
+def _is_visit(page: Page) -> bool:
+    """Whether a browser goes there, rather than looks ahead or loads a part of another page: what answers without a
+    question writes (RFC 9110 §9.2.1 has a GET that does not)."""
+    headers = page.request.headers
+    is_ahead = page.request.method == "HEAD" or "prefetch" in headers.get("sec-purpose", "")
+    return not is_ahead and headers.get("sec-fetch-mode", "navigate") == "navigate"
 
 
 async def _send_error(page: Page, client: ClientRecord, response: AuthorizationResponse) -> Response:

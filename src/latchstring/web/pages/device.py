@@ -88,14 +88,14 @@ async def answer_device(page: Page) -> Response:
         return done
     if decision != "allow":
         raise PageRefused("unreadable_request")
+    client = await _find_client(page, device.client_id)
     outcome = None
     if organization_id:
         outcome = await services.consent.allow_device(
-            device, user.user_id, organization_id, cookie=page.cookie, authenticated_at=page.authenticated_at
+            device, client, user.user_id, organization_id, cookie=page.cookie, authenticated_at=page.authenticated_at
         )
     if outcome in {ConsentCommit.CREATED, ConsentCommit.REQUEST_USED}:
         return done
-    client = await _find_client(page, device.client_id)
     return await ask_again(page, _question(page, device, user), client, user, outcome, organization_id)
 
 

@@ -3,9 +3,36 @@
 One function for each subject; each only adds, so that a server of the version before serves beside it.
 """
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    pass
+    _remembered_consents()
+
+
+def _remembered_consents() -> None:
+    op.create_table(
+        "remembered_consent",
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("organization_id", sa.String(64), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("declined_scope", sa.Text(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("details_digest", sa.LargeBinary(16)),
+        sa.Column("app_name", sa.Text(), nullable=False),
+        sa.Column("publisher", sa.Text(), nullable=False),
+        sa.Column("redirect_host", sa.Text(), nullable=False),
+        sa.Column("grant_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("given_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("client_id", "user_id", "organization_id", name="pk_remembered_consent"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_remembered_consent_user_id", "remembered_consent", ["user_id"])
+    op.create_index("ix_remembered_consent_organization_id", "remembered_consent", ["organization_id"])

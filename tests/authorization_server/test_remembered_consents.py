@@ -1,0 +1,116 @@
+"""When a remembered consent stands in for the member's answer (A23, RFC 6749 §10.2, ADR 0020)."""
+
+from typing import Any
+
+import pytest
+
+from latchstring.authorization_server.remembered_consents import (
+    build_consent,
+    find_agreed,
+    find_organization,
+    find_recalled,
+    is_assured,
+)
+from tests.authorization_server.builders import ACORN, NOW, REDIRECT_URI, build_client, build_grant, build_membership
+from tests.authorization_server.test_consent import build_prompt
+
+SCOPE = ("all.full_access", "offline_access")
+
+
+def recalled(*, client: Any = None, consent: Any = None, memberships: Any = None, now: int = NOW, **prompt: Any) -> Any:
+    client = client or build_client()
+    grant = build_grant(scope=SCOPE, **(consent or {}))
+    remembered = build_consent(grant, build_client(), asked=(*SCOPE, "contacts.read"), redirect_uri=REDIRECT_URI)
+    own = [build_membership()] if memberships is None else memberships
+    found = find_recalled(build_prompt(**{"scope": SCOPE, **prompt}), client, own, [remembered], now)
+    assert found in {None, remembered}
+    return found
+
+
+def test_build_consent_keeps_what_was_agreed_struck_out_and_told():
+    grant = build_grant(scope=SCOPE, absolute_expires_at=NOW + 86400)
+    consent = build_consent(grant, build_client(), asked=(*SCOPE, "contacts.read"), redirect_uri=REDIRECT_URI)
+    assert (consent.scope, consent.declined_scope) == (SCOPE, ("contacts.read",))
+    assert (consent.app_name, consent.publisher, consent.redirect_host) == ("Mailloop", ACORN, "app.example")
+    assert (consent.grant_id, consent.given_at, consent.last_at) == (grant.id, grant.created_at, grant.created_at)
+    assert consent.expires_at == NOW + 86400
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"organization_id": ACORN},
+        {"scope": ("all.full_access",)},
+        {"scope": (*SCOPE, "contacts.read")},
+        {"prompts": ("none",)},
+        {"prompts": ("login",)},
+        {"organization_id": ACORN, "memberships": [build_membership(), build_membership(organization_id="orga_b")]},
+        {"client": build_client(description="Other words.")},
+        {"consent": {"absolute_expires_at": NOW + 1}},
+    ],
+    ids=str,
+)
+def test_find_recalled_of_nothing_new_stands_in_for_the_answer(given):
+    assert recalled(**given) is not None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prompts": ("consent",)},
+        {"prompts": ("login", "consent")},
+        {"scope": (*SCOPE, "contacts.write")},
+        {"scope": ("contacts.read",)},
+        {"resource": ("https://api.example/",)},
+        {"redirect_uri": "https://other.example/callback"},
+        {"redirect_uri": "https://app.example:8443/callback"},
+        {"organization_id": "orga_b", "memberships": [build_membership(), build_membership(organization_id="orga_b")]},
+        {"organization_id": "orga_stranger"},
+        {"memberships": [build_membership(), build_membership(organization_id="orga_b")]},
+        {"memberships": []},
+        {"client": build_client(name="Mailloop by Google")},
+        {"client": build_client(organization_id="orga_b")},
+        {"client": build_client(public_id="oa2registered_x", organization_id=None)},
+        {"consent": {"absolute_expires_at": NOW}},
+        {"authorization_details": '[{"type":"payment"}]'},
+    ],
+    ids=str,
+)
+def test_find_recalled_of_anything_new_asks(given):
+    assert recalled(**given) is None
+
+
+@pytest.mark.parametrize(
+    "redirect_uri, method, is_self_registered, assured",
+    [
+        ("https://app.example/cb", "client_secret_post", False, True),
+        ("https://app.example/cb", "none", False, True),
+        ("http://127.0.0.1:5000/cb", "private_key_jwt", False, True),
+        ("http://127.0.0.1:5000/cb", "none", False, False),
+        ("http://localhost/cb", "none", False, False),
+        ("com.example.app:/cb", "none", False, False),
+        ("https://app.example/cb", "none", True, False),
+        ("https://app.example/cb", "client_secret_post", True, False),
+    ],
+)
+def test_a23_is_assured_where_an_answer_is_of_use_to_the_client_alone(
+    redirect_uri, method, is_self_registered, assured
+):
+    """RFC 8252 §8.6, CVE-2023-34246."""
+    client = build_client(token_endpoint_auth_method=method, organization_id=None if is_self_registered else ACORN)
+    assert is_assured(client, redirect_uri) is assured
+
+
+def test_find_organization_never_chooses_among_several():
+    several = [build_membership(), build_membership(organization_id="orga_b")]
+    assert find_organization(build_prompt(), several) is None
+    assert find_organization(build_prompt(organization_id="orga_b"), several) == "orga_b"
+    assert find_organization(build_prompt(organization_id="orga_x"), several) is None
+    assert find_organization(build_prompt(), several[:1]) == ACORN
+    assert find_organization(build_prompt(), []) is None
+
+
+def test_find_agreed_leaves_out_what_was_struck_out():
+    consent = build_consent(build_grant(scope=SCOPE), build_client(), asked=(*SCOPE, "x"), redirect_uri=REDIRECT_URI)
+    assert find_agreed(("x", "all.full_access"), consent) == ("all.full_access",)
