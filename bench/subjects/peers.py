@@ -30,10 +30,12 @@ _OPERATIONS: Final = (
     operations.REVOCATION_ACCESS,
 )
 _CONSUMING: Final = frozenset(_OPERATIONS) - {operations.METADATA, operations.CLIENT_CREDENTIALS}
-# The same two clients everywhere; `guard` is the API that introspects.
+# The same three clients everywhere: an app that people use, one that works for itself, and the API that introspects.
 _CLIENTS: Final = {
     "client_id": "bench",
     "client_secret": "bench-secret-0123456789abcdef-0123456789",
+    "robot_id": "robot",
+    "robot_secret": "robot-secret-0123456789abcdef-0123456789",
     "guard_id": "guard",
     "guard_secret": "guard-secret-0123456789abcdef-0123456789",
     "redirect_uri": "https://app.example/callback",
@@ -72,6 +74,33 @@ OIDC_PROVIDER: Final = Program(
     introspect="/token/introspection",
     revoke="/token/revocation",
 )
+DJANGO_OAUTH_TOOLKIT: Final = Program(
+    folder="django-oauth-toolkit",
+    install=(
+        *("venv/bin/python", "-m", "pip", "install", "--quiet"),
+        *(f"django-oauth-toolkit=={_VERSIONS['django-oauth-toolkit']}", "Django==5.2.19"),
+        *("psycopg[binary]==3.3.9", "gunicorn==27.0.1"),
+    ),
+    files=("django_oauth_toolkit.py", "serving.py"),
+    command=("venv/bin/python", "django_oauth_toolkit.py"),
+    metadata="/.well-known/oauth-authorization-server",
+    token="/o/token/",
+    introspect="/o/introspect/",
+    revoke="/o/revoke_token/",
+)
+AUTHLIB: Final = Program(
+    folder="authlib",
+    install=(
+        *("venv/bin/python", "-m", "pip", "install", "--quiet", "Authlib==1.9.10", "Flask==3.1.3"),
+        *("SQLAlchemy==2.1.9", "psycopg[binary]==3.3.9", "gunicorn==27.0.1"),
+    ),
+    files=("authlib_flask.py", "serving.py"),
+    command=("venv/bin/python", "authlib_flask.py"),
+    metadata="/.well-known/oauth-authorization-server",
+    token="/oauth/token",
+    introspect="/oauth/introspect",
+    revoke="/oauth/revoke",
+)
 
 
 def render_workload(program: Program, operation: Operation, items: Sequence[str]) -> Workload:
@@ -86,7 +115,8 @@ def render_workload(program: Program, operation: Operation, items: Sequence[str]
     if operation in {operations.REVOCATION, operations.REVOCATION_ACCESS}:
         return Workload(kind="once", head=form_head(program.revoke), prefix=f"{client}&token=", items=tuple(items))
     prefix = {
-        operations.CLIENT_CREDENTIALS: f"grant_type=client_credentials&{client}",
+        operations.CLIENT_CREDENTIALS: "grant_type=client_credentials"
+        f"&client_id={_CLIENTS['robot_id']}&client_secret={_CLIENTS['robot_secret']}",
         operations.EXCHANGE: f"grant_type=authorization_code&{client}&code_verifier={_CLIENTS['verifier']}"
         f"&redirect_uri={quote_plus(_CLIENTS['redirect_uri'])}&code=",
         operations.REFRESH: f"grant_type=refresh_token&{client}&refresh_token=",
@@ -178,4 +208,6 @@ class PeerSubject:
 PEER_SUBJECTS: Final = (
     PeerSubject("oidc-provider-memory", "node-oidc-provider, in memory", OIDC_PROVIDER, is_durable=False),
     PeerSubject("oidc-provider-postgres", "node-oidc-provider, PostgreSQL", OIDC_PROVIDER),
+    PeerSubject("django-oauth-toolkit", "django-oauth-toolkit, PostgreSQL", DJANGO_OAUTH_TOOLKIT),
+    PeerSubject("authlib", "Authlib + Flask, PostgreSQL", AUTHLIB),
 )
