@@ -27,6 +27,7 @@ from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
+from latchstring.authorization_server.epoch import Epoch
 from latchstring.authorization_server.flows.authorization_code import AuthorizationCodeFlow
 from latchstring.authorization_server.flows.client_credentials import ClientCredentialsFlow
 from latchstring.authorization_server.flows.device_code import DeviceCodeFlow
@@ -66,7 +67,7 @@ from latchstring.storage.head import HEAD
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.store import SqlStore
-from latchstring.storage.url import find_schema_version, find_sqlite_path, migrate, open_store
+from latchstring.storage.url import find_schema_version, find_sqlite_path, migrate, open_store, run_apart
 
 if TYPE_CHECKING:
     from latchstring.directory.built_in import BuiltInDirectory
@@ -143,13 +144,19 @@ def find_keyring_path(database: str, keyring: Path | None) -> Path:
 
 
 def prepare(database: str, keyring: Path | None, token_prefix: str = "ls") -> Deployment:
-    """Make or migrate the database and its keyring; refuses a keyring that is lost."""
+    """Make or migrate the database and its keyring; refuses a keyring that is lost, or another database's."""
     version = find_schema_version(database)
+    path = find_keyring_path(database, keyring)
     # The keyring first: a database that exists always has one.
-    keys = load_keyring(find_keyring_path(database, keyring), epoch_seconds(), may_create=version is None)
+    keys = load_keyring(path, epoch_seconds(), may_create=version is None)
     if version != HEAD:
         migrate(database)
-    return Deployment(database, TokenCodec(keys, token_prefix))
+
+    async def mark(store: SqlStore) -> Epoch:
+        await store.marks().commit_keyring(keys, f"keyring {path}")
+        return await store.marks().find_epoch()
+
+    return Deployment(database, TokenCodec(keys, token_prefix, run_apart(database, mark)))
 
 
 def build_apps(
@@ -252,7 +259,13 @@ def build_flows(
     if settings.trusted_issuers:
         assertions = AssertionVerifier(issuers=settings.trusted_issuers, own_issuer=settings.issuer, key_sets=key_sets)
         flows[JWT_BEARER] = JwtBearerFlow(
-            store=store, settings=settings, assertions=assertions, clock=clock, entropy=entropy, issuer=issuer
+            store=store,
+            codec=codec,
+            settings=settings,
+            assertions=assertions,
+            clock=clock,
+            entropy=entropy,
+            issuer=issuer,
         )
     return flows
 

@@ -7,6 +7,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.epoch import Epoch
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.protocol.client_certificate import ClientCertificate, parse_certificate
 from latchstring.protocol.errors import OAuthError
@@ -180,3 +181,25 @@ async def test_certificate_of_the_keys_without_one_is_nobody_s(house: House):
     await register(house, "self_signed_tls_client_auth")
     with pytest.raises(OAuthError, match="invalid_client"):
         await authenticate_by(house, CERTIFICATE)
+
+
+# -- after a restoration, what was used before is not known
+
+
+async def test_assertion_that_may_have_been_used_before_a_restoration_is_unavailable_and_not_used_up(house: House):
+    """Drill 9: used, forgotten with the database, and replayed; an honest client makes a new one."""
+    await register(house)
+    began_at = house.now
+    forgotten = sign(house, exp=house.now + 600, iat=house.now - 1)
+    house.codec.epoch = Epoch(b"s" * 16, began_at)
+    for assertion in (forgotten, sign(house, exp=house.now + 600), sign(house, iat=began_at + 9)):
+        with pytest.raises(OAuthError) as caught:
+            await authenticate(house, assertion)
+        assert (caught.value.code, caught.value.status) == ("temporarily_unavailable", 503)
+    house.now += 12
+    assert await authenticate(house, sign(house, jti="new", iat=house.now))
+    house.now = began_at + 599
+    with pytest.raises(OAuthError, match="temporarily_unavailable"):
+        await authenticate(house, forgotten)
+    house.now = began_at + 620
+    assert await authenticate(house, sign(house, jti="without iat"))

@@ -104,4 +104,6 @@ def test_doctor_shows_signing_keys_and_a_keyring_that_does_not_open_them(databas
     keyring.write_text(json.dumps(keys))
     result = run("doctor", "--database", database)
     assert result.exit_code == 1
-    assert made["id"] in json.loads(result.stdout)["care"][0]
+    another, unopened = json.loads(result.stdout)["care"]
+    assert "is not this database's" in another
+    assert made["id"] in unopened

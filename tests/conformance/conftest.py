@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from tests.support.deployment import deploy
 from tests.support.documents import FakeFetch
 
 ENGINES = ("sqlite", "postgres")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "scopes": {
         "all.full_access": ScopeDefinition(risk="high"),
         "contacts.read": ScopeDefinition(title="Read contacts", risk="low"),

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from latchstring.authorization_server.apps import AppDetails
-from latchstring.authorization_server.keyring import new_keyring
+from latchstring.authorization_server.keyring import Keyring, new_keyring
 from latchstring.authorization_server.ports import Fetch
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
@@ -156,16 +156,21 @@ def hash_password() -> str:
 
 @asynccontextmanager
 async def deploy(
-    directory: Path, database: str | None = None, *, fetch: Fetch | None = None, **settings: Any
+    directory: Path,
+    database: str | None = None,
+    *,
+    fetch: Fetch | None = None,
+    keyring: Keyring | None = None,
+    now: int = START,
+    **settings: Any,
 ) -> AsyncIterator[Deployment]:
-    """A deployment on that empty database, or on a fresh SQLite file in the folder; it reads other hosts' documents
-    by `fetch`."""
+    """A deployment on that database, or on a SQLite file in the folder; it reads other hosts' documents by `fetch`."""
     path = directory / "latchstring.db"
     database = database or f"sqlite:///{path}"
     migrate(database)
-    clock = Clock()
-    codec = TokenCodec(new_keyring(os.urandom(32), clock.now))
+    clock = Clock(now)
     store = open_store(database)
+    codec = TokenCodec(keyring or new_keyring(os.urandom(32), clock.now), epoch=await store.marks().find_epoch())
     validated = validate_settings(Settings(**{"issuer": ISSUER, "deployment_name": "Northwind CRM", **settings}))
     services = build_services(validated, store, codec, clock=clock, fetch=fetch)
     try:

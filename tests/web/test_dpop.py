@@ -5,6 +5,10 @@ import asyncio
 import httpx
 import pytest
 
+from latchstring.authorization_server.epoch import Epoch
+from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.web.app import Application
+from latchstring.wiring import build_services
 from tests.support.journey import grant_code
 from tests.support.proofs import Prover
 from tests.web.answers import assert_refused
@@ -34,6 +38,27 @@ async def test_s14_nonce_demanded_is_given_out_and_then_taken(make_world: MakeWo
     assert_refused(await ask(world, KEY.prove()), 400, "use_dpop_nonce")
 
 
+async def test_proof_just_after_a_restoration_needs_a_nonce_of_now(world: World) -> None:
+    """Drill 9: a proof without one, or with one of before, may have been used, and nothing remembers it."""
+    before = world.deployment
+    old = (await ask(world, KEY.prove())).headers["dpop-nonce"]
+    codec = TokenCodec(before.codec._keyring, epoch=Epoch(b"s" * 16, before.clock.now))
+    services = build_services(before.settings, before.store, codec, clock=before.clock)
+    transport = httpx.ASGITransport(Application(services))
+    async with httpx.AsyncClient(transport=transport, base_url=before.settings.issuer) as http:
+        body = world.app.body(grant_type="client_credentials")
+        for proof in (KEY.prove(), KEY.prove(nonce=old)):
+            refused = await http.post("/oauth2/token", data=body, headers={"dpop": proof})
+            assert_refused(refused, 400, "use_dpop_nonce")
+        taken = await http.post(
+            "/oauth2/token", data=body, headers={"dpop": KEY.prove(nonce=refused.headers["dpop-nonce"])}
+        )
+        assert taken.status_code == 200
+        before.clock.advance(70)
+        proof = KEY.prove(now=before.clock.now)
+        assert (await http.post("/oauth2/token", data=body, headers={"dpop": proof})).status_code == 200
+
+
 async def test_s14_nonce_demanded_concerns_nobody_without_a_proof(make_world: MakeWorld) -> None:
     world = await make_world(dpop_nonce_required=True)
     response = await ask(world)
@@ -43,9 +68,6 @@ async def test_s14_nonce_demanded_concerns_nobody_without_a_proof(make_world: Ma
 
 async def test_s14_nonce_of_another_worker_with_the_same_keyring_is_taken(world: World) -> None:
     """Nothing is kept in the process: the second application has never given one out."""
-    from latchstring.web.app import Application
-    from latchstring.wiring import build_services
-
     deployment = world.deployment
     offered = await ask(world, KEY.prove())
     services = build_services(deployment.settings, deployment.store, deployment.codec, clock=deployment.clock)

@@ -9,9 +9,10 @@ from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy
 from latchstring.authorization_server.ports import Clock, Commit, NoteSecretUse, Store
 from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
+from latchstring.authorization_server.refusals import refuse_forgotten
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
-from latchstring.protocol.client_assertion import ASSERTION_TYPES, verify_assertion_claims
+from latchstring.protocol.client_assertion import ASSERTION_TYPES, MAX_ASSERTION_LIFETIME, verify_assertion_claims
 from latchstring.protocol.client_metadata import NONE, PRIVATE_KEY_JWT, SELF_SIGNED_TLS_CLIENT_AUTH, TLS_CLIENT_AUTH
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.jose.jws import JwtRefused, parse_jwt
@@ -137,6 +138,7 @@ class ClientAuthenticator:
             await self._keys.verify(client, jwt, algorithms=algorithms, types=ASSERTION_TYPES)
         except JwtRefused as refused:
             raise _refuse_assertion(f"the assertion: {refused}") from None
+        refuse_forgotten(jwt.claims, self._codec.epoch, now, max_lifetime=MAX_ASSERTION_LIFETIME)
         digest = hashlib.sha256(b"\0".join((b"client_assertion", client.client_id.encode(), token_id.encode())))
         if await self._store.use_once(digest.digest(), expires_at=expires_at, now=now) is Commit.LOST:
             raise OAuthError("invalid_client", "The client assertion was used before: its jti counts once.")

@@ -47,3 +47,8 @@ def derive_client_id(public_id: str) -> str:
 def new_grant_id(now: int, entropy: bytes) -> bytes:
     """16 bytes that sort by creation time (seconds), so that new rows lie together; 96 bits are random."""
     return now.to_bytes(4, "big") + entropy
+
+
+def find_made_at(grant_id: bytes) -> int:
+    """When the grant of that id was made, in epoch seconds; of an id that was never given out it means nothing."""
+    return int.from_bytes(grant_id[:4], "big")

@@ -1,6 +1,7 @@
 """The keys behind every token: kept outside the database, named by number in each token they make."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from latchstring.protocol.errors import ConfigurationError
 
 KEY_SIZE: Final = 32
+FINGERPRINT_SIZE: Final = 16
 
 
 class KeyringKey(msgspec.Struct, frozen=True):
@@ -20,9 +22,14 @@ class KeyringKey(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"KeyringKey(key_id={self.key_id})"
 
-    def derive(self, purpose: bytes) -> bytes:
-        """The 32-byte key for one purpose (at most 16 bytes of name); purposes never share a key."""
-        return hashlib.blake2b(digest_size=KEY_SIZE, key=self.secret, person=purpose).digest()
+    def derive(self, purpose: bytes, salt: bytes = b"") -> bytes:
+        """The 32-byte key for one purpose (at most 16 bytes of name), in one epoch; none shares a key with another."""
+        return hashlib.blake2b(digest_size=KEY_SIZE, key=self.secret, person=purpose, salt=salt).digest()
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells the key from every other one, and makes nothing: the database may keep it."""
+        return self.derive(b"fingerprint")[:FINGERPRINT_SIZE]
 
 
 class Keyring(msgspec.Struct, frozen=True):
@@ -34,6 +41,23 @@ class Keyring(msgspec.Struct, frozen=True):
     def current(self) -> KeyringKey:
         """The key that makes what is new."""
         return self.keys[-1]
+
+
+def verify_fits(keyring: Keyring, fingerprints: Mapping[int, bytes], source: str) -> None:
+    """Refuse, by `ConfigurationError`, a keyring that is not the one that a database goes with: one of the keys whose
+    fingerprints the database has is missing from it, or is another key under the same number."""
+    own = {key.key_id: key.fingerprint for key in keyring.keys}
+    for key_id, fingerprint in fingerprints.items():
+        if key_id not in own:
+            raise ConfigurationError(
+                f"{source}: lacks key {key_id}, with which tokens of this database are made; copy the keyring from the "
+                "server that has it, or restore it from your backup"
+            )
+        if own[key_id] != fingerprint:
+            raise ConfigurationError(
+                f"{source}: is not this database's: its key {key_id} is another one; restore the right one from your "
+                "backup, or name it with --keyring or LATCHSTRING_KEYRING"
+            )
 
 
 _encoder = msgspec.json.Encoder()

@@ -10,7 +10,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.protocol.client_certificate import ClientCertificate
 from latchstring.protocol.confirmation import Confirmation
-from latchstring.protocol.dpop import REMEMBERED_FOR, Expected, Proof, find_proof, verify_proof
+from latchstring.protocol.dpop import MAX_PROOF_AGE, REMEMBERED_FOR, Expected, Proof, find_proof, verify_proof
 from latchstring.protocol.dpop_nonce import render_nonce
 from latchstring.protocol.errors import OAuthError
 
@@ -54,14 +54,17 @@ class Proofs:
         if text is None:
             return None
         url = f"{self._settings.issuer}{endpoint}"
+        now = self._clock()
+        # A proof without a nonce may have been used before the database was restored; one with a nonce of now was not.
+        is_forgotten = self._codec.epoch.is_younger_than(MAX_PROOF_AGE, now)
         expected = Expected(
             method="POST",
             urls=(url, f"{url}/"),
             algorithms=find_policy(client).signing_algorithms,
             nonce_keys=self._codec.nonce_keys,
-            requires_nonce=self._settings.dpop_nonce_required,
+            requires_nonce=self._settings.dpop_nonce_required or is_forgotten,
         )
-        return verify_proof(text, expected, self._clock())
+        return verify_proof(text, expected, now)
 
     async def _use_up(self, proof: Proof) -> None:
         now = self._clock()

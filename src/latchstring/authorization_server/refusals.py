@@ -1,7 +1,13 @@
 """Why a grant's code or token gets nothing: `invalid_grant` in words that say whose move it is (RFC 6749 §5.2)."""
 
+from collections.abc import Mapping
+from typing import Any, Final
+
+from latchstring.authorization_server.epoch import Epoch
+from latchstring.authorization_server.identifiers import find_made_at
 from latchstring.authorization_server.records import GrantRecord
 from latchstring.protocol.errors import OAuthError
+from latchstring.protocol.jose.claims import find_time
 
 CODE_REPLAYED = "authorization_code_replayed"
 DEVICE_CODE_REPLAYED = "device_code_replayed"
@@ -11,6 +17,7 @@ REVOKED_BY_CLIENT = "revoked_by_client"
 DISCONNECTED = "disconnected"
 ENDED_BY_OPERATOR = "ended_by_operator"
 REGISTRATION_DELETED = "registration_deleted"
+RESTORED = "restored"
 
 _ENDINGS = {
     CODE_REPLAYED: "superseded: the authorization code was used twice, so the grant was ended.",
@@ -21,8 +28,10 @@ _ENDINGS = {
     DISCONNECTED: "revoked: a person disconnected the app.",
     ENDED_BY_OPERATOR: "revoked: the operator ended the grant.",
     REGISTRATION_DELETED: "revoked: the app deleted its registration.",
+    RESTORED: "restored: the server went back to a backup, which cannot know what was used or revoked after it.",
 }
 _RECONNECT = " Send the member to connect again."
+_RETRY_AFTER: Final = 10
 
 
 def refuse_grant(description: str, reason: str = "") -> OAuthError:
@@ -34,3 +43,25 @@ def refuse_ended(grant: GrantRecord) -> OAuthError:
     """`invalid_grant` that says how the grant ended or why it is suspended."""
     why = MEMBERSHIP_ENDED if grant.status == "suspended" else grant.ended_reason
     return refuse_grant(_ENDINGS.get(why or "", "revoked: the grant has ended.") + _RECONNECT, f"grant ended: {why}")
+
+
+def refuse_missing(credential: str, grant_id: bytes, epoch: Epoch) -> OAuthError:
+    """`invalid_grant` for a grant that has no row. One older than a restoration may have been made after the backup:
+    nobody forged anything then, and nobody has to be alarmed."""
+    if find_made_at(grant_id) < epoch.began_at:
+        return refuse_grant(
+            f"restored: the {credential} is unknown since the server went back to a backup.{_RECONNECT}",
+            "no such grant, and the database was restored since its time",
+        )
+    return refuse_grant(f"The {credential} is unknown.", "no such grant")
+
+
+def refuse_forgotten(claims: Mapping[str, Any], epoch: Epoch, now: int, *, max_lifetime: int) -> None:
+    """Refuse, for the moment and as nobody's fault, a JWT that may have been used before the database was restored."""
+    if epoch.may_have_seen(find_time(claims, "iat"), now, max_lifetime=max_lifetime):
+        raise OAuthError(
+            "temporarily_unavailable",
+            "The server went back to a backup a few minutes ago: make a new assertion, with iat.",
+            "the assertion may have been used before the restoration",
+            retry_after=_RETRY_AFTER,
+        )

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
+from latchstring.authorization_server.epoch import FIRST_EPOCH, Epoch
 from latchstring.authorization_server.identifiers import (
     CLIENT,
     ID_ENTROPY_SIZE,
@@ -177,17 +178,19 @@ _decode_facts = msgspec.json.Decoder(TokenFacts).decode
 class TokenCodec:
     """Makes and reads credential strings. Pure: entropy is an argument, time is compared by the caller."""
 
-    def __init__(self, keyring: Keyring, prefix: str = "ls") -> None:
+    def __init__(self, keyring: Keyring, prefix: str = "ls", epoch: Epoch = FIRST_EPOCH) -> None:
         self._keyring = keyring
         self._prefix = prefix
+        self.epoch = epoch
+        salt = epoch.salt
         self._key_id = keyring.current.key_id
         self._mac_keys = {key.key_id: key.derive(b"token-mac") for key in keyring.keys}
-        self._seals = {key.key_id: AESGCMSIV(key.derive(b"access-seal")) for key in keyring.keys}
+        self._seals = {key.key_id: AESGCMSIV(key.derive(b"access-seal", salt)) for key in keyring.keys}
         self._secret_keys = {key.key_id: key.derive(b"client-secret") for key in keyring.keys}
         self._key_seals = {key.key_id: AESGCMSIV(key.derive(b"signing-key-seal")) for key in keyring.keys}
-        self.nonce_keys = tuple(key.derive(b"dpop-nonce") for key in reversed(keyring.keys))
+        self.nonce_keys = tuple(key.derive(b"dpop-nonce", salt) for key in reversed(keyring.keys))
         """The keys of DPoP nonces; the first one makes what is new."""
-        self._page_keys = {key.key_id: key.derive(b"page-mac") for key in keyring.keys}
+        self._page_keys = {key.key_id: key.derive(b"page-mac", salt) for key in keyring.keys}
         self._code_prefix = f"{prefix}_ac_"
         self._device_prefix = f"{prefix}_dc_"
         self._access_prefix = f"{prefix}_at_"

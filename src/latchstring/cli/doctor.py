@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import typer
 
-from latchstring.authorization_server.keyring import Keyring
+from latchstring.authorization_server.keyring import Keyring, verify_fits
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signing_keys import describe
 from latchstring.authorization_server.tokens import TokenCodec
@@ -51,6 +51,7 @@ def doctor(
         keys = load_keyring(path := find_keyring_path(database, keyring), now, may_create=False)
         _judge_keyring(facts, care, path, keys, now)
         if version == HEAD:
+            asyncio.run(_judge_marks(facts, care, database, keys, path))
             asyncio.run(_judge_signing_keys(facts, care, database, TokenCodec(keys), settings))
     _judge_disk(facts, care, find_sqlite_path(database))
     if as_json:
@@ -80,6 +81,17 @@ def _judge_rows(facts: dict[str, Any], care: list[str], census: Census, sweep: S
         care.append("grants are overdue and no sweep has ended for a day: does a server run?")
     if abs(census.clock_skew) > _MAX_SKEW:
         care.append(f"the database's clock differs from this machine's by {census.clock_skew} s: synchronize them")
+
+
+async def _judge_marks(facts: dict[str, Any], care: list[str], database: str, keyring: Keyring, path: Path) -> None:
+    store = open_store(database)
+    try:
+        facts["restored_at"] = (await store.marks().find_epoch()).began_at or None
+        verify_fits(keyring, await store.marks().find_fingerprints(), f"keyring {path}")
+    except ConfigurationError as error:
+        care.append(str(error))
+    finally:
+        await store.close()
 
 
 async def _judge_signing_keys(

@@ -6,6 +6,7 @@ import typer
 
 from latchstring.authorization_server.apps import AppRefused
 from latchstring.cli import (
+    backup,
     check,
     client,
     doctor,
@@ -16,6 +17,7 @@ from latchstring.cli import (
     organization,
     registration,
     resource_server,
+    restore,
     serve,
     user,
 )
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.add_typer(organization.app, name="organization")

@@ -146,6 +146,25 @@ signing_key = Table(
     sqlite_with_rowid=False,
 )
 
+# Which keys the keyring has to have: enough to tell it from another one, and nothing to make a token with.
+keyring_key = Table(
+    "keyring_key",
+    metadata,
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    Column("fingerprint", LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# A row for each time that the database was restored from a backup; the newest is the epoch in which tokens count.
+epoch = Table(
+    "epoch",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # No foreign keys: a grant may live on another shard than its client, user and organization.
 grant = Table(
     "oauth_grant",

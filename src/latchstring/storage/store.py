@@ -33,6 +33,7 @@ from latchstring.storage import operations
 from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.head import HEAD
+from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
@@ -66,6 +67,10 @@ class SqlStore:
         """Whether the schema is older than this version's. A newer one serves this version as well."""
         row = await self._engine.read(health.FIND_SCHEMA_VERSION, {})
         return row is None or bool(row[0] < HEAD)
+
+    def marks(self) -> Marks:
+        """What the database says of the deployment itself."""
+        return Marks(self._engine)
 
     async def close(self) -> None:
         """Finish what is under way and let go of the database."""

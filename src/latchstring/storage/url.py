@@ -66,6 +66,19 @@ def open_store(database: str) -> SqlStore:
     return SqlStore(PostgresEngine(database))
 
 
+def run_apart(database: str, work: Callable[[SqlStore], Awaitable[Result]]) -> Result:
+    """Do the work on a store of its own, whether or not this thread has an event loop already."""
+
+    async def run() -> Result:
+        store = open_store(database)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return _run_apart(run)
+
+
 def _run_apart(work: Callable[[], Awaitable[Result]]) -> Result:
     """Run it in an event loop of its own, whether or not this thread has one already."""
     outcome: list[Result | Exception] = []

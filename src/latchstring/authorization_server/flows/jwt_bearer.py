@@ -10,10 +10,11 @@ from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import AssertionRefusal, Clock, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
-from latchstring.authorization_server.refusals import refuse_grant
+from latchstring.authorization_server.refusals import refuse_forgotten, refuse_grant
 from latchstring.authorization_server.settings import Settings
-from latchstring.authorization_server.tokens import ROW_SECRET_SIZE
+from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 from latchstring.authorization_server.trusted_issuers import Asserted, TrustedIssuer
+from latchstring.protocol.authorization_assertion import MAX_ASSERTION_LIFETIME
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.jose.jws import JwtRefused
@@ -31,6 +32,7 @@ class JwtBearerFlow:
         self,
         *,
         store: Store,
+        codec: TokenCodec,
         settings: Settings,
         assertions: AssertionVerifier,
         clock: Clock,
@@ -38,6 +40,7 @@ class JwtBearerFlow:
         issuer: TokenIssuer,
     ) -> None:
         self._store = store
+        self._codec = codec
         self._settings = settings
         self._assertions = assertions
         self._clock = clock
@@ -61,6 +64,7 @@ class JwtBearerFlow:
             asserted = await self._assertions.verify(request.assertion, now)
         except JwtRefused as refused:
             raise refuse_grant(f"The assertion does not count: {refused}.") from None
+        refuse_forgotten(asserted.claims, self._codec.epoch, now, max_lifetime=MAX_ASSERTION_LIFETIME)
         claimed = jwt_bearer.decide(request, client, asserted)
         user_id = await self._find_user(claimed.user, asserted.trusted)
         audience = await self._issuer.find_audience(request.resource, ())

@@ -4,7 +4,7 @@ import msgspec
 
 from latchstring.authorization_server.binding import verify_binding
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
-from latchstring.authorization_server.refusals import refuse_ended, refuse_grant
+from latchstring.authorization_server.refusals import refuse_ended, refuse_grant, refuse_missing
 from latchstring.authorization_server.tokens import Code, TokenCodec
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import OAuthError
@@ -33,8 +33,10 @@ def decide(
     confirmation: Confirmation | None = None,
 ) -> Redeem | EndReplayed:
     """Whether the code is redeemed: possession is proved in full before anything may be consumed or ended."""
-    if grant is None or not codec.verify_code(code, grant.row_secret):
-        raise refuse_grant("The authorization code is unknown.", "no such grant, or the MAC is wrong")
+    if grant is None:
+        raise refuse_missing("authorization code", code.grant_id, codec.epoch)
+    if not codec.verify_code(code, grant.row_secret):
+        raise refuse_grant("The authorization code is unknown.", "the MAC is wrong")
     if grant.client_id != client.client_id:
         raise refuse_grant("The authorization code is unknown.", "the code belongs to another client")
     _verify_redirect_uri(request, grant)

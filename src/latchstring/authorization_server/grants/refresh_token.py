@@ -5,7 +5,7 @@ import msgspec
 from latchstring.authorization_server.binding import verify_binding, verify_retry_binding
 from latchstring.authorization_server.policy import find_policy
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
-from latchstring.authorization_server.refusals import refuse_ended, refuse_grant
+from latchstring.authorization_server.refusals import refuse_ended, refuse_grant, refuse_missing
 from latchstring.authorization_server.rotation import RotationVerdict, decide_rotation
 from latchstring.authorization_server.tokens import RefreshToken, TokenCodec
 from latchstring.protocol.confirmation import Confirmation
@@ -37,8 +37,10 @@ def decide(
     A public client proves the key that its grant is bound to; a confidential one proves itself, and may change its
     key (RFC 9449 §5).
     """
-    if grant is None or not codec.verify_refresh_token(token, grant.row_secret):
-        raise refuse_grant("The refresh token is unknown.", "no such grant, or the MAC is wrong")
+    if grant is None:
+        raise refuse_missing("refresh token", token.grant_id, codec.epoch)
+    if not codec.verify_refresh_token(token, grant.row_secret):
+        raise refuse_grant("The refresh token is unknown.", "the MAC is wrong")
     if grant.client_id != client.client_id:
         raise refuse_grant("The refresh token is unknown.", "the refresh token belongs to another client")
     if client.is_public:

@@ -16,8 +16,9 @@ from latchstring.protocol.errors import ConfigurationError
 _LOCK: Final = 0x6C617463680001  # any number that no other program takes for its advisory lock
 
 
-def migrate_sqlite(path: Path) -> None:
-    """Bring the file's schema to `HEAD` in one transaction; two processes at once take turns."""
+def migrate_sqlite(path: Path, revision: str = "head") -> None:
+    """Bring the file's schema to the newest revision, or to an older one's that a test needs, in one transaction; two
+    processes at once take turns."""
     # Not from a string: a path may have a `?` or `%` in it.
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
@@ -29,20 +30,20 @@ def migrate_sqlite(path: Path) -> None:
 
     try:
         with engine.begin() as connection:
-            _upgrade(connection)
+            _upgrade(connection, revision)
     except SQLAlchemyError as error:
         raise _refuse(f"database {path}", error) from None
     finally:
         engine.dispose()
 
 
-async def migrate_postgres(url: str) -> None:
-    """Bring the database's schema to `HEAD` in one transaction; several servers at once take turns."""
+async def migrate_postgres(url: str, revision: str = "head") -> None:
+    """The same for a PostgreSQL database; several servers at once take turns."""
     engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
     try:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade, revision)
     except (SQLAlchemyError, OSError) as error:
         raise _refuse("--database", error) from None
     finally:
@@ -54,12 +55,12 @@ def _refuse(database: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(f"{database}: its schema cannot be brought up to date ({type(cause).__name__}: {cause})")
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as error:
         raise ConfigurationError(
             f"--database: its schema is not one of this version's ({error}); a newer version made it, so use that one"

@@ -14,6 +14,7 @@ from latchstring.storage.statements import (
     grants,
     health,
     keys,
+    marks,
     people,
     registrations,
     sweeping,
@@ -21,7 +22,7 @@ from latchstring.storage.statements import (
 from latchstring.storage.statements.statement import ALL, Insert, Statement
 
 # Imported for what they define: every statement is compiled when an engine starts.
-_DEFINING = (grants, devices, clients, registrations, apps, keys, people, sweeping, health)
+_DEFINING = (grants, devices, clients, registrations, apps, keys, people, sweeping, marks, health)
 
 
 @cache

@@ -12,6 +12,7 @@ down_revision = "0002"
 
 def upgrade() -> None:
     _remembered_consents()
+    _marks()
 
 
 def _remembered_consents() -> None:
@@ -36,3 +37,21 @@ def _remembered_consents() -> None:
     )
     op.create_index("ix_remembered_consent_user_id", "remembered_consent", ["user_id"])
     op.create_index("ix_remembered_consent_organization_id", "remembered_consent", ["organization_id"])
+
+
+def _marks() -> None:
+    op.create_table(
+        "keyring_key",
+        sa.Column("key_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(16), nullable=False),
+        sa.PrimaryKeyConstraint("key_id", name="pk_keyring_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "epoch",
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("salt", sa.LargeBinary(16), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sequence", name="pk_epoch"),
+        sqlite_with_rowid=False,
+    )

@@ -1,0 +1,104 @@
+"""The beginning of a new epoch, in one transaction, once for both engines (ADR 0017)."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import URL, Table, create_engine, delete, func, insert, make_url, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from latchstring.authorization_server.refusals import RESTORED
+from latchstring.protocol.errors import ConfigurationError
+from latchstring.storage.schema import (
+    client_approval,
+    device_authorization,
+    epoch,
+    grant,
+    pushed_request,
+    registration_token,
+    remembered_consent,
+    session,
+    signing_key,
+)
+
+_BY: Final = "operator"
+_SERVED: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'latchstring'"
+)
+_LOOKS: Final = 20
+# Begun before the backup and perhaps finished, used or taken back after it: whoever is in the midst of it begins again,
+# and members are asked again. The keys that sign go too: what was signed may have been revoked by itself, and APIs that
+# check by themselves must know.
+_FORGOTTEN: Final[dict[str, Table]] = {
+    "sessions": session,
+    "pushed_requests": pushed_request,
+    "device_authorizations": device_authorization,
+    "registration_tokens": registration_token,
+    "remembered_consents": remembered_consent,
+    "signing_keys": signing_key,
+}
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What a restoration has ended, by kind."""
+
+    began_at: int
+    ended: dict[str, int]
+
+
+def begin_epoch(connection: Connection, *, salt: bytes, now: int) -> Restored:
+    """End all that may have been used up or revoked since the backup, and let nothing made before count again."""
+    sequence = connection.scalar(select(func.coalesce(func.max(epoch.c.sequence), 0)))
+    assert sequence is not None
+    connection.execute(insert(epoch).values(sequence=sequence + 1, salt=salt, began_at=now))
+    ending: dict[str, Any] = {"ended_at": now, "ended_by": _BY}
+    grants = update(grant).where(grant.c.status != "ended").values(status="ended", ended_reason=RESTORED, **ending)
+    approvals = update(client_approval).where(client_approval.c.ended_at.is_(None)).values(**ending)
+    ended = {"grants": connection.execute(grants).rowcount, "approvals": connection.execute(approvals).rowcount}
+    ended |= {name: connection.execute(delete(table)).rowcount for name, table in _FORGOTTEN.items()}
+    return Restored(now, ended)
+
+
+def begin_epoch_in_sqlite(path: Path, *, salt: bytes, now: int) -> Restored:
+    """The same in a file that nobody serves."""
+    # Not from a string: a path may have a `?` or `%` in it.
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    try:
+        with engine.begin() as connection:
+            return begin_epoch(connection, salt=salt, now=now)
+    except SQLAlchemyError as error:
+        raise _refuse(str(path), error) from None
+    finally:
+        engine.dispose()
+
+
+async def begin_epoch_in_postgres(url: str, *, salt: bytes, now: int) -> Restored:
+    """The same in a PostgreSQL database; refuses while servers are connected to it."""
+    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.begin() as connection:
+            await _verify_unserved(connection)
+            return await connection.run_sync(lambda sync: begin_epoch(sync, salt=salt, now=now))
+    except (SQLAlchemyError, OSError) as error:
+        raise _refuse("--database", error) from None
+    finally:
+        await engine.dispose()
+
+
+async def _verify_unserved(connection: AsyncConnection) -> None:
+    number = 0
+    for _ in range(_LOOKS):
+        await connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+        number = (await connection.exec_driver_sql(_SERVED)).scalar_one()
+        if not number:
+            return
+        await asyncio.sleep(0.1)  # one that was closed a moment ago may still be there
+    raise ConfigurationError(f"--database: {number} connections of servers are open; stop every server first")
+
+
+def _refuse(database: str, error: Exception) -> ConfigurationError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return ConfigurationError(f"{database}: cannot be taken back into use ({type(cause).__name__}: {cause})")
