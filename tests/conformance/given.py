@@ -285,7 +285,7 @@ async def _redirect_uri_dropped(world: World) -> None:
     """The app registers another one in its place."""
     app = await world.app()
     changed = msgspec.structs.replace(app.record, redirect_uris=("https://app.example/moved",))
-    assert await world.deployment.store.update_client(changed) is Commit.APPLIED
+    assert await world.deployment.store.update_client(changed, now=world.deployment.clock.now) is Commit.APPLIED
 
 
 # -- codes and tokens

@@ -91,33 +91,35 @@ async def test_update_client_replaces_what_people_edit_and_nothing_else(peopled:
     }
     not_edited = {"secrets": (), "scope": ("z",), "grant_types": ("z",), "created_by": None, "retry_window": None}
     changed = msgspec.structs.replace(client, **edited, **not_edited)
-    assert await peopled.update_client(changed) is Commit.APPLIED
+    assert await peopled.update_client(changed, now=NOW) is Commit.APPLIED
     assert await peopled.find_client("oa2client_new") == msgspec.structs.replace(client, **edited)
     assert await peopled.find_client(MAILLOOP) == build_client()
 
 
 async def test_update_client_unknown_is_lost(peopled: SqlStore):
-    assert await peopled.update_client(build_client(client_id="nobody")) is Commit.LOST
+    assert await peopled.update_client(build_client(client_id="nobody"), now=NOW) is Commit.LOST
     assert await peopled.find_client("nobody") is None
 
 
 async def test_replace_client_secrets_replaces_them_all(peopled: SqlStore):
-    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, now=NOW) is Commit.APPLIED
     assert await peopled.find_client(MAILLOOP) == build_client(secrets=SECRETS)
-    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS[:1]) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS[:1], now=NOW) is Commit.APPLIED
     assert await peopled.find_client(MAILLOOP) == build_client(secrets=SECRETS[:1])
-    assert await peopled.replace_client_secrets("nobody", SECRETS) is Commit.LOST
+    assert await peopled.replace_client_secrets("nobody", SECRETS, now=NOW) is Commit.LOST
 
 
 async def test_replace_client_secrets_that_are_no_longer_the_known_ones_is_lost(peopled: SqlStore):
     ending = msgspec.structs.replace(SECRETS[0], name='Größe "1"', expires_at=NOW + 60)
-    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=SECRETS) is Commit.LOST
-    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=()) is Commit.APPLIED
-    assert await peopled.replace_client_secrets(MAILLOOP, (ending,), known=SECRETS) is Commit.APPLIED
-    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=SECRETS) is Commit.LOST
-    assert await peopled.replace_client_secrets("nobody", SECRETS, known=()) is Commit.LOST
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=SECRETS, now=NOW) is Commit.LOST
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=(), now=NOW) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, (ending,), known=SECRETS, now=NOW) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, SECRETS, known=SECRETS, now=NOW) is Commit.LOST
+    assert await peopled.replace_client_secrets("nobody", SECRETS, known=(), now=NOW) is Commit.LOST
     assert await peopled.find_client(MAILLOOP) == build_client(secrets=(ending,))
-    assert await peopled.replace_client_secrets(MAILLOOP, (ending, *SECRETS), known=(ending,)) is Commit.APPLIED
+    assert (
+        await peopled.replace_client_secrets(MAILLOOP, (ending, *SECRETS), known=(ending,), now=NOW) is Commit.APPLIED
+    )
 
 
 async def test_find_clients_for_user_are_those_of_her_organizations_newest_first(peopled: SqlStore):
@@ -165,7 +167,7 @@ async def test_change_by_another_server_is_seen_by_the_next_read(peopled: SqlSto
         writer, reader = (peopled, other) if number % 2 else (other, peopled)
         assert await reader.find_client(MAILLOOP) is not None
         secrets = (SecretHash(secret_hash=bytes([number]) * 32, key_id=1, hint="", created_at=NOW),)
-        await writer.replace_client_secrets(MAILLOOP, secrets)
+        await writer.replace_client_secrets(MAILLOOP, secrets, now=NOW)
         for store in (reader, writer):
             found = await store.find_client(MAILLOOP)
             assert found is not None
@@ -175,7 +177,7 @@ async def test_change_by_another_server_is_seen_by_the_next_read(peopled: SqlSto
 async def test_change_of_ones_own_is_seen_by_the_next_read(peopled: SqlStore):
     for number in range(20):
         assert await peopled.find_client(MAILLOOP) is not None
-        await peopled.update_client(build_client(name=f"Name {number}"))
+        await peopled.update_client(build_client(name=f"Name {number}"), now=NOW)
         found = await peopled.find_client(MAILLOOP)
         assert found is not None
         assert found.name == f"Name {number}"
@@ -188,7 +190,7 @@ async def test_change_of_ones_own_is_seen_by_the_next_read(peopled: SqlStore):
 async def test_change_whose_caller_went_away_is_seen_by_the_next_read(peopled: SqlStore):
     """A request that is cancelled while its write is under way: what was written counts all the same."""
     assert await peopled.find_client(MAILLOOP) == build_client()
-    caller = asyncio.create_task(peopled.replace_client_secrets(MAILLOOP, SECRETS))
+    caller = asyncio.create_task(peopled.replace_client_secrets(MAILLOOP, SECRETS, now=NOW))
     await asyncio.sleep(0)
     caller.cancel()
     with contextlib.suppress(asyncio.CancelledError):

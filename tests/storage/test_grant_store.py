@@ -142,7 +142,7 @@ async def test_commit_consent_sees_an_app_withdrawn_a_moment_ago(peopled: SqlSto
     client = build_client(client_id="oa2client_its", organization_id="orga_other")
     await peopled.create_client(client)
     assert await peopled.commit_consent(fresh_grant(client_id="oa2client_its")) is ConsentCommit.CREATED
-    await peopled.update_client(msgspec.structs.replace(client, is_published=False))
+    await peopled.update_client(msgspec.structs.replace(client, is_published=False), now=NOW)
     assert await peopled.commit_consent(fresh_grant(client_id="oa2client_its")) is ConsentCommit.APP_UNAVAILABLE
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from latchstring.storage import schema
 from latchstring.storage.engine import Operation, Row, Steps
-from latchstring.storage.statements import apps, clients, devices, grants, keys, people
+from latchstring.storage.statements import apps, clients, devices, events, grants, keys, people
 from latchstring.storage.statements.compiled import (
     compile_batches_for_postgres,
     compile_for_postgres,
@@ -51,6 +51,8 @@ SINGLE = (
     people.FIND_ORGANIZATION,
     people.FIND_SESSION,
     people.FIND_MEMBERSHIP,
+    grants.END_GRANT,
+    events.INSERT_EVENT,
 )
 HOT = (*(statement for statement in ALL if statement.batch is not None), *SINGLE)
 BATCHES = tuple(compile_batches_for_postgres())

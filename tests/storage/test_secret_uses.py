@@ -90,9 +90,9 @@ async def test_uses_are_found_by_client_and_the_latest_counts(peopled: SqlStore)
 
 
 async def test_uses_go_with_their_secrets(peopled: SqlStore):
-    assert await peopled.replace_client_secrets(MAILLOOP, (ONE, TWO)) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, (ONE, TWO), now=NOW) is Commit.APPLIED
     await peopled.note_secret_uses({(MAILLOOP, one.secret_id): NOW for one in (ONE, TWO)})
-    assert await peopled.replace_client_secrets(MAILLOOP, (TWO,), known=(ONE, TWO)) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, (TWO,), known=(ONE, TWO), now=NOW) is Commit.APPLIED
     assert await peopled.find_secret_uses(MAILLOOP) == {TWO.secret_id: NOW}
-    assert await peopled.replace_client_secrets(MAILLOOP, (ONE,)) is Commit.APPLIED
+    assert await peopled.replace_client_secrets(MAILLOOP, (ONE,), now=NOW) is Commit.APPLIED
     assert await peopled.find_secret_uses(MAILLOOP) == {}

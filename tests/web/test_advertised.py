@@ -157,7 +157,9 @@ async def try_scope(world: World, value: str) -> bool:
 async def try_details_type(world: World, value: str) -> bool:
     record = world.app.record
     security = msgspec.structs.replace(record.security, authorization_details_types=(value,))
-    await world.deployment.store.update_client(msgspec.structs.replace(record, security=security))
+    await world.deployment.store.update_client(
+        msgspec.structs.replace(record, security=security), now=world.deployment.clock.now
+    )
     response = await _authorize(world, authorization_details=msgspec.json.encode([{"type": value}]).decode())
     assert _is_consent(response) or _error_of(response) == "invalid_authorization_details"
     return _is_consent(response)

@@ -372,7 +372,9 @@ async def test_app_private_until_published_then_open_to_everyone(world: World) -
         assert "<bdi>Ledgerly</bdi>" in refused.text
         assert "<bdi>Acorn Partners</bdi>" in refused.text
         assert await find_grants(world) == []
-        await world.deployment.store.update_client(msgspec.structs.replace(record, is_published=True))
+        await world.deployment.store.update_client(
+            msgspec.structs.replace(record, is_published=True), now=world.deployment.clock.now
+        )
         assert_page(await open_consent(http, App(record, None)), 200)
 
 

@@ -255,7 +255,9 @@ async def test_p6_client_that_must_push_is_refused_without(world: World) -> None
     from latchstring.authorization_server.records import ClientSecurity
 
     security = ClientSecurity(requires_pushed_request=True)
-    await world.deployment.store.update_client(msgspec.structs.replace(world.app.record, security=security))
+    await world.deployment.store.update_client(
+        msgspec.structs.replace(world.app.record, security=security), now=world.deployment.clock.now
+    )
     challenge = {
         "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
         "code_challenge_method": "S256",

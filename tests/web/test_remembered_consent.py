@@ -92,9 +92,13 @@ async def test_request_for_anything_new_is_asked(make_world: Any, changed: dict[
 async def test_app_with_another_name_or_owner_is_asked_again(world: World) -> None:
     await allow(world)
     record = world.app.record
-    await world.deployment.store.update_client(msgspec.structs.replace(record, name="Mailloop by Google"))
+    await world.deployment.store.update_client(
+        msgspec.structs.replace(record, name="Mailloop by Google"), now=world.deployment.clock.now
+    )
     assert is_consent(await ask(world, organization_id=world.acorn))
-    await world.deployment.store.update_client(msgspec.structs.replace(record, description="Just other words"))
+    await world.deployment.store.update_client(
+        msgspec.structs.replace(record, description="Just other words"), now=world.deployment.clock.now
+    )
     assert answer_of(await ask(world, organization_id=world.acorn))["code"]
 
 
@@ -153,7 +157,9 @@ async def test_app_that_became_private_to_others_gets_no_code_in_silence(world: 
     chestnut = await world.deployment.organization("Chestnut")
     app = await world.deployment.app(chestnut)
     await allow(world, app=app)
-    await world.deployment.store.update_client(msgspec.structs.replace(app.record, is_published=False))
+    await world.deployment.store.update_client(
+        msgspec.structs.replace(app.record, is_published=False), now=world.deployment.clock.now
+    )
     query = {"client_id": app.client_id, "response_type": "code", "organization_id": world.acorn}
     page = await world.http.get("/oauth2/authorize/", params=query)
     assert_page(page, 403)

@@ -309,7 +309,7 @@ async def test_client_secret_of_odd_characters_works_form_encoded_inside_basic(w
     record = await world.deployment.store.find_client(world.app.client_id)
     assert record is not None
     kept = world.deployment.codec.hash_client_secret(secret, world.deployment.clock.now)
-    await world.deployment.store.replace_client_secrets(record.client_id, (kept,))
+    await world.deployment.store.replace_client_secrets(record.client_id, (kept,), now=world.deployment.clock.now)
     app = App(record, secret)
     for scheme in ("Basic", "basic", "BASIC"):
         header = scheme + basic(app.client_id, secret)[5:]

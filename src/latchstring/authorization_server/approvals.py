@@ -1,6 +1,7 @@
 """An organization's word that an app of another one may act for it, without a member (RFC 6749 §4.4)."""
 
 from latchstring.authorization_server.apps import AppRefused, Problem
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.ports import Clock, Commit, Store
 from latchstring.protocol.client_metadata import CLIENT_CREDENTIALS
 from latchstring.protocol.scope import OFFLINE_ACCESS
@@ -14,7 +15,13 @@ class Approvals:
         self._clock = clock
 
     async def approve(
-        self, client_id: str, organization_id: str, *, scope: tuple[str, ...] | None, by: str
+        self,
+        client_id: str,
+        organization_id: str,
+        *,
+        scope: tuple[str, ...] | None,
+        by: str,
+        origin: Origin = SYSTEM,
     ) -> tuple[str, ...]:
         """What is approved: all that the client is registered for, unless told otherwise. Replaces the approval before:
         what the client got under that one is dead when this returns. `AppRefused` names what must change."""
@@ -28,11 +35,15 @@ class Approvals:
         scope = allowed if scope is None else scope
         if not scope or not set(scope) <= set(allowed):
             raise AppRefused(Problem("scope", "approval_scope", f"The client may have: {' '.join(allowed)}."))
-        commit = await self._store.approve_client(client_id, organization_id, scope=scope, by=by, now=self._clock())
+        commit = await self._store.approve_client(
+            client_id, organization_id, scope=scope, by=by, now=self._clock(), origin=origin
+        )
         if commit is Commit.LOST:
             raise AppRefused(Problem("organization", "approval_organization", "There is no such organization."))
         return scope
 
-    async def end(self, client_id: str, organization_id: str, *, by: str) -> Commit:
+    async def end(self, client_id: str, organization_id: str, *, by: str, origin: Origin = SYSTEM) -> Commit:
         """End the approval; what the client got under it is dead when this returns. `LOST` if there is none."""
-        return await self._store.end_client_approval(client_id, organization_id, by=by, now=self._clock())
+        return await self._store.end_client_approval(
+            client_id, organization_id, by=by, now=self._clock(), origin=origin
+        )

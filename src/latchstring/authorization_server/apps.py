@@ -8,6 +8,7 @@ import msgspec
 
 from latchstring.authorization_server.client_certificates import verify_subject_fits
 from latchstring.authorization_server.client_keys import verify_keys_fit
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.identifiers import (
     CLIENT,
     ID_ENTROPY_SIZE,
@@ -185,6 +186,7 @@ class Apps:
         scope: tuple[str, ...] | None = None,
         grant_types: tuple[str, ...] = DEFAULT_GRANT_TYPES,
         acts_for_resource: str | None = None,
+        origin: Origin = SYSTEM,
     ) -> tuple[ClientRecord, str | None]:
         """The new client and its secret (None for one that has no use for it); `AppRefused` names what must change."""
         details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in grant_types)
@@ -228,7 +230,7 @@ class Apps:
             acts_for_resource=acts_for_resource,
         )
         _verify_security(client)
-        await self._store.create_client(client)
+        await self._store.create_client(client, origin=origin)
         return client, secret
 
     async def _verify_acting(self, resource: str, *, is_public: bool) -> None:
@@ -239,28 +241,35 @@ class Apps:
             why = "Give the identifier of a registered resource server."
             raise AppRefused(Problem(field, "acts_for_resource_unknown", why))
 
-    async def update(self, client: ClientRecord, details: AppDetails) -> ClientRecord:
+    async def update(self, client: ClientRecord, details: AppDetails, *, origin: Origin = SYSTEM) -> ClientRecord:
         """The client with new details; `AppRefused` names what must change."""
         details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in client.grant_types)
         changed = msgspec.structs.replace(client, **msgspec.structs.asdict(details))
-        await self._store.update_client(changed)
+        await self._store.update_client(changed, now=self._clock(), origin=origin)
         return changed
 
-    async def update_security(self, client: ClientRecord, security: ClientSecurity) -> ClientRecord:
+    async def update_security(
+        self, client: ClientRecord, security: ClientSecurity, *, origin: Origin = SYSTEM
+    ) -> ClientRecord:
         """The client held to that from its next request on; `AppRefused` names what must change."""
         changed = msgspec.structs.replace(client, security=security)
         _verify_security(changed)
-        await self._store.update_client(changed)
+        await self._store.update_client(changed, now=self._clock(), origin=origin)
         return changed
 
     async def replace_keys(
-        self, client: ClientRecord, *, jwks: str | None = None, jwks_uri: str | None = None
+        self,
+        client: ClientRecord,
+        *,
+        jwks: str | None = None,
+        jwks_uri: str | None = None,
+        origin: Origin = SYSTEM,
     ) -> ClientRecord:
         """The client with those keys in place of all that it had; `AppRefused` names what must change."""
         security = msgspec.structs.replace(client.security, jwks=jwks, jwks_uri=jwks_uri)
         changed = msgspec.structs.replace(client, security=security)
         _verify_security(changed)
-        await self._store.update_client(changed)
+        await self._store.update_client(changed, now=self._clock(), origin=origin)
         return changed
 
     async def create_resource_server(

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from latchstring.authorization_server.apps import MAX_NAME_LENGTH, AppRefused, Problem, clean_name
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord, SecretHash
 from latchstring.authorization_server.tokens import CLIENT_SECRET_SIZE, TokenCodec
@@ -32,7 +33,7 @@ class ClientSecrets:
         self._clock = clock
         self._entropy = entropy
 
-    async def add(self, client: ClientRecord, name: str = "") -> str:
+    async def add(self, client: ClientRecord, name: str = "", *, origin: Origin = SYSTEM) -> str:
         """One more secret; the others live on. `AppRefused` where there are too many, or where it has no use."""
         if not client.has_secret:
             raise _refuse(
@@ -47,11 +48,17 @@ class ClientSecrets:
             limit = str(MAX_SECRETS)
             raise _refuse("secrets_too_many", f"There are {limit} secrets already: retire one first.", limit=limit)
         secret, kept = self._make(name)
-        await self._replace_known(client, (*live, kept))
+        await self._replace_known(client, (*live, kept), origin)
         return secret
 
     async def retire(
-        self, client: ClientRecord, secret_id: str, *, after: int = 0, even_last: bool = False
+        self,
+        client: ClientRecord,
+        secret_id: str,
+        *,
+        after: int = 0,
+        even_last: bool = False,
+        origin: Origin = SYSTEM,
     ) -> ClientRecord:
         """The client, one secret of which works for at most `after` seconds more: 0 ends it at once.
 
@@ -68,22 +75,24 @@ class ClientSecrets:
         ends_at = now + after if retired.expires_at is None else min(now + after, retired.expires_at)
         ending = () if after == 0 else (msgspec.structs.replace(retired, expires_at=ends_at),)
         secrets = tuple(one for kept in live for one in (ending if kept is retired else (kept,)))
-        await self._replace_known(client, secrets)
+        await self._replace_known(client, secrets, origin)
         return msgspec.structs.replace(client, secrets=secrets)
 
-    async def replace(self, client: ClientRecord) -> str | None:
+    async def replace(self, client: ClientRecord, *, origin: Origin = SYSTEM) -> str | None:
         """A new secret, the old ones dead at once; None for a client without any, or one that has just vanished."""
         if not client.has_secret:
             return None
         secret, kept = self._make("")
-        commit = await self._store.replace_client_secrets(client.client_id, (kept,))
+        commit = await self._store.replace_client_secrets(client.client_id, (kept,), now=self._clock(), origin=origin)
         return secret if commit is Commit.APPLIED else None
 
     def _make(self, name: str) -> tuple[str, SecretHash]:
         secret = self._codec.render_client_secret(self._entropy(CLIENT_SECRET_SIZE))
         return secret, self._codec.hash_client_secret(secret, self._clock(), name)
 
-    async def _replace_known(self, client: ClientRecord, secrets: tuple[SecretHash, ...]) -> None:
-        commit = await self._store.replace_client_secrets(client.client_id, secrets, known=client.secrets)
+    async def _replace_known(self, client: ClientRecord, secrets: tuple[SecretHash, ...], origin: Origin) -> None:
+        commit = await self._store.replace_client_secrets(
+            client.client_id, secrets, known=client.secrets, now=self._clock(), origin=origin
+        )
         if commit is Commit.LOST:
             raise _refuse("secrets_changed", "Somebody else has just changed the secrets: look again, and try again.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.identifiers import GRANT, parse_identifier
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.records import ConnectionRecord, GrantRecord
@@ -29,12 +30,12 @@ class Connections:
         grant = await self._find_own(grant_identifier, user_id)
         return grant if grant is not None and grant.status == "ended" else None
 
-    async def end(self, grant_identifier: str, user_id: str) -> GrantRecord | None:
+    async def end(self, grant_identifier: str, user_id: str, *, origin: Origin = SYSTEM) -> GrantRecord | None:
         """End the member's own grant; it is dead when this returns. None if there is no such grant of theirs."""
         grant = await self._find_own(grant_identifier, user_id)
         if grant is None:
             return None
-        await self._store.disconnect(grant, by=user_id, reason=DISCONNECTED, now=self._clock())
+        await self._store.disconnect(grant, by=user_id, reason=DISCONNECTED, now=self._clock(), origin=origin)
         return grant
 
     async def _find_own(self, grant_identifier: str, user_id: str) -> GrantRecord | None:

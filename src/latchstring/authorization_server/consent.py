@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.login import hash_session
 from latchstring.authorization_server.ports import Clock, Commit, ConsentCommit, Entropy, Store
@@ -46,6 +47,7 @@ class Consent:
         *,
         grant_id: bytes | None = None,
         authenticated_at: int | None = None,
+        origin: Origin = SYSTEM,
     ) -> str | ConsentCommit:
         """The code, or why there is none. Membership and the app's reach are checked in the very write, so that
         nothing that ended between page and click slips through; an app that registered itself gets its row by it.
@@ -61,6 +63,7 @@ class Consent:
             self_registered=client if client.is_self_registered else None,
             pushed_request_id=prompt.pushed_request_id,
             consent=build_consent(grant, client, asked=prompt.scope, redirect_uri=prompt.redirect_uri),
+            origin=origin,
         )
         if commit is ConsentCommit.ANSWERED:
             return await self._repeat(grant, grant.created_at)
@@ -76,6 +79,7 @@ class Consent:
         memberships: Sequence[MembershipRecord],
         *,
         authenticated_at: int | None,
+        origin: Origin = SYSTEM,
     ) -> str | None:
         """The code without a question, where a remembered consent stands in for the answer (`docs/decisions/0020`);
         None where the member is asked. All that an Allow is held to holds, in the very write; so does the consent."""
@@ -92,7 +96,7 @@ class Consent:
             absolute_expires_at=recalled.expires_at,
         )
         commit = await self._store.commit_consent(
-            grant, pushed_request_id=prompt.pushed_request_id, recalled=recalled.grant_id
+            grant, pushed_request_id=prompt.pushed_request_id, recalled=recalled.grant_id, origin=origin
         )
         return self._codec.render_code(grant.id, grant.row_secret) if commit is ConsentCommit.CREATED else None
 
@@ -146,6 +150,7 @@ class Consent:
         *,
         cookie: str,
         authenticated_at: int | None,
+        origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         """The same for a device, by the browser in which its code was entered: the grant takes over the request's id
         and row secret, so that the device code is good for it (`docs/decisions/0012`)."""
@@ -167,7 +172,7 @@ class Consent:
         )
         consent = build_consent(grant, client, asked=device.scope, redirect_uri=None)
         return await self._store.commit_device_consent(
-            grant, session_hash=hash_session(cookie), now=now, consent=consent
+            grant, session_hash=hash_session(cookie), now=now, consent=consent, origin=origin
         )
 
     async def decline_device(self, device: DeviceAuthorizationRecord, cookie: str) -> Commit:

@@ -1,6 +1,8 @@
 """What the server asks of the world: stores, a clock, entropy. Each method is atomic; each may raise
 `StoreUnavailable`, after which nothing has happened or, where the connection broke during a commit, it may have:
-every operation is conditional, so that asking again is safe."""
+every operation is conditional, so that asking again is safe.
+
+Where an operation takes an `origin`, the event that tells of it is recorded in the same transaction (`events.py`)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -8,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from latchstring.authorization_server.events import SYSTEM, EventFilter, EventRecord, Origin
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
@@ -128,6 +131,7 @@ class GrantStore(Protocol):
         pushed_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
+        origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
         is published or the user a member of its owner. A pushed request is used up in the same transaction, and
@@ -141,11 +145,13 @@ class GrantStore(Protocol):
     async def find_remembered_consents(self, client_id: str, user_id: str) -> Sequence[ConsentRecord]:
         """What the user has agreed to with the client, by organization; expired consents too."""
 
-    async def disconnect(self, grant: GrantRecord, *, by: str, reason: str, now: int) -> Commit:
+    async def disconnect(
+        self, grant: GrantRecord, *, by: str, reason: str, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
         """As `end_grant`, and the consent behind the grant is forgotten in the same transaction."""
 
     async def commit_assertion(
-        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int
+        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int, origin: Origin = SYSTEM
     ) -> bytes | AssertionRefusal:
         """The id of the active grant that stands for the assertion of that SHA-256 digest, used up in the same
         transaction: the one that the same issuer's assertions have made already, prolonged, or else the grant given.
@@ -191,7 +197,7 @@ class GrantStore(Protocol):
     async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
         """Count a retry if the grant is active and still at that generation."""
 
-    async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int) -> Commit:
+    async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int, origin: Origin = SYSTEM) -> Commit:
         """End the grant unless it has ended already. Its tokens are dead when this returns."""
 
     async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
@@ -233,7 +239,13 @@ class DeviceStore(Protocol):
         codes count against the user, at most `max_wrong` in `window` seconds; beyond, no code is looked at."""
 
     async def commit_device_consent(
-        self, grant: GrantRecord, *, session_hash: bytes, now: int, consent: ConsentRecord | None = None
+        self,
+        grant: GrantRecord,
+        *,
+        session_hash: bytes,
+        now: int,
+        consent: ConsentRecord | None = None,
+        origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         """As `commit_consent`, in place of the waiting request of the grant's id; `REQUEST_USED` if it is denied,
         expired, gone or another session's."""
@@ -257,17 +269,23 @@ class ClientStore(Protocol):
     async def find_access_token_formats(self, resource: str) -> Sequence[AccessTokenFormat]:
         """What tokens the resource servers under that identifier take; none where there is none."""
 
-    async def create_client(self, client: ClientRecord) -> None:
+    async def create_client(self, client: ClientRecord, *, origin: Origin = SYSTEM) -> None:
         """Insert a client with a new id."""
 
     async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
         """Insert a resource server with a new id."""
 
-    async def update_client(self, client: ClientRecord) -> Commit:
+    async def update_client(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
         """Replace what people edit: name, description, URIs, publication."""
 
     async def replace_client_secrets(
-        self, client_id: str, secrets: tuple[SecretHash, ...], *, known: tuple[SecretHash, ...] | None = None
+        self,
+        client_id: str,
+        secrets: tuple[SecretHash, ...],
+        *,
+        known: tuple[SecretHash, ...] | None = None,
+        now: int,
+        origin: Origin = SYSTEM,
     ) -> Commit:
         """Replace the client's secrets; those left out fail from then on. `LOST` if there is no such client, or if its
         secrets are no longer the `known` ones."""
@@ -284,18 +302,29 @@ class ClientStore(Protocol):
         """Approvals for an operator's list, by client and organization, at most 1,000."""
 
     async def approve_client(
-        self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
+        self,
+        client_id: str,
+        organization_id: str,
+        *,
+        scope: tuple[str, ...],
+        by: str,
+        now: int,
+        origin: Origin = SYSTEM,
     ) -> Commit:
         """Insert an approval, or replace the one before by the next generation; `LOST` if there is no such
         organization."""
 
-    async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
+    async def end_client_approval(
+        self, client_id: str, organization_id: str, *, by: str, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
         """End an approval that lasts."""
 
     async def save_registered_client(self, client: ClientRecord) -> Commit:
         """Keep what a client has registered instead; `LOST` if it was deleted."""
 
-    async def end_registered_client(self, client: ClientRecord, *, reason: str, now: int) -> None:
+    async def end_registered_client(
+        self, client: ClientRecord, *, reason: str, now: int, origin: Origin = SYSTEM
+    ) -> None:
         """Delete a client that registered itself and end its grants, in one transaction. The row stays until
         `expires_at`, for as long as its id would else be good. Idempotent."""
 
@@ -335,17 +364,25 @@ class SigningKeyStore(Protocol):
 class PeopleStore(Protocol):
     """Users, organizations, memberships and browser sessions."""
 
-    async def create_user(self, user: UserRecord) -> Commit:
+    async def create_user(self, user: UserRecord, *, origin: Origin = SYSTEM) -> Commit:
         """Insert a user; `LOST` if the email is taken."""
 
-    async def create_organization(self, organization: OrganizationRecord) -> None:
+    async def find_operators(self) -> Sequence[UserRecord]:
+        """Who looks after the whole deployment, by email."""
+
+    async def set_operator(self, user_id: str, *, is_operator: bool, now: int, origin: Origin = SYSTEM) -> Commit:
+        """Make the user an operator, or no longer one; `LOST` if nothing changes."""
+
+    async def create_organization(self, organization: OrganizationRecord, *, origin: Origin = SYSTEM) -> None:
         """Insert an organization with a new id."""
 
-    async def add_membership(self, *, user_id: str, organization_id: str, role: Role, now: int) -> Commit:
+    async def add_membership(
+        self, *, user_id: str, organization_id: str, role: Role, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
         """Begin or resume a membership, and resume the grants that its end suspended; `LOST` if the user or
         the organization does not exist."""
 
-    async def end_membership(self, *, user_id: str, organization_id: str, now: int) -> Commit:
+    async def end_membership(self, *, user_id: str, organization_id: str, now: int, origin: Origin = SYSTEM) -> Commit:
         """End a membership, suspend its active grants and end its pending ones, in one transaction."""
 
     async def find_user(self, user_id: str) -> UserRecord | None:
@@ -373,5 +410,12 @@ class PeopleStore(Protocol):
         """Delete the session. Idempotent."""
 
 
-class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, Protocol):
+class EventStore(Protocol):
+    """What has happened. Events are recorded by the other methods, in the transaction of what they tell of."""
+
+    async def find_events(self, wanted: EventFilter, *, before: bytes | None, at_most: int) -> Sequence[EventRecord]:
+        """Events, the newest first, from the one before that id on."""
+
+
+class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, EventStore, Protocol):
     """All of it, from one database."""

@@ -217,13 +217,15 @@ class Rebinding(msgspec.Struct, frozen=True):
 
 
 class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who can sign in. `email` is kept as typed; it is unique without regard to case."""
+    """A person who can sign in. `email` is kept as typed; it is unique without regard to case. An
+    operator looks after the whole deployment."""
 
     user_id: str
     email: str
     name: str
     password_hash: str
     created_at: int
+    is_operator: bool = False
 
     def __repr__(self) -> str:
         return f"UserRecord(user_id={self.user_id!r})"

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from latchstring.authorization_server.clients import Clients
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import REGISTRATION_DELETED
@@ -124,14 +125,16 @@ class RegistrationEndpoint:
             raise _refuse_token(_UNKNOWN)
         return self._describe(changed)
 
-    async def end(self, client_id: str, token: str | None) -> None:
+    async def end(self, client_id: str, token: str | None, origin: Origin = SYSTEM) -> None:
         """The client is gone, and its tokens with it, when this returns (RFC 7592 §2.3)."""
         client = await self._authenticate(client_id, token)
         carried = self._registrations.parse_client_id(client_id)
         assert carried is not None
         # The id still carries the registration: until it lapses, the row is what says that it is gone.
         ended = msgspec.structs.replace(client, expires_at=carried.expires_at)
-        await self._store.end_registered_client(ended, reason=REGISTRATION_DELETED, now=self._clock())
+        await self._store.end_registered_client(
+            ended, reason=REGISTRATION_DELETED, now=self._clock(), origin=origin.of_client(client.client_id)
+        )
 
     async def _authenticate(self, client_id: str, token: str | None) -> ClientRecord:
         if token is None:

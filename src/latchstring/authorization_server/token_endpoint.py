@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.policy import requires_binding
 from latchstring.authorization_server.proofs import Proofs
@@ -26,7 +27,11 @@ class TokenEndpoint:
         self._flows = flows
 
     async def answer(
-        self, request: TokenRequest, credentials: ClientCredentials, proofs: Sequence[bytes] = ()
+        self,
+        request: TokenRequest,
+        credentials: ClientCredentials,
+        proofs: Sequence[bytes] = (),
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """The answer, or `OAuthError`. A refusal consumes nothing but the proof that came with the request (`proofs`
         are its `DPoP` headers); reuse and replay end the grant."""
@@ -41,4 +46,4 @@ class TokenEndpoint:
         confirmation = None
         if proofs or requires_binding(client):
             confirmation = await self._proofs.confirm(proofs, credentials.certificate, client, TOKEN_PATH)
-        return await flow.answer(request, client, confirmation)
+        return await flow.answer(request, client, confirmation, origin)

@@ -8,6 +8,7 @@ import typer
 
 from latchstring.authorization_server.apps import AppDetails
 from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.policy import ALLOWANCES, PROFILES, default_security, must_push_requests
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import Settings
@@ -159,6 +160,7 @@ def create(
             scope=None if scope is None else parse_scope(scope),
             grant_types=tuple(grant_type) if grant_type else DEFAULT_GRANT_TYPES,
             acts_for_resource=acts_for_resource,
+            origin=COMMAND_LINE,
         )
 
     client, secret = run_with_store(database, keyring, work)
@@ -194,7 +196,7 @@ def rotate_secret(
         found = await store.find_client(client)
         if found is None:
             raise CommandRefused(f"there is no client {client}")
-        secret = await build_client_secrets(store, deployment.codec).replace(found)
+        secret = await build_client_secrets(store, deployment.codec).replace(found, origin=COMMAND_LINE)
         if secret is None:
             raise CommandRefused(f"{client} has no secret: it authenticates by {found.token_endpoint_auth_method}")
         return secret
@@ -220,7 +222,7 @@ def set_keys(
         if found is None:
             raise CommandRefused(f"there is no client {client}")
         apps = build_apps(store, deployment.codec, _load(None))
-        return await apps.replace_keys(found, jwks=keys, jwks_uri=jwks_uri)
+        return await apps.replace_keys(found, jwks=keys, jwks_uri=jwks_uri, origin=COMMAND_LINE)
 
     changed = run_with_store(database, keyring, work)
     record = {"client_id": client, "jwks_uri": changed.security.jwks_uri, "by_value": changed.security.jwks is not None}
@@ -293,7 +295,8 @@ def update(
             security = msgspec.structs.replace(security, dpop_bound_access_tokens=dpop_bound)
         if certificate_bound is not None:
             security = msgspec.structs.replace(security, tls_client_certificate_bound_access_tokens=certificate_bound)
-        return await build_apps(store, deployment.codec, _load(None)).update_security(found, security)
+        apps = build_apps(store, deployment.codec, _load(None))
+        return await apps.update_security(found, security, origin=COMMAND_LINE)
 
     print_record(_describe(run_with_store(database, keyring, work)), as_json)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientApprovalRecord
 from latchstring.cli.output import (
@@ -37,7 +38,8 @@ def approve(
     asked = None if scope is None else parse_scope(scope)
 
     async def work(store: SqlStore, _: Deployment) -> tuple[str, ...]:
-        return await build_approvals(store).approve(client, organization, scope=asked, by="operator")
+        approvals = build_approvals(store)
+        return await approvals.approve(client, organization, scope=asked, by="operator", origin=COMMAND_LINE)
 
     approved = run_with_store(database, keyring, work)
     print_record({"client_id": client, "organization_id": organization, "scope": " ".join(approved)}, as_json)
@@ -53,7 +55,8 @@ def unapprove(
     """End an approval; what the app got under it is dead at once."""
 
     async def work(store: SqlStore, _: Deployment) -> None:
-        if await build_approvals(store).end(client, organization, by="operator") is Commit.LOST:
+        ended = await build_approvals(store).end(client, organization, by="operator", origin=COMMAND_LINE)
+        if ended is Commit.LOST:
             raise CommandRefused(f"{organization} has not approved {client}")
 
     run_with_store(database, keyring, work)

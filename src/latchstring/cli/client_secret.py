@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from latchstring.authorization_server.client_secrets import find_live
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.cli.output import (
     DATABASE,
@@ -42,7 +43,8 @@ def add(
     """Add a secret beside those that there are; prints it this once."""
 
     async def work(store: SqlStore, deployment: Deployment) -> str:
-        return await build_client_secrets(store, deployment.codec).add(await _find(store, client), name)
+        secrets = build_client_secrets(store, deployment.codec)
+        return await secrets.add(await _find(store, client), name, origin=COMMAND_LINE)
 
     print_record({"client_id": client, "client_secret": run_with_store(database, keyring, work)}, as_json)
 
@@ -88,7 +90,7 @@ def retire(
     async def work(store: SqlStore, deployment: Deployment) -> int | None:
         found = await _find(store, client)
         secrets = build_client_secrets(store, deployment.codec)
-        left = (await secrets.retire(found, secret, after=after, even_last=even_last)).secrets
-        return next((kept.expires_at for kept in left if kept.secret_id == secret), epoch_seconds())
+        changed = await secrets.retire(found, secret, after=after, even_last=even_last, origin=COMMAND_LINE)
+        return next((kept.expires_at for kept in changed.secrets if kept.secret_id == secret), epoch_seconds())
 
     print_record({"client_id": client, "id": secret, "expires_at": run_with_store(database, keyring, work)}, as_json)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.identifiers import GRANT, parse_identifier, render_identifier
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import GrantRecord
@@ -78,7 +79,9 @@ def end(
     async def work(store: SqlStore, _: Deployment) -> None:
         if grant_id is None or await store.find_grant(grant_id) is None:
             raise CommandRefused(f"there is no grant {grant}")
-        commit = await store.end_grant(grant_id, by="operator", reason=ENDED_BY_OPERATOR, now=epoch_seconds())
+        commit = await store.end_grant(
+            grant_id, by="operator", reason=ENDED_BY_OPERATOR, now=epoch_seconds(), origin=COMMAND_LINE
+        )
         if commit is Commit.LOST:
             raise CommandRefused(f"{grant} has ended already")
 

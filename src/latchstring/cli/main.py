@@ -14,6 +14,7 @@ from latchstring.cli import (
     key,
     membership,
     migrate,
+    operator,
     organization,
     registration,
     resource_server,
@@ -40,6 +41,7 @@ app.command("check")(check.check)
 app.add_typer(organization.app, name="organization")
 app.add_typer(user.app, name="user")
 app.add_typer(membership.app, name="membership")
+app.add_typer(operator.app, name="operator")
 app.add_typer(client.app, name="client")
 app.add_typer(resource_server.app, name="resource-server")
 app.add_typer(registration.app, name="registration")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import Role
 from latchstring.cli.output import (
@@ -48,7 +49,7 @@ def add(
     async def work(store: SqlStore, _: Deployment) -> str:
         user_id = await _find_user_id(store, user)
         commit = await store.add_membership(
-            user_id=user_id, organization_id=organization, role=checked, now=epoch_seconds()
+            user_id=user_id, organization_id=organization, role=checked, now=epoch_seconds(), origin=COMMAND_LINE
         )
         if commit is Commit.LOST:
             raise CommandRefused(f"there is no organization {organization}")
@@ -70,7 +71,9 @@ def end(
 
     async def work(store: SqlStore, _: Deployment) -> str:
         user_id = await _find_user_id(store, user)
-        commit = await store.end_membership(user_id=user_id, organization_id=organization, now=epoch_seconds())
+        commit = await store.end_membership(
+            user_id=user_id, organization_id=organization, now=epoch_seconds(), origin=COMMAND_LINE
+        )
         if commit is Commit.LOST:
             raise CommandRefused(f"{user} is no member of {organization}")
         return user_id

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.records import OrganizationRecord
 from latchstring.cli.output import DATABASE, Database, Json, KeyringPath, print_record, run_with_store
 from latchstring.storage.store import SqlStore
@@ -27,7 +28,7 @@ def create(
     """Create an organization and print its id."""
 
     async def work(store: SqlStore, _: Deployment) -> OrganizationRecord:
-        return await build_directory(store).create_organization(name)
+        return await build_directory(store).create_organization(name, origin=COMMAND_LINE)
 
     organization = run_with_store(database, keyring, work)
     print_record(

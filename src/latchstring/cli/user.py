@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.records import UserRecord
 from latchstring.cli.output import (
     DATABASE,
@@ -51,7 +52,8 @@ def create(
         raise CommandRefused("give --password-stdin and the password on standard input")
 
     async def work(store: SqlStore, _: Deployment) -> UserRecord:
-        return await build_directory(store).create_user(email=email, name=name, password=password)
+        directory = build_directory(store)
+        return await directory.create_user(email=email, name=name, password=password, origin=COMMAND_LINE)
 
     user = run_with_store(database, keyring, work)
     print_record({"id": user.user_id, "user_id": user.user_id, "email": user.email, "name": user.name}, as_json)

@@ -7,6 +7,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from latchstring.authorization_server.apps import clean_name
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE, ORGANIZATION, USER, render_identifier
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import OrganizationRecord, UserRecord
@@ -49,7 +50,7 @@ class BuiltInDirectory:
         except (Argon2Error, InvalidHashError):
             return False
 
-    async def create_user(self, *, email: str, name: str, password: str) -> UserRecord:
+    async def create_user(self, *, email: str, name: str, password: str, origin: Origin = SYSTEM) -> UserRecord:
         """A new user; `DirectoryRefused` if the email is taken or something is unusable."""
         local, at, domain = email.strip().partition("@")
         if not local or not at or not domain or any(c.isspace() or not c.isprintable() for c in email.strip()):
@@ -63,11 +64,11 @@ class BuiltInDirectory:
             password_hash=await asyncio.to_thread(self._hasher.hash, password),
             created_at=self._clock(),
         )
-        if await self._store.create_user(user) is Commit.LOST:
+        if await self._store.create_user(user, origin=origin) is Commit.LOST:
             raise DirectoryRefused(f"there is a user with the email {user.email} already")
         return user
 
-    async def create_organization(self, name: str) -> OrganizationRecord:
+    async def create_organization(self, name: str, *, origin: Origin = SYSTEM) -> OrganizationRecord:
         """A new organization; names need not be unique."""
         if not clean_name(name):
             raise DirectoryRefused("the organization needs a name")
@@ -76,5 +77,5 @@ class BuiltInDirectory:
             name=clean_name(name),
             created_at=self._clock(),
         )
-        await self._store.create_organization(organization)
+        await self._store.create_organization(organization, origin=origin)
         return organization

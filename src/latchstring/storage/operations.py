@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
+from latchstring.authorization_server.events import Action, Origin
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
-from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
+from latchstring.authorization_server.refusals import CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE
 from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
+from latchstring.storage.recording import record_grant_event
 from latchstring.storage.statements import apps, consents, devices, grants, keys, people, registrations, sweeping
 
 
@@ -35,6 +37,8 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
 # A page may be open for an hour after its request has expired; later nobody can be answering it.
 _STALE_AFTER: Final = 24 * 3600
 _CLOCK_SKEW: Final = 600
+# A credential came twice: somebody may have stolen it.
+_REUSED: Final = frozenset({CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE})
 # For a while a device can still be told that its code has expired, rather than that it is unknown.
 _DEVICE_STALE_AFTER: Final = 600
 
@@ -43,7 +47,8 @@ def consent(
     grant_row: dict[str, Any],
     client_row: dict[str, Any] | None,
     pushed_request_id: bytes | None,
-    consent_row: dict[str, Any] | None = None,
+    consent_row: dict[str, Any] | None,
+    origin: Origin,
     *,
     recalled: bytes | None = None,
 ) -> Steps[ConsentCommit]:
@@ -80,27 +85,40 @@ def consent(
         yield consents.REMEMBER_CONSENT, consent_row
     elif recalled is not None:
         yield consents.NOTE_REMEMBERED_CONSENT, {**of_consent, "now": grant_row["created_at"]}
+    yield from _record_created(grant_row, origin, is_remembered=recalled is not None)
     return ConsentCommit.CREATED
 
 
-def disconnect(grant_row: dict[str, Any], by: str, reason: str, now: int) -> Steps[Commit]:
+def _record_created(grant_row: dict[str, Any], origin: Origin, *, is_remembered: bool = False) -> Steps[None]:
+    facts = [grant_row[name] for name in ("id", "client_id", "user_id", "organization_id")]
+    told = ("scope", "resource", "redirect_uri", "asserted_by")
+    after = {name: grant_row[name] for name in told if grant_row[name]}
+    if is_remembered:
+        after["is_remembered"] = True
+    yield from record_grant_event(Action.GRANT_CREATED, facts, origin, grant_row["created_at"], after)
+
+
+def end_grant(grant_id: bytes, by: str, reason: str, now: int, origin: Origin) -> Steps[Commit]:
+    """End a grant that has not ended yet."""
+    row = yield grants.END_GRANT, {"grant_id": grant_id, "by": by, "reason": reason, "now": now}
+    if row is None:
+        return Commit.LOST
+    if reason in _REUSED:
+        yield from record_grant_event(Action.GRANT_REUSE_DETECTED, row, origin, now, {"reason": reason})
+    yield from record_grant_event(Action.GRANT_ENDED, row, origin, now, {"reason": reason})
+    return Commit.APPLIED
+
+
+def disconnect(grant_row: dict[str, Any], by: str, reason: str, now: int, origin: Origin) -> Steps[Commit]:
     """End a grant and forget the consent behind it: the app has to ask again. Idempotent."""
-    row = yield grants.END_GRANT, {"grant_id": grant_row["id"], "by": by, "reason": reason, "now": now}
+    commit = yield from end_grant(grant_row["id"], by, reason, now, origin)
     of_consent = {"of_client": grant_row["client_id"], "of_user": grant_row["user_id"]}
     yield consents.FORGET_CONSENT, {**of_consent, "of_organization": grant_row["organization_id"]}
-    return Commit.LOST if row is None else Commit.APPLIED
-
-
-def end_registered_client(client_row: dict[str, Any], reason: str, now: int) -> Steps[None]:
-    """Delete a client that registered itself: its grants end, and its row says so until its id has lapsed."""
-    yield registrations.END_REGISTERED_CLIENT, {**client_row, "ended_at": now}
-    ending = {"of_client": client_row["client_id"], "now": now, "by": client_row["client_id"], "reason": reason}
-    yield registrations.END_GRANTS_OF_CLIENT, ending
-    yield consents.FORGET_CONSENTS_OF_CLIENT, {"of_client": client_row["client_id"]}
+    return commit
 
 
 def commit_assertion(
-    grant_row: dict[str, Any], digest: bytes, digest_expires_at: int, now: int
+    grant_row: dict[str, Any], digest: bytes, digest_expires_at: int, now: int, origin: Origin
 ) -> Steps[bytes | AssertionRefusal]:
     """Use up an assertion for the grant that its issuer's earlier ones have made, or for a new one. Every refusal comes
     before the first write."""
@@ -123,6 +141,7 @@ def commit_assertion(
     if row is not None:
         return bytes(row[0])
     yield grants.INSERT_GRANT, grant_row
+    yield from _record_created(grant_row, origin)
     made: bytes = grant_row["id"]
     return made
 
@@ -158,13 +177,17 @@ def claim_device(
 
 
 def device_consent(
-    grant_row: dict[str, Any], consent_row: dict[str, Any] | None, session_hash: bytes, now: int
+    grant_row: dict[str, Any],
+    consent_row: dict[str, Any] | None,
+    session_hash: bytes,
+    now: int,
+    origin: Origin,
 ) -> Steps[ConsentCommit]:
     """Insert the pending grant in place of the request that the session has claimed."""
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
     if (yield devices.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
-    commit = yield from consent(grant_row, None, None, consent_row)
+    commit = yield from consent(grant_row, None, None, consent_row, origin)
     if commit is ConsentCommit.CREATED:
         yield devices.END_DEVICE, {"device_id": grant_row["id"]}
     return commit
@@ -180,25 +203,6 @@ def revoke_client_access_token(client_id: str, token_id: bytes, expires_at: int)
     """The same for a token that stands on a client."""
     yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
     yield grants.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
-
-
-def replace_secrets(client_id: str, secrets: str) -> Steps[Commit]:
-    """Replace a client's secrets, whichever there are, and forget when those were used."""
-    row = yield apps.REPLACE_SECRETS, {"id": client_id, "secrets": secrets}
-    if row is None:
-        return Commit.LOST
-    yield apps.FORGET_SECRET_USES, {"of_client": client_id}
-    return Commit.APPLIED
-
-
-def replace_known_secrets(client_id: str, secrets: str, known: str, dropped: Sequence[str]) -> Steps[Commit]:
-    """The same, if they are the known ones; only what is dropped is forgotten."""
-    row = yield apps.REPLACE_KNOWN_SECRETS, {"id": client_id, "secrets": secrets, "known": known}
-    if row is None:
-        return Commit.LOST
-    for secret_id in dropped:
-        yield apps.FORGET_SECRET_USE, {"of_client": client_id, "of_secret": secret_id}
-    return Commit.APPLIED
 
 
 def note_secret_uses(uses: Mapping[tuple[str, str], int]) -> Steps[None]:
@@ -282,43 +286,6 @@ def create_signing_key(key_row: dict[str, Any], forgotten: Sequence[str]) -> Ste
         return Commit.LOST
     for key_id in forgotten:
         yield keys.FORGET_SIGNING_KEY, {"forgotten_id": key_id}
-    return Commit.APPLIED
-
-
-def approve_client(client_id: str, organization_id: str, scope: str, by: str, now: int) -> Steps[Commit]:
-    """Approve a client, once more if it was before."""
-    if (yield people.FIND_ORGANIZATION, {"organization_id": organization_id}) is None:
-        return Commit.LOST
-    of_approval = {"of_client": client_id, "of_organization": organization_id}
-    yield apps.APPROVE_CLIENT, {**of_approval, "scope": scope, "by": by, "now": now}
-    return Commit.APPLIED
-
-
-def add_membership(user_id: str, organization_id: str, role: str, now: int) -> Steps[Commit]:
-    """Begin or resume a membership and resume the grants that its end had suspended."""
-    user = yield people.FIND_USER, {"user_id": user_id}
-    organization = yield people.FIND_ORGANIZATION, {"organization_id": organization_id}
-    if user is None or organization is None:
-        return Commit.LOST
-    yield (
-        people.UPSERT_MEMBERSHIP,
-        {"user_id": user_id, "organization_id": organization_id, "role": role, "now": now},
-    )
-    yield people.RESUME_GRANTS, {"of_user": user_id, "of_organization": organization_id}
-    return Commit.APPLIED
-
-
-def end_membership(user_id: str, organization_id: str, now: int) -> Steps[Commit]:
-    """End a membership; its active grants are suspended and its unredeemed codes worthless from then on."""
-    of_membership = {"of_user": user_id, "of_organization": organization_id}
-    row = yield people.END_MEMBERSHIP, {**of_membership, "now": now}
-    if row is None:
-        return Commit.LOST
-    # Pending ones first: a code redeemed in between is active by the time the second statement looks.
-    ending = {**of_membership, "now": now, "by": user_id, "reason": MEMBERSHIP_ENDED}
-    yield people.END_PENDING_GRANTS, ending
-    yield people.SUSPEND_GRANTS, of_membership
-    yield consents.FORGET_CONSENTS_OF_MEMBERSHIP, of_membership
     return Commit.APPLIED
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData(
@@ -36,6 +37,7 @@ user = Table(
     Column("name", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("is_operator", Boolean(create_constraint=False), nullable=False, server_default=false()),
 )
 
 organization = Table(
@@ -299,5 +301,44 @@ sweep = Table(
     Column("round_began_at", BigInteger, nullable=False),
     Column("round_ended_at", BigInteger),
     Column("next_round_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What has happened: inserted with the change itself, read by people, deleted by age alone. Ids sort by time.
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("actor_kind", String(16), nullable=False),
+    Column("actor_id", String(64)),
+    Column("source_address", String(64)),
+    Column("request_id", String(64)),
+    Column("subject_kind", String(32), nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("organization_id", String(64)),
+    Column("client_id", String(64)),
+    Column("user_id", String(64)),
+    Column("before", Text),
+    Column("after", Text),
+    Index("ix_audit_event_organization_id_id", "organization_id", "id"),
+    Index("ix_audit_event_client_id_id", "client_id", "id"),
+    Index("ix_audit_event_user_id_id", "user_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+# Mail that waits to be sent: whom it is for and what it says is sealed; gone once it is sent.
+mail = Table(
+    "mail",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("template", String(64), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", String(64)),
+    Column("failed_at", BigInteger),
     sqlite_with_rowid=False,
 )

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
@@ -29,9 +30,11 @@ from latchstring.authorization_server.records import (
     UserRecord,
 )
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
-from latchstring.storage import operations
+from latchstring.storage import app_operations, operations, people_operations
+from latchstring.storage.app_operations import render_secrets
 from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
+from latchstring.storage.event_rows import EventRows
 from latchstring.storage.head import HEAD
 from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
@@ -50,7 +53,7 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore:
+class SqlStore(EventRows):
     """Implements `authorization_server.ports.Store` on any engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -121,6 +124,7 @@ class SqlStore:
         pushed_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
+        origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         kept = None if self_registered is None else {**_write_client(self_registered), "expires_at": None}
 
@@ -128,7 +132,7 @@ class SqlStore:
 
         def commit() -> Steps[ConsentCommit]:
             outcome = yield from operations.consent(
-                _write_grant(grant), kept, pushed_request_id, consent_row, recalled=recalled
+                _write_grant(grant), kept, pushed_request_id, consent_row, origin, recalled=recalled
             )
             self._forget(grant.client_id)
             return outcome
@@ -139,13 +143,15 @@ class SqlStore:
         of_member = {"client_id": client_id, "user_id": user_id}
         return [read_consent(row) for row in await self._engine.read_all(consents.FIND_REMEMBERED_CONSENTS, of_member)]
 
-    async def disconnect(self, grant: GrantRecord, *, by: str, reason: str, now: int) -> Commit:
-        return await self._engine.commit(partial(operations.disconnect, _write_grant(grant), by, reason, now))
+    async def disconnect(
+        self, grant: GrantRecord, *, by: str, reason: str, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
+        return await self._engine.commit(partial(operations.disconnect, _write_grant(grant), by, reason, now, origin))
 
     async def commit_assertion(
-        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int
+        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int, origin: Origin = SYSTEM
     ) -> bytes | AssertionRefusal:
-        commit = partial(operations.commit_assertion, _write_grant(grant), digest, digest_expires_at, now)
+        commit = partial(operations.commit_assertion, _write_grant(grant), digest, digest_expires_at, now, origin)
         return await self._engine.commit(commit)
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
@@ -194,8 +200,8 @@ class SqlStore:
     async def commit_retry(self, grant_id: bytes, *, generation: int) -> Commit:
         return await self._write(grants.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
 
-    async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int) -> Commit:
-        return await self._write(grants.END_GRANT, {"grant_id": grant_id, "by": by, "reason": reason, "now": now})
+    async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int, origin: Origin = SYSTEM) -> Commit:
+        return await self._engine.commit(partial(operations.end_grant, grant_id, by, reason, now, origin))
 
     async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
         await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
@@ -259,10 +265,16 @@ class SqlStore:
         return outcome if isinstance(outcome, Claim) else _read_device(outcome)
 
     async def commit_device_consent(
-        self, grant: GrantRecord, *, session_hash: bytes, now: int, consent: ConsentRecord | None = None
+        self,
+        grant: GrantRecord,
+        *,
+        session_hash: bytes,
+        now: int,
+        consent: ConsentRecord | None = None,
+        origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         consent_row = None if consent is None else write_consent(consent)
-        commit = partial(operations.device_consent, _write_grant(grant), consent_row, session_hash, now)
+        commit = partial(operations.device_consent, _write_grant(grant), consent_row, session_hash, now, origin)
         return await self._engine.commit(commit)
 
     async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:
@@ -292,32 +304,33 @@ class SqlStore:
         rows = await self._engine.read_all(apps.FIND_ACCESS_TOKEN_FORMATS, {"resource": resource})
         return [row[0] for row in rows]
 
-    async def create_client(self, client: ClientRecord) -> None:
-        await self._engine.write(clients.INSERT_CLIENT, _write_client(client))
+    async def create_client(self, client: ClientRecord, *, origin: Origin = SYSTEM) -> None:
+        await self._engine.commit(partial(app_operations.create_client, _write_client(client), origin))
 
     async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
         row = msgspec.structs.asdict(resource_server)
         row["secrets"] = _encode(resource_server.secrets).decode()
         await self._engine.write(apps.INSERT_RESOURCE_SERVER, row)
 
-    async def update_client(self, client: ClientRecord) -> Commit:
-        row = _write_client(client)
-        changed = ("name", "description", "redirect_uris", "terms_uri", "policy_uri", "is_published", "security")
-        parameters = {"id": client.client_id, **{name: row[name] for name in changed}}
-        return await self._write_client_row(client.client_id, clients.UPDATE_CLIENT, parameters)
+    async def update_client(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
+        def update() -> Steps[Commit]:
+            commit = yield from app_operations.update_client(_write_client(client), now, origin)
+            self._forget(client.client_id)
+            return commit
+
+        return await self._engine.commit(update)
 
     async def replace_client_secrets(
-        self, client_id: str, secrets: tuple[SecretHash, ...], *, known: tuple[SecretHash, ...] | None = None
+        self,
+        client_id: str,
+        secrets: tuple[SecretHash, ...],
+        *,
+        known: tuple[SecretHash, ...] | None = None,
+        now: int,
+        origin: Origin = SYSTEM,
     ) -> Commit:
-        rendered = _encode(secrets).decode()
-
         def replace() -> Steps[Commit]:
-            if known is None:
-                commit = yield from operations.replace_secrets(client_id, rendered)
-            else:
-                dropped = sorted({kept.secret_id for kept in known} - {kept.secret_id for kept in secrets})
-                were = _encode(known).decode()
-                commit = yield from operations.replace_known_secrets(client_id, rendered, were, dropped)
+            commit = yield from app_operations.replace_secrets(client_id, secrets, known, now, origin)
             self._forget(client_id)
             return commit
 
@@ -343,23 +356,35 @@ class SqlStore:
         return [_read_approval(row) for row in await self._engine.read_all(apps.FIND_CLIENT_APPROVALS, listed)]
 
     async def approve_client(
-        self, client_id: str, organization_id: str, *, scope: tuple[str, ...], by: str, now: int
+        self,
+        client_id: str,
+        organization_id: str,
+        *,
+        scope: tuple[str, ...],
+        by: str,
+        now: int,
+        origin: Origin = SYSTEM,
     ) -> Commit:
-        approve = partial(operations.approve_client, client_id, organization_id, " ".join(scope), by, now)
+        asked = " ".join(scope)
+        approve = partial(app_operations.approve_client, client_id, organization_id, asked, by, now, origin)
         return await self._engine.commit(approve)
 
-    async def end_client_approval(self, client_id: str, organization_id: str, *, by: str, now: int) -> Commit:
-        of_approval = {"of_client": client_id, "of_organization": organization_id}
-        return await self._write(apps.END_CLIENT_APPROVAL, {**of_approval, "by": by, "now": now})
+    async def end_client_approval(
+        self, client_id: str, organization_id: str, *, by: str, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
+        end = partial(app_operations.end_approval, client_id, organization_id, by, now, origin)
+        return await self._engine.commit(end)
 
     async def save_registered_client(self, client: ClientRecord) -> Commit:
         return await self._write_client_row(
             client.client_id, registrations.SAVE_REGISTERED_CLIENT, _write_client(client)
         )
 
-    async def end_registered_client(self, client: ClientRecord, *, reason: str, now: int) -> None:
+    async def end_registered_client(
+        self, client: ClientRecord, *, reason: str, now: int, origin: Origin = SYSTEM
+    ) -> None:
         def end() -> Steps[None]:
-            yield from operations.end_registered_client(_write_client(client), reason, now)
+            yield from app_operations.end_registered_client(_write_client(client), reason, now, origin)
             self._forget(client.client_id)
 
         await self._engine.commit(end)
@@ -421,26 +446,39 @@ class SqlStore:
 
     # -- people
 
-    async def create_user(self, user: UserRecord) -> Commit:
+    async def create_user(self, user: UserRecord, *, origin: Origin = SYSTEM) -> Commit:
         row = msgspec.structs.asdict(user)
         row["email_key"] = _email_key(user.email)
-        return await self._write(people.INSERT_USER, row)
+        return await self._engine.commit(partial(people_operations.create_user, row, origin))
 
-    async def create_organization(self, organization: OrganizationRecord) -> None:
+    async def find_operators(self) -> Sequence[UserRecord]:
+        return [_read_user(row) for row in await self._engine.read_all(people.FIND_OPERATORS, {})]
+
+    async def set_operator(self, user_id: str, *, is_operator: bool, now: int, origin: Origin = SYSTEM) -> Commit:
+        return await self._engine.commit(partial(people_operations.set_operator, user_id, is_operator, now, origin))
+
+    async def create_organization(self, organization: OrganizationRecord, *, origin: Origin = SYSTEM) -> None:
         row = msgspec.structs.asdict(organization)
-        await self._engine.write(people.INSERT_ORGANIZATION, row)
+        await self._engine.commit(partial(people_operations.create_organization, row, origin))
 
-    async def add_membership(self, *, user_id: str, organization_id: str, role: Role, now: int) -> Commit:
-        return await self._engine.commit(partial(operations.add_membership, user_id, organization_id, role, now))
+    async def add_membership(
+        self, *, user_id: str, organization_id: str, role: Role, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
+        add = partial(people_operations.add_membership, user_id, organization_id, role, now, origin)
+        return await self._engine.commit(add)
 
-    async def end_membership(self, *, user_id: str, organization_id: str, now: int) -> Commit:
-        return await self._engine.commit(partial(operations.end_membership, user_id, organization_id, now))
+    async def end_membership(self, *, user_id: str, organization_id: str, now: int, origin: Origin = SYSTEM) -> Commit:
+        return await self._engine.commit(
+            partial(people_operations.end_membership, user_id, organization_id, now, origin)
+        )
 
     async def find_user(self, user_id: str) -> UserRecord | None:
-        return _read_user(await self._engine.read(people.FIND_USER, {"user_id": user_id}))
+        row = await self._engine.read(people.FIND_USER, {"user_id": user_id})
+        return None if row is None else _read_user(row)
 
     async def find_user_by_email(self, email: str) -> UserRecord | None:
-        return _read_user(await self._engine.read(people.FIND_USER_BY_EMAIL, {"email_key": _email_key(email)}))
+        row = await self._engine.read(people.FIND_USER_BY_EMAIL, {"email_key": _email_key(email)})
+        return None if row is None else _read_user(row)
 
     async def find_organization(self, organization_id: str) -> OrganizationRecord | None:
         row = await self._engine.read(people.FIND_ORGANIZATION, {"organization_id": organization_id})
@@ -593,7 +631,7 @@ def _write_client(client: ClientRecord) -> dict[str, Any]:
     row["redirect_uris"] = _encode(client.redirect_uris).decode()
     row["scope"] = " ".join(client.scope)
     row["grant_types"] = " ".join(client.grant_types)
-    row["secrets"] = _encode(client.secrets).decode()
+    row["secrets"] = render_secrets(client.secrets)
     row["security"] = _encode(client.security).decode()
     return row
 
@@ -622,7 +660,12 @@ def _read_membership(row: Row) -> MembershipRecord:
     )
 
 
-def _read_user(row: Row | None) -> UserRecord | None:
-    if row is None:
-        return None
-    return UserRecord(user_id=row[0], email=row[1], name=row[3], password_hash=row[4], created_at=row[5])
+def _read_user(row: Row) -> UserRecord:
+    return UserRecord(
+        user_id=row[0],
+        email=row[1],
+        name=row[3],
+        password_hash=row[4],
+        created_at=row[5],
+        is_operator=bool(row[6]),
+    )

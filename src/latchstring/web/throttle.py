@@ -13,7 +13,8 @@ from limits.aio.strategies import FixedWindowRateLimiter
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.errors import OAuthError
-from latchstring.web.asgi import Scope, find_headers
+from latchstring.web.asgi import Scope
+from latchstring.web.origin import find_address
 
 WRONG_SECRETS: Final = RateLimitItemPerMinute(20)
 REGISTRATIONS: Final = RateLimitItemPerMinute(30)
@@ -34,21 +35,13 @@ _BUCKETS: Final = 1024
 
 
 def find_source(scope: Scope, settings: Settings) -> str:
-    """Where the request comes from: the peer, or what the last trusted proxy says of its own peer.
-
-    An IPv6 source is its /64: whoever has one address there has all of them.
-    """
-    client = scope.get("client")
-    source: str = client[0] if client else ""
-    if settings.trusted_proxies:
-        header = b",".join(find_headers(scope, b"x-forwarded-for")).decode("latin-1")
-        forwarded = [hop.strip() for hop in header.split(",") if hop.strip()]
-        if len(forwarded) >= settings.trusted_proxies:
-            source = forwarded[-settings.trusted_proxies]
+    """Where the request comes from, for counting: an IPv6 source is its /64, as whoever has one address there has all
+    of them."""
+    source = find_address(scope, settings)
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
-        return source[:64]
+        return source
     if address.version == 6:
         return str(ipaddress.ip_network(f"{address}/64", strict=False))
     return str(address)

@@ -2,6 +2,7 @@
 
 from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import authorization_code
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -30,7 +31,11 @@ class AuthorizationCodeFlow:
         self._issuer = issuer
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """The code's tokens; a code used a second time, with everything else right, ends its grant."""
         if request.code is None:
@@ -44,7 +49,13 @@ class AuthorizationCodeFlow:
             decision = authorization_code.decide(request, client, code, grant, self._codec, now, confirmation)
             assert grant is not None
             if isinstance(decision, authorization_code.EndReplayed):
-                ended = await self._store.end_grant(grant.id, by=client.client_id, reason=CODE_REPLAYED, now=now)
+                ended = await self._store.end_grant(
+                    grant.id,
+                    by=client.client_id,
+                    reason=CODE_REPLAYED,
+                    now=now,
+                    origin=origin.of_client(client.client_id),
+                )
                 if ended is Commit.LOST:
                     continue
                 raise refuse_grant(

@@ -1,5 +1,6 @@
 """Client credentials (RFC 6749 §4.4): minted without a write, and without a read for the client's own organization."""
 
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.grants import client_credentials
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import ClientStore
@@ -18,7 +19,11 @@ class ClientCredentialsFlow:
         self._issuer = issuer
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """An access token for the client itself, and never a refresh token."""
         organization_id = request.organization_id

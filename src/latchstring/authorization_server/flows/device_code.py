@@ -1,6 +1,7 @@
 """Polls for and redeems a device code (RFC 8628 §3.4)."""
 
 from latchstring.authorization_server.binding import find_rebinding
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import device_code
 from latchstring.authorization_server.grants.device_code import MAX_INTERVAL, Poll, Redemption
@@ -32,7 +33,11 @@ class DeviceCodeFlow:
         self._issuer = issuer
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """The tokens once a person has allowed it; until then `authorization_pending`, or `slow_down`."""
         if request.device_code is None:
@@ -59,7 +64,13 @@ class DeviceCodeFlow:
             )
             assert grant is not None
             if decision is Redemption.END_REPLAYED:
-                await self._store.end_grant(grant.id, by=client.client_id, reason=DEVICE_CODE_REPLAYED, now=now)
+                await self._store.end_grant(
+                    grant.id,
+                    by=client.client_id,
+                    reason=DEVICE_CODE_REPLAYED,
+                    now=now,
+                    origin=origin.of_client(client.client_id),
+                )
                 raise refuse_grant(
                     "superseded: the device code was already used, so the grant was ended. Begin again with a new one.",
                     "device code replayed",

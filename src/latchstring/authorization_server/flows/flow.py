@@ -2,6 +2,7 @@
 
 from typing import Final, Protocol
 
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.token_request import TokenRequest
@@ -15,7 +16,12 @@ class Flow(Protocol):
     """Answers the requests of one grant type, of clients that may use it."""
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """The tokens, or `OAuthError`; a refusal consumes nothing. `confirmation` is the key that the caller proved to
-        hold, if any: the tokens are bound to it."""
+        hold, if any: the tokens are bound to it. `origin` is where the request came from, for the event of a grant that
+        it ends."""

@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 
 from latchstring.authorization_server.assertion_verifier import AssertionVerifier
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.grants import jwt_bearer
 from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -48,7 +49,11 @@ class JwtBearerFlow:
         self._issuer = issuer
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """An access token for the member, and never a refresh token: the issuer can always assert again.
 
@@ -70,7 +75,11 @@ class JwtBearerFlow:
         audience = await self._issuer.find_audience(request.resource, ())
         grant = self._build_grant(client, user_id, claimed, asserted, now)
         committed = await self._store.commit_assertion(
-            grant, digest=_digest(asserted), digest_expires_at=asserted.expires_at, now=now
+            grant,
+            digest=_digest(asserted),
+            digest_expires_at=asserted.expires_at,
+            now=now,
+            origin=origin.of_client(client.client_id),
         )
         if committed is AssertionRefusal.USED:
             raise refuse_grant("The assertion was used before: its jti counts once.")

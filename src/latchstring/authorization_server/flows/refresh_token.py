@@ -2,6 +2,7 @@
 
 from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import refresh_token
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -31,7 +32,11 @@ class RefreshTokenFlow:
         self._issuer = issuer
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """A new pair, the same refresh token where it does not rotate, the same successor for a retry (`rotation`).
 
@@ -58,7 +63,13 @@ class RefreshTokenFlow:
             )
             assert grant is not None
             if decision.verdict is RotationVerdict.REUSE:
-                await self._store.end_grant(grant.id, by=client.client_id, reason=REFRESH_TOKEN_REUSE, now=now)
+                await self._store.end_grant(
+                    grant.id,
+                    by=client.client_id,
+                    reason=REFRESH_TOKEN_REUSE,
+                    now=now,
+                    origin=origin.of_client(client.client_id),
+                )
                 raise refuse_grant(
                     "superseded: this refresh token was replaced by a newer one; as it came again, "
                     "the grant was ended. Send the member to connect again.",

@@ -1,6 +1,7 @@
 """Exchanges an access token for one that is good for less (RFC 8693): minted without a write."""
 
 from latchstring.authorization_server.access import LiveAccess, find_live_access
+from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.grants import token_exchange
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -37,7 +38,11 @@ class TokenExchangeFlow:
         self._issuer = issuer
 
     async def answer(
-        self, request: TokenRequest, client: ClientRecord, confirmation: Confirmation | None
+        self,
+        request: TokenRequest,
+        client: ClientRecord,
+        confirmation: Confirmation | None,
+        origin: Origin = SYSTEM,
     ) -> TokenResponse:
         """An access token that stands on what the subject token stands on and dies no later; never a refresh token."""
         if client.is_public:

@@ -118,7 +118,7 @@ END_CLIENT_APPROVAL = define(
     update(client_approval)
     .where(_of_approval, client_approval.c.ended_at.is_(None))
     .values(ended_by=bindparam("by"), ended_at=bindparam("now"))
-    .returning(client_approval.c.client_id),
+    .returning(client_approval.c.scope),
 )
 FIND_RESOURCE_SERVER = define_hot(
     "find_resource_server",

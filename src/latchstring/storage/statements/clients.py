@@ -5,6 +5,7 @@ from sqlalchemy import bindparam, insert, select, update
 from latchstring.storage.schema import client
 from latchstring.storage.statements.statement import TEXT, define, define_hot
 
+CLIENT_COLUMNS = tuple(column.name for column in client.columns)
 FIND_CLIENT = define_hot(
     "find_client",
     "client_id",

@@ -11,6 +11,7 @@ from latchstring.storage.statements import (
     apps,
     clients,
     devices,
+    events,
     grants,
     health,
     keys,
@@ -22,7 +23,7 @@ from latchstring.storage.statements import (
 from latchstring.storage.statements.statement import ALL, Insert, Statement
 
 # Imported for what they define: every statement is compiled when an engine starts.
-_DEFINING = (grants, devices, clients, registrations, apps, keys, people, sweeping, marks, health)
+_DEFINING = (grants, devices, clients, registrations, apps, keys, people, events, sweeping, marks, health)
 
 
 @cache

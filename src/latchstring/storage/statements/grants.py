@@ -1,5 +1,6 @@
 """Grants, one row each; their tokens revoked singly; pushed requests."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -25,13 +26,15 @@ from latchstring.storage.statements.statement import (
     ONE,
     PENDING,
     SUSPENDED,
-    TEXT,
+    Statement,
     define,
     define_hot,
     define_insert,
     define_rebinding,
 )
 
+# What the event of a grant tells (`storage/recording.py`).
+GRANT_FACTS = (grant.c.id, grant.c.client_id, grant.c.user_id, grant.c.organization_id)
 FIND_GRANT = define_hot(
     "find_grant",
     "grant_id",
@@ -171,17 +174,28 @@ ENDING = {
     "ended_by": bindparam("by"),
     "ended_reason": bindparam("reason"),
 }
-END_GRANT = define_hot(
+END_GRANT = define(
     "end_grant",
-    "grant_id",
-    {"grant_id": grant.c.id.type, "now": BIGINT, "by": TEXT, "reason": TEXT},
-    lambda parameter: (
-        update(grant)
-        .where(grant.c.id == parameter("grant_id"), grant.c.status != ENDED)
-        .values(status=ENDED, ended_at=parameter("now"), ended_by=parameter("by"), ended_reason=parameter("reason"))
-        .returning(grant.c.id)
-    ),
+    update(grant)
+    .where(grant.c.id == bindparam("grant_id"), grant.c.status != ENDED)
+    .values(**ENDING)
+    .returning(*GRANT_FACTS),
 )
+
+
+_NONE: ColumnElement[int] = literal_column("0")
+
+
+def define_next(name: str, which: ColumnElement[bool], change: Mapping[str, Any]) -> Statement:
+    """Changes one more of those grants, which must not be one of them afterwards; its facts, or nothing when none is
+    left."""
+    one = select(grant.c.id).where(which).order_by(grant.c.id).limit(ONE).offset(_NONE).with_for_update()
+    return define(
+        name,
+        update(grant).where(grant.c.id == one.scalar_subquery(), which).values(**change).returning(*GRANT_FACTS),
+    )
+
+
 INSERT_REVOKED_TOKEN = define_insert(
     "insert_revoked_token",
     lambda insert: (

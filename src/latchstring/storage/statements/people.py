@@ -3,7 +3,7 @@
 from sqlalchemy import and_, bindparam, delete, func, insert, null, select, update
 
 from latchstring.storage.schema import grant, membership, organization, session, user
-from latchstring.storage.statements.grants import ENDING
+from latchstring.storage.statements.grants import ENDING, define_next
 from latchstring.storage.statements.statement import ACTIVE, PENDING, SUSPENDED, define, define_insert
 
 INSERT_USER = define_insert(
@@ -16,6 +16,14 @@ INSERT_USER = define_insert(
     ),
 )
 FIND_USER = define("find_user", select(user).where(user.c.user_id == bindparam("user_id")))
+FIND_OPERATORS = define("find_operators", select(user).where(user.c.is_operator).order_by(user.c.email_key))
+SET_OPERATOR = define(
+    "set_operator",
+    update(user)
+    .where(user.c.user_id == bindparam("of_user"), user.c.is_operator != bindparam("becomes"))
+    .values(is_operator=bindparam("becomes"))
+    .returning(user.c.user_id),
+)
 FIND_USER_BY_EMAIL = define("find_user_by_email", select(user).where(user.c.email_key == bindparam("email_key")))
 INSERT_ORGANIZATION = define("insert_organization", insert(organization))
 FIND_ORGANIZATION = define(
@@ -48,18 +56,17 @@ END_MEMBERSHIP = define(
         membership.c.ended_at.is_(None),
     )
     .values(ended_at=bindparam("now"))
-    .returning(membership.c.user_id),
+    .returning(membership.c.role),
 )
 _of_membership = and_(grant.c.user_id == bindparam("of_user"), grant.c.organization_id == bindparam("of_organization"))
-SUSPEND_GRANTS = define(
-    "suspend_grants", update(grant).where(_of_membership, grant.c.status == ACTIVE).values(status=SUSPENDED)
+
+SUSPEND_NEXT_GRANT = define_next(
+    "suspend_next_grant", and_(_of_membership, grant.c.status == ACTIVE), {"status": SUSPENDED}
 )
-RESUME_GRANTS = define(
-    "resume_grants", update(grant).where(_of_membership, grant.c.status == SUSPENDED).values(status=ACTIVE)
+RESUME_NEXT_GRANT = define_next(
+    "resume_next_grant", and_(_of_membership, grant.c.status == SUSPENDED), {"status": ACTIVE}
 )
-END_PENDING_GRANTS = define(
-    "end_pending_grants", update(grant).where(_of_membership, grant.c.status == PENDING).values(**ENDING)
-)
+END_NEXT_PENDING_GRANT = define_next("end_next_pending_grant", and_(_of_membership, grant.c.status == PENDING), ENDING)
 _memberships = select(
     membership.c.user_id,
     membership.c.organization_id,

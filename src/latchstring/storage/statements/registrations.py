@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, delete, insert, null, select, update
 
 from latchstring.storage.schema import client, grant, registration_token
-from latchstring.storage.statements.grants import ENDING
+from latchstring.storage.statements.grants import ENDING, define_next
 from latchstring.storage.statements.statement import ENDED, ONE, Insert, define, define_insert
 
 _is_not_ended = client.c.ended_at.is_(None)
@@ -58,9 +58,10 @@ def _end_registered(insert: Insert) -> Any:
 
 
 END_REGISTERED_CLIENT = define_insert("end_registered_client", _end_registered)
-END_GRANTS_OF_CLIENT = define(
-    "end_grants_of_client",
-    update(grant).where(grant.c.client_id == bindparam("of_client"), grant.c.status != ENDED).values(**ENDING),
+END_NEXT_GRANT_OF_CLIENT = define_next(
+    "end_next_grant_of_client",
+    and_(grant.c.client_id == bindparam("of_client"), grant.c.status != ENDED),
+    ENDING,
 )
 INSERT_REGISTRATION_TOKEN = define("insert_registration_token", insert(registration_token))
 FIND_REGISTRATION_TOKENS = define(

@@ -80,6 +80,7 @@ async def create_app(page: Page) -> Response:
             organization_id=organization_id,
             created_by=user.user_id,
             token_endpoint_auth_method=NONE if "is_public" in form else CLIENT_SECRET_POST,
+            origin=page.origin,
         )
     except AppRefused as refused:
         return await _render_new(page, user, _read_back(form), {**errors, **_render_problems(refused)}, status=422)
@@ -100,7 +101,7 @@ async def save_app(page: Page) -> Response:
     form = await page.read_form()
     client = await find_app(page, user, to_edit=True)
     try:
-        await page.services.apps.update(client, _read_details(form))
+        await page.services.apps.update(client, _read_details(form), origin=page.origin)
     except AppRefused as refused:
         return await render_app(page, user, client, form=_read_back(form), refused=refused)
     return page.redirect(f"/apps/{client.client_id}?saved")
@@ -111,7 +112,7 @@ async def require_pkce(page: Page) -> Response:
     user = await page.require_user()
     await page.read_form()
     client = await find_app(page, user, to_edit=True)
-    await page.services.apps.update_security(client, tighten(client.security))
+    await page.services.apps.update_security(client, tighten(client.security), origin=page.origin)
     return page.redirect(f"/apps/{client.client_id}?saved")
 
 

@@ -90,7 +90,12 @@ async def authorize(page: Page) -> Response:
             memberships = await page.services.store.find_memberships(user.user_id)
             if _is_visit(page):
                 code = await page.services.consent.recall(
-                    prompt, client, user.user_id, memberships, authenticated_at=page.authenticated_at
+                    prompt,
+                    client,
+                    user.user_id,
+                    memberships,
+                    authenticated_at=page.authenticated_at,
+                    origin=page.origin,
                 )
             if code is None and NONE in prompt.prompts:
                 is_welcome = bool(memberships) and not is_stranger(client, memberships)

@@ -31,7 +31,7 @@ async def disconnect(page: Page) -> Response:
     user = await page.require_user()
     await page.read_form()
     grant_identifier: str = page.request.path_params["grant_id"]
-    grant = await page.services.connections.end(grant_identifier, user.user_id)
+    grant = await page.services.connections.end(grant_identifier, user.user_id, origin=page.origin)
     if grant is None:
         raise PageRefused("not_found")
     return page.redirect(f"/connections?disconnected={grant_identifier}")

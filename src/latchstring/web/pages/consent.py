@@ -83,6 +83,7 @@ async def answer_consent(page: Page) -> Response:
             organization_id,
             grant_id=asked.grant_id,
             authenticated_at=page.authenticated_at,
+            origin=page.origin,
         )
     if isinstance(outcome, str):
         return send_back(page, render_code(prompt.target, outcome, issuer))

@@ -92,7 +92,13 @@ async def answer_device(page: Page) -> Response:
     outcome = None
     if organization_id:
         outcome = await services.consent.allow_device(
-            device, client, user.user_id, organization_id, cookie=page.cookie, authenticated_at=page.authenticated_at
+            device,
+            client,
+            user.user_id,
+            organization_id,
+            cookie=page.cookie,
+            authenticated_at=page.authenticated_at,
+            origin=page.origin,
         )
     if outcome in {ConsentCommit.CREATED, ConsentCommit.REQUEST_USED}:
         return done

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.records import UserRecord
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
@@ -18,6 +19,7 @@ from latchstring.web.cookies import (
     session_cookie_name,
 )
 from latchstring.web.headers import render_page_headers
+from latchstring.web.origin import find_address
 from latchstring.web.rendering.messages import MESSAGES, MessageKey, Text, message_page
 from latchstring.web.services import Services
 
@@ -64,6 +66,7 @@ class Page:
         )
         self.user: UserRecord | None = None
         self.authenticated_at: int | None = None
+        self._is_operating = False
 
     async def find_user(self) -> UserRecord | None:
         """Who is signed in with this browser, if anyone."""
@@ -77,6 +80,21 @@ class Page:
         if user is None:
             raise SignInNeeded
         return user
+
+    async def require_operator(self) -> UserRecord:
+        """Who is signed in, if an operator of the deployment: for others there is no such page."""
+        user = await self.require_user()
+        if not user.is_operator:
+            raise PageRefused("not_found")
+        self._is_operating = True
+        return user
+
+    @property
+    def origin(self) -> Origin:
+        """Who asks for a change, from where: for the event that tells of it."""
+        user_id = None if self.user is None else self.user.user_id
+        address = find_address(self.request.scope, self.services.settings)
+        return Origin("operator" if self._is_operating else "user", user_id, address, self.request_id)
 
     def take_cookie(self, cookie: str) -> None:
         """Give the browser this cookie with the answer, in place of the one it has."""

@@ -14,7 +14,7 @@ async def add_secret(page: Page) -> Response:
     form = await page.read_form()
     client = await find_app(page, user, to_edit=True)
     try:
-        secret = await page.services.client_secrets.add(client, form.get("secret_name", ""))
+        secret = await page.services.client_secrets.add(client, form.get("secret_name", ""), origin=page.origin)
     except AppRefused as refused:
         return await render_app(page, user, client, refused=refused)
     changed = await page.services.store.find_client(client.client_id)
@@ -28,7 +28,8 @@ async def retire_secret(page: Page) -> Response:
     client = await find_app(page, user, to_edit=True)
     after = OVERLAP if "in_a_week" in form else 0
     try:
-        await page.services.client_secrets.retire(client, page.request.path_params["secret_id"], after=after)
+        secret_id = page.request.path_params["secret_id"]
+        await page.services.client_secrets.retire(client, secret_id, after=after, origin=page.origin)
     except AppRefused as refused:
         return await render_app(page, user, client, refused=refused)
     return page.redirect(f"/apps/{client.client_id}?{'ending' if after else 'retired'}")
@@ -39,6 +40,6 @@ async def replace_secret(page: Page) -> Response:
     user = await page.require_user()
     await page.read_form()
     client = await find_app(page, user, to_edit=True)
-    secret = await page.services.client_secrets.replace(client)
+    secret = await page.services.client_secrets.replace(client, origin=page.origin)
     changed = await page.services.store.find_client(client.client_id)
     return await render_app(page, user, changed or client, secret=secret)

@@ -13,6 +13,7 @@ down_revision = "0002"
 def upgrade() -> None:
     _remembered_consents()
     _marks()
+    _events()
 
 
 def _remembered_consents() -> None:
@@ -55,3 +56,45 @@ def _marks() -> None:
         sa.PrimaryKeyConstraint("sequence", name="pk_epoch"),
         sqlite_with_rowid=False,
     )
+
+
+def _events() -> None:
+    op.add_column(
+        "user_account",
+        sa.Column("is_operator", sa.Boolean(create_constraint=False), nullable=False, server_default=sa.false()),
+    )
+    op.create_table(
+        "audit_event",
+        sa.Column("id", sa.LargeBinary(16), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("action", sa.String(64), nullable=False),
+        sa.Column("actor_kind", sa.String(16), nullable=False),
+        sa.Column("actor_id", sa.String(64)),
+        sa.Column("source_address", sa.String(64)),
+        sa.Column("request_id", sa.String(64)),
+        sa.Column("subject_kind", sa.String(32), nullable=False),
+        sa.Column("subject_id", sa.Text(), nullable=False),
+        sa.Column("organization_id", sa.String(64)),
+        sa.Column("client_id", sa.String(64)),
+        sa.Column("user_id", sa.String(64)),
+        sa.Column("before", sa.Text()),
+        sa.Column("after", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_event"),
+        sqlite_with_rowid=False,
+    )
+    for column in ("organization_id", "client_id", "user_id"):
+        op.create_index(f"ix_audit_event_{column}_id", "audit_event", [column, "id"])
+    op.create_table(
+        "mail",
+        sa.Column("id", sa.LargeBinary(16), nullable=False),
+        sa.Column("template", sa.String(64), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger()),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.String(64)),
+        sa.Column("failed_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("id", name="pk_mail"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_mail_due_at", "mail", ["due_at"])

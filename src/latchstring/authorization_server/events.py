@@ -1,0 +1,91 @@
+"""What is written down of what people, apps and the server itself do: who, what, from where, in which request.
+
+An event is recorded in the very transaction of the change, by whoever makes the change; it is never changed afterwards
+and holds no credential, neither whole nor as a hash.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+import msgspec
+
+ActorKind = Literal["user", "client", "operator", "system", "cli"]
+SubjectKind = Literal["grant", "app", "membership", "organization", "user", "approval", "policy", "request", "webhook"]
+Facts = Mapping[str, Any]
+"""What an event tells of a change: plain values by name, and never a credential."""
+EVENT: Final = "evnt"
+
+
+class Action(StrEnum):
+    """Every kind of event, once: a name that never changes, and a sentence for people in `web/rendering/actions.py`."""
+
+    GRANT_CREATED = "grant.created"
+    GRANT_ENDED = "grant.ended"
+    GRANT_SUSPENDED = "grant.suspended"
+    GRANT_RESUMED = "grant.resumed"
+    GRANT_REUSE_DETECTED = "grant.reuse_detected"
+    MEMBERSHIP_ADDED = "membership.added"
+    MEMBERSHIP_CHANGED = "membership.changed"
+    MEMBERSHIP_ENDED = "membership.ended"
+    APP_CREATED = "app.created"
+    APP_CHANGED = "app.changed"
+    APP_DELETED = "app.deleted"
+    APP_SECRETS_CHANGED = "app.secrets_changed"
+    APP_APPROVED = "app.approved"
+    APP_APPROVAL_ENDED = "app.approval_ended"
+    ORGANIZATION_CREATED = "organization.created"
+    USER_CREATED = "user.created"
+    OPERATOR_ADDED = "operator.added"
+    OPERATOR_REMOVED = "operator.removed"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who asks for a change, from where, in which request. An operator is a user at work under `/operator`."""
+
+    actor_kind: ActorKind
+    actor_id: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+
+    def of_client(self, client_id: str) -> "Origin":
+        """The same request, now that the client has proven itself."""
+        return Origin("client", client_id, self.address, self.request_id)
+
+
+SYSTEM: Final = Origin("system")
+COMMAND_LINE: Final = Origin("cli")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to one subject. `organization_id` is the organization whose admins may read of it.
+
+    `before` and `after` say what changed, as JSON objects of plain values: ids, names, scopes, reasons.
+    """
+
+    action: Action
+    at: int
+    origin: Origin
+    subject_kind: SubjectKind
+    subject_id: str
+    organization_id: str | None = None
+    client_id: str | None = None
+    user_id: str | None = None
+    before: Facts | None = None
+    after: Facts | None = None
+
+
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted; None is any."""
+
+    organization_id: str | None = None
+    client_id: str | None = None
+    user_id: str | None = None
+    action: Action | None = None
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as kept; ids sort by time."""
+
+    id: bytes
+    event: Event

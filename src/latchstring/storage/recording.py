@@ -1,0 +1,84 @@
+"""Steps for inside of any other transaction: write down what happened. Undone with it, durable with it."""
+
+import itertools
+import os
+from typing import Any, Final
+
+import msgspec
+
+from latchstring.authorization_server.events import Action, Event, Facts, Origin
+from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.storage.engine import Row, Steps
+from latchstring.storage.statements import events
+from latchstring.storage.statements.statement import Parameters, Statement
+
+_encode = msgspec.json.Encoder().encode
+_numbers: Final = itertools.count()
+
+
+def new_event_id(now: int) -> bytes:
+    """16 bytes that sort by time, and within one second in the order in which this process made them."""
+    return now.to_bytes(5, "big") + (next(_numbers) & 0xFFFF_FFFF).to_bytes(4, "big") + os.urandom(7)
+
+
+def record_event(event: Event) -> Steps[None]:
+    """Keep the event."""
+    yield events.INSERT_EVENT, _write_event(new_event_id(event.at), event)
+
+
+def record_grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts | None = None) -> Steps[None]:
+    """The event of a grant, of which a statement has returned `GRANT_FACTS`."""
+    grant_id, client_id, user_id, organization_id = row
+    yield from record_event(
+        Event(
+            action=action,
+            at=now,
+            origin=origin,
+            subject_kind="grant",
+            subject_id=render_identifier(GRANT, bytes(grant_id)),
+            organization_id=organization_id,
+            client_id=client_id,
+            user_id=user_id,
+            after=after,
+        )
+    )
+
+
+def change_each_grant(
+    statement: Statement,
+    parameters: Parameters,
+    action: Action,
+    origin: Origin,
+    now: int,
+    after: Facts | None = None,
+) -> Steps[int]:
+    """Run a statement that changes one more grant each time and returns its `GRANT_FACTS`, until there is none left;
+    each gets its event. How many there were."""
+    count = 0
+    while (row := (yield statement, parameters)) is not None:
+        yield from record_grant_event(action, row, origin, now, after)
+        count += 1
+    return count
+
+
+def _write_event(event_id: bytes, event: Event) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "at": event.at,
+        "action": event.action.value,
+        "actor_kind": event.origin.actor_kind,
+        "actor_id": event.origin.actor_id,
+        "source_address": event.origin.address,
+        "request_id": event.origin.request_id,
+        "subject_kind": event.subject_kind,
+        "subject_id": event.subject_id,
+        "organization_id": event.organization_id,
+        "client_id": event.client_id,
+        "user_id": event.user_id,
+        "before": _write_json(event.before),
+        "after": _write_json(event.after),
+    }
+
+
+def _write_json(value: Facts | None) -> str | None:
+    return None if value is None else _encode(value).decode()

@@ -1,0 +1,26 @@
+"""Where a request came from, for the log of events and for limits."""
+
+from typing import Final
+
+from latchstring.authorization_server.events import Origin
+from latchstring.authorization_server.settings import Settings
+from latchstring.web.asgi import Scope, find_headers
+
+_MAX_ADDRESS_LENGTH: Final = 64
+
+
+def find_address(scope: Scope, settings: Settings) -> str:
+    """The peer's address, or what the last trusted proxy says of its own peer."""
+    client = scope.get("client")
+    source: str = client[0] if client else ""
+    if settings.trusted_proxies:
+        header = b",".join(find_headers(scope, b"x-forwarded-for")).decode("latin-1")
+        forwarded = [hop.strip() for hop in header.split(",") if hop.strip()]
+        if len(forwarded) >= settings.trusted_proxies:
+            source = forwarded[-settings.trusted_proxies]
+    return source[:_MAX_ADDRESS_LENGTH]
+
+
+def find_machine_origin(scope: Scope, settings: Settings, request_id: bytes) -> Origin:
+    """The origin of a program's request, before it has proven who it is."""
+    return Origin("client", None, find_address(scope, settings), request_id.decode("ascii"))
