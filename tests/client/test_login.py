@@ -12,7 +12,7 @@ from latchstring.client import (
     ReauthorizeRequired,
     TemporaryFailure,
 )
-from latchstring.client.testing import HTML, Fault
+from latchstring.client.testing import HTML, FakeProvider, Fault
 from latchstring.protocol.pkce import is_code_challenge
 from tests.client.conftest import BROWSER, CLIENT_ID, REDIRECT_URI, Mailloop
 
@@ -262,3 +262,20 @@ def test_complete_with_another_token_type_is_refused(mailloop):
 def test_begin_without_a_browser_session_is_refused(mailloop):
     with pytest.raises(Misconfigured, match="browser_session"):
         mailloop.client.begin(browser_session="")
+
+
+def test_credentials_of_one_issuer_are_never_sent_to_another(mailloop, clock):
+    """L14: a connection is one issuer's and one registration's; others get nothing of it, whoever asks."""
+    key = mailloop.connect().key
+    other = FakeProvider(issuer="https://other.example", clock=clock)
+    moved = Mailloop(other, mailloop.store, clock)
+    assert moved.client.connections() == []
+    clock.advance(7200)
+    for ask in (moved.client.token, moved.client.refresh, moved.client.disconnect, moved.client.connection):
+        with pytest.raises(Misconfigured, match="issuer_mismatch"):
+            ask(key)
+    again = Mailloop(mailloop.provider, mailloop.store, clock, client_id="another").client
+    with pytest.raises(Misconfigured, match="client_changed"):
+        again.token(key)
+    assert not any(form for _, form in other.requests)
+    assert not any("refresh_token" in form for _, form in mailloop.provider.requests)

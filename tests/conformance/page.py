@@ -22,12 +22,8 @@ NOT_YET: Final = {
     "F8": "TLS is ended by the proxy in front; its versions and suites are the operator's",
     "S19": "the guard has no way to pass a token on, and no test shows the absence",
     "L8": "the client library connects wherever it is told to",
-    "L9": "the client library does not send `resource` yet",
-    "L13": "the client library does not step up yet",
-    "L14": "a connection is keyed by issuer and client; there is no registration to repeat",
     "L15": "OpenID Connect is not offered",
     "L16": "OpenID Connect is not offered",
-    "L19": "the loopback flow is not built yet",
 }
 HELD_BY: Final = {
     "S11": ("tests/protocol/test_dpop.py", "tests/resource_server/test_dpop.py"),
@@ -41,13 +37,23 @@ HELD_BY: Final = {
     "L2": ("tests/client/test_login.py::test_complete_with_iss_follows_the_table",),
     "L4": ("tests/client/test_metadata.py::test_discover_without_s256_is_refused",),
     "L5": ("tests/client/test_login.py::test_begin_always_sends_state_and_an_s256_challenge",),
-    "L6": ("tests/client/test_metadata.py::test_discover_of_no_https_url_is_refused_unasked",),
+    "L6": (
+        "tests/client/test_metadata.py::test_discover_of_no_https_url_is_refused_unasked",
+        "tests/client/test_loopback.py::test_nothing_but_a_web_address_is_opened",
+    ),
     "L7": ("tests/client/test_token.py::test_redirect_is_misconfigured_and_not_followed",),
+    "L9": (
+        "tests/client/test_step_up.py::test_resource_goes_with_every_request_for_a_token",
+        "tests/client/test_step_up.py::test_api_s_metadata_that_is_not_for_the_api_asked_is_never_used",
+    ),
     "L10": ("tests/client/test_login.py::test_complete_with_another_token_type_is_refused",),
     "L11": ("tests/client/test_races.py::test_token_by_two_processes_on_one_file_refreshes_once",),
     "L12": ("tests/client/test_token.py::test_failure_of_the_moment_is_temporary_and_the_connection_stays",),
+    "L13": ("tests/client/test_step_up.py::test_step_up_is_asked_for_twice_and_then_refused",),
+    "L14": ("tests/client/test_login.py::test_credentials_of_one_issuer_are_never_sent_to_another",),
     "L17": ("tests/client/test_metadata.py::test_discover_too_big_is_not_read",),
     "L18": ("tests/client/test_login.py::test_complete_with_an_error_says_whose_move_it_is",),
+    "L19": ("tests/client/test_loopback.py::test_stranger_on_the_port_spends_nothing",),
     "L20": ("tests/client/test_token.py::test_token_without_expires_in_is_used_until_an_api_refuses_it",),
     "M11": ("tests/demo/test_sample_api.py",),
 }

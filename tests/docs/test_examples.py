@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -18,6 +19,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from starlette.responses import PlainTextResponse
 
 from latchstring.authorization_server.settings import Settings
+from latchstring.client import Misconfigured
 from latchstring.demo import sample_api
 from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
@@ -34,6 +36,7 @@ from tests.support.process import QuickOperator
 from tests.support.proofs import Prover
 
 CONNECT = read_page(DOCS / "howto/connect-an-app.md")
+PROGRAM = read_page(DOCS / "howto/connect-a-program.md")
 DEVICE = read_page(DOCS / "howto/connect-a-device.md")
 GUARD = read_page(DOCS / "howto/guard-an-api.md")
 EXCHANGE = read_page(DOCS / "howto/exchange-a-token.md")
@@ -166,7 +169,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ) as api:
             devices = ["--public", f"--grant-type={device.GRANT_TYPE}", "--grant-type=refresh_token"]
             television = operator.ask("client", "create", "--organization", acorn, "--name", "Loop TV", *devices)
+            program = ["--public", "--name", "Loop CLI", "--redirect-uri", "http://127.0.0.1/callback"]
             environment = {
+                "CRM_PROGRAM": operator.ask("client", "create", "--organization", acorn, *program)["client_id"],
                 "CRM_DEVICE_APP": television["client_id"],
                 "CRM_ISSUER": issuer,
                 "CRM_API": api,
@@ -345,6 +350,59 @@ def test_device_shows_a_code_and_is_connected_by_the_person(
     assert (tokens["organization_id"], tokens["user_id"]) == (birch, world.user_id)
     assert world.lets_in(tokens["access_token"])
     assert waits == [5, 5, 10], "the second poll came too fast"
+
+
+def test_program_opens_the_browser_and_is_connected(world: World) -> None:
+    acorn, _ = world.organization_ids
+
+    def open_browser(url: str) -> None:
+        Thread(target=lambda: httpx.get(world.allow(url, acorn)), daemon=True).start()
+
+    assert run_block(PROGRAM, 0)["run"](open_browser=open_browser, patience=20) == world.user_id
+
+
+def test_device_with_the_library_is_connected_by_the_person(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, birch = world.organization_ids
+    shown: list[str] = []
+    monkeypatch.setattr("builtins.print", shown.append)
+    monkeypatch.setattr("time.sleep", lambda _: world.allow_device(shown[0].split()[-1], birch))
+    assert run_block(PROGRAM, 1)["connect_device"]() == f"Connected to {birch}."
+
+
+def test_app_itself_is_let_in_where_it_is_approved(world: World) -> None:
+    acorn, birch = world.organization_ids
+    work = run_block(PROGRAM, 2)["work"]
+    assert work(acorn) == 200
+    with pytest.raises(Misconfigured):
+        work(birch)
+
+
+def test_api_exchanges_by_the_library(world: World) -> None:
+    token_for_billing = run_block(PROGRAM, 3)["token_for_billing"]
+    token = obtain_own_token(world)
+    exchanged = token_for_billing(token)
+    assert (exchanged.organization_id, exchanged.user_id) == (world.organization_ids[0], None)
+    assert not world.lets_in(exchanged.access_token)
+    world.revoke(token)
+    with pytest.raises(Misconfigured, match="invalid_request: subject_token is expired, revoked"):
+        token_for_billing(token)
+
+
+def test_app_is_sent_for_more_where_an_api_wants_it(world: World) -> None:
+    acorn, _ = world.organization_ids
+    login = run_block(CONNECT, 2)
+    connection = login["complete_login"]("ann", world.allow(login["begin_login"]("ann"), acorn))
+    call = run_block(PROGRAM, 4)["call"]
+    crm = login["crm"]
+    with httpx.Client(base_url=world.api) as api:
+        assert call(crm, api, connection.key, "ann").status_code == 200
+    wants = {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="all.full_access"'}
+    picky = httpx.MockTransport(lambda _: httpx.Response(403, headers=wants))
+    with httpx.Client(transport=picky, base_url=world.api) as api:
+        url = call(crm, api, connection.key, "ann")
+    assert parse_qs(urlsplit(url).query)["organization_id"] == [acorn]
+    assert login["complete_login"]("ann", world.allow(url, acorn)).key == connection.key
+    crm.close()
 
 
 def obtain_own_token(world: World, scope: str = "all.full_access", **given: str) -> str:

@@ -1,4 +1,4 @@
-"""`latchstring`: serve, and look after organizations, users, memberships, clients and grants."""
+"""`latchstring`: serve, look after organizations, users, memberships, clients and grants; connect."""
 
 import sys
 
@@ -9,6 +9,8 @@ from latchstring.cli import (
     backup,
     check,
     client,
+    connect,
+    connection,
     doctor,
     grant,
     key,
@@ -23,6 +25,7 @@ from latchstring.cli import (
     user,
 )
 from latchstring.cli.output import CommandRefused, refuse_undecodable
+from latchstring.client import ClientError
 from latchstring.directory.built_in import DirectoryRefused
 from latchstring.protocol.errors import ConfigurationError, OAuthError, StoreUnavailable
 
@@ -38,6 +41,9 @@ app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)
 app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
+app.command("connect")(connect.connect)
+app.command("token")(connect.token)
+app.add_typer(connection.app, name="connection")
 app.add_typer(organization.app, name="organization")
 app.add_typer(user.app, name="user")
 app.add_typer(membership.app, name="membership")
@@ -56,6 +62,8 @@ def main() -> None:
             refuse_undecodable(argument, "the command line")
         app()
     except (ConfigurationError, AppRefused, DirectoryRefused, CommandRefused) as error:
+        _refuse(str(error))
+    except ClientError as error:
         _refuse(str(error))
     except OAuthError as error:
         _refuse(error.description)

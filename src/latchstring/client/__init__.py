@@ -8,7 +8,9 @@ httpx.Client(base_url="https://api.crm.example", auth=client.auth(connection.key
 client.disconnect(connection.key)
 """
 
+from latchstring.client.async_oauth_client import AsyncOAuthClient
 from latchstring.client.connection import Connection, ConnectionKey, Failure, PendingLogin
+from latchstring.client.device import DeviceLogin
 from latchstring.client.errors import (
     CallbackRefused,
     ClientError,
@@ -20,12 +22,16 @@ from latchstring.client.errors import (
     TemporaryFailure,
     Verdict,
 )
+from latchstring.client.events import Event
 from latchstring.client.exchange import Exchange, show_response
-from latchstring.client.oauth_client import AsyncOAuthClient, OAuthClient
+from latchstring.client.health import Health
+from latchstring.client.oauth_client import OAuthClient
 from latchstring.client.prefetch import is_prefetch
 from latchstring.client.provider import Provider
 from latchstring.client.redact import redact, redact_token, redact_url
+from latchstring.client.step_up import StepUp, find_step_up
 from latchstring.client.stores import ConnectionStore, MemoryStore, SQLiteStore
+from latchstring.client.token_exchange import ExchangedToken
 
 __all__ = [
     "AsyncOAuthClient",
@@ -35,8 +41,12 @@ __all__ = [
     "ConnectionKey",
     "ConnectionStore",
     "Declined",
+    "DeviceLogin",
+    "Event",
     "Exchange",
+    "ExchangedToken",
     "Failure",
+    "Health",
     "IdentityChanged",
     "MemoryStore",
     "Misconfigured",
@@ -46,8 +56,10 @@ __all__ = [
     "ProviderAnswer",
     "ReauthorizeRequired",
     "SQLiteStore",
+    "StepUp",
     "TemporaryFailure",
     "Verdict",
+    "find_step_up",
     "is_prefetch",
     "redact",
     "redact_token",

@@ -13,6 +13,7 @@ from latchstring.client.errors import (
     TemporaryFailure,
     Verdict,
 )
+from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS
 
 
 class ConnectionKey(msgspec.Struct, frozen=True, order=True):
@@ -59,6 +60,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     `expires_at` counts from the moment the request was sent, None when the server did not say.
     `generation` grows with every change of tokens; writes compare it (compare-and-swap).
     `refreshing_since` stands while a refresh of this generation is under way, or its answer is missing.
+    `grant_type` is how the tokens came: an app that is at work for itself has no refresh token and asks anew.
+    `asked_scope` is what the person was last asked for, `step_ups` how often in a row for just that.
     """
 
     issuer: str
@@ -75,6 +78,14 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     refreshing_since: float | None = None
     disconnected_at: float | None = None
     failure: Failure | None = None
+    grant_type: str = AUTHORIZATION_CODE
+    asked_scope: str | None = None
+    step_ups: int = 0
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether new tokens can be had without the person."""
+        return self.refresh_token is not None or self.grant_type == CLIENT_CREDENTIALS
 
     @property
     def key(self) -> ConnectionKey:
@@ -116,6 +127,7 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uri: str
     scope: str
     expires_at: float
+    step_ups: int = 0
 
     def __repr__(self) -> str:
         return f"PendingLogin(issuer={self.issuer!r}, expires_at={self.expires_at!r})"

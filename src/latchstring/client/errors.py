@@ -65,10 +65,14 @@ class ClientError(Exception):
 class ReauthorizeRequired(ClientError):
     """The grant is gone or was never there: only the person can help, by connecting again.
 
-    Codes: `invalid_grant`, `no_refresh_token`, `disconnected`, `not_connected`, `interaction_required`.
+    `reconnect_url` is where they do that at the app, if the client was told.
+
+    Codes: `invalid_grant`, `no_refresh_token`, `disconnected`, `not_connected`, `interaction_required`,
+    `login_expired`.
     """
 
     verdict = Verdict.REAUTHORIZE
+    reconnect_url: str | None = None
 
 
 class Declined(ReauthorizeRequired):
@@ -86,10 +90,10 @@ class CallbackRefused(ReauthorizeRequired):
 class Misconfigured(ClientError):
     """The developer's or the provider's settings are wrong; the connection itself may be well.
 
-    Codes: the provider's (`invalid_client`, `invalid_scope`, …) and ours: `argument_refused`,
-    `client_changed`, `endpoint_refused`, `identity_missing`, `issuer_mismatch`, `metadata_malformed`,
-    `pkce_unsupported`, `provider_error`, `redirected`, `revocation_unsupported`, `store_key_unknown`, `store_tampered`,
-    `unsupported_token_type`.
+    Codes: the provider's (`invalid_client`, `invalid_scope`, …) and ours: `argument_refused`, `client_changed`,
+    `device_unsupported`, `endpoint_refused`, `identity_missing`, `issuer_mismatch`, `metadata_malformed`,
+    `pkce_unsupported`, `provider_error`, `redirected`, `resource_mismatch`, `revocation_unsupported`,
+    `step_up_refused`, `store_key_unknown`, `store_tampered`, `unsupported_token_type`.
     """
 
 

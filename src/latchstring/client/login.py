@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from latchstring.client.connecting import connect
 from latchstring.client.connection import Connection, PendingLogin
 from latchstring.client.errors import (
     CallbackRefused,
@@ -17,7 +18,6 @@ from latchstring.client.errors import (
     TemporaryFailure,
 )
 from latchstring.client.exchange import Answer, Unanswered
-from latchstring.client.identity import find_identity
 from latchstring.client.provider import Provider
 from latchstring.client.settings import Context
 from latchstring.client.steps import Flow, ask, send
@@ -31,7 +31,7 @@ from latchstring.protocol.token_answer import TokenAnswer
 _RESERVED: Final = frozenset(
     {
         "client_id", "code_challenge", "code_challenge_method", "organization_id", "redirect_uri",
-        "response_type", "scope", "state",
+        "resource", "response_type", "scope", "state",
     }
 )  # fmt: skip
 _INTERACTION: Final = frozenset(
@@ -44,12 +44,19 @@ _NOT_SENT_TRIES: Final = 2
 
 
 def begin(
-    context: Context, *, browser_session: str, organization_id: str | None, parameters: Mapping[str, str]
+    context: Context,
+    *,
+    browser_session: str,
+    organization_id: str | None,
+    parameters: Mapping[str, str],
+    scope: str | None = None,
+    redirect_uri: str | None = None,
+    step_ups: int = 0,
 ) -> Flow[str]:
     """The authorization URL (RFC 6749 §4.1.1): always with `state` and an S256 challenge of 256 fresh bits.
 
     The rest of the login stays in the store, bound to `browser_session`: a value that only this browser's
-    session at the app has.
+    session at the app has. `scope` and `redirect_uri` are for this login in place of the client's.
     """
     settings = context.settings
     if _RESERVED & parameters.keys():
@@ -62,21 +69,25 @@ def begin(
         browser_hash=_hash_browser(browser_session),
         issuer=provider.issuer,
         client_id=settings.client_id,
-        redirect_uri=settings.redirect_uri,
-        scope=settings.scope,
+        redirect_uri=settings.redirect_uri if redirect_uri is None else redirect_uri,
+        scope=settings.scope if scope is None else scope,
         expires_at=now + settings.login_lifetime,
+        step_ups=step_ups,
     )
+    if not login.redirect_uri:
+        raise Misconfigured("argument_refused", "redirect_uri is missing: where does the provider send the browser to?")
     yield from ask(context.store.commit_login, login, now=now)
     query = {
         **provider.authorization_parameters,
         "response_type": "code",
         "client_id": settings.client_id,
-        "redirect_uri": settings.redirect_uri,
-        "scope": provider.scope_separator.join(settings.scope.split()) or None,
+        "redirect_uri": login.redirect_uri,
+        "scope": provider.scope_separator.join(login.scope.split()) or None,
         "state": login.state,
         "code_challenge": code_challenge(login.code_verifier) if provider.sends_code_challenge else None,
         "code_challenge_method": S256 if provider.sends_code_challenge else None,
         "organization_id": organization_id,
+        **settings.target,
         **parameters,
     }
     return render_redirect(provider.authorization_endpoint, query)
@@ -106,20 +117,7 @@ def complete(context: Context, callback: str | Mapping[str, str], *, browser_ses
     if "code" not in parameters:
         raise CallbackRefused("callback_malformed", "The callback has neither a code nor an error.")
     sent_at, tokens = yield from _exchange(context, provider, login, parameters["code"])
-    organization_id, user_id = yield from find_identity(context, provider, tokens)
-    connection = Connection(
-        issuer=provider.issuer,
-        organization_id=organization_id,
-        user_id=user_id,
-        client_id=login.client_id,
-        scope=login.scope if tokens.scope is None else tokens.scope,
-        access_token=tokens.access_token,
-        refresh_token=tokens.refresh_token,
-        expires_at=None if tokens.expires_in is None else sent_at + tokens.expires_in,
-        connected_at=sent_at,
-        refreshed_at=sent_at,
-    )
-    return (yield from ask(context.store.commit_connected, connection))
+    return (yield from connect(context, provider, tokens, sent_at, scope=login.scope, step_ups=login.step_ups))
 
 
 def verify_issuer(provider: Provider, iss: str | None) -> None:
@@ -170,6 +168,7 @@ def _exchange(context: Context, provider: Provider, login: PendingLogin, code: s
     arrives twice ends its grant (§4.1.2)."""
     form = {
         **provider.exchange_parameters,
+        **context.settings.target,
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": login.redirect_uri,

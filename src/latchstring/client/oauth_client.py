@@ -1,24 +1,31 @@
-"""The client as an app uses it, sync and async: thin covers over the flows, which alone know the rules."""
+"""The client as an app uses it: a thin cover over the flows, which alone know the rules. Its twin is for asyncio."""
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from latchstring.client import login, revocation, token_source
-from latchstring.client.auth import AsyncConnectionAuth, ConnectionAuth
+from latchstring.client import login, revocation, step_up, token_source
+from latchstring.client.app_access import connect_as_app
+from latchstring.client.auth import ConnectionAuth
 from latchstring.client.connection import Connection, ConnectionKey
+from latchstring.client.device import DeviceLogin, begin_device, complete_device
+from latchstring.client.events import Listener
+from latchstring.client.health import Health, find_health
 from latchstring.client.provider import Provider, ProviderSource
 from latchstring.client.settings import NO_PARAMETERS, Context, Settings
+from latchstring.client.step_up import StepUp
 from latchstring.client.steps import ask
 from latchstring.client.stores.port import ConnectionStore
-from latchstring.client.transport import AsyncDriver, Observer, SyncDriver
+from latchstring.client.token_exchange import ExchangedToken, exchange_token
+from latchstring.client.transport import Observer, SyncDriver
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 
 
-class _Base:
+class BaseOAuthClient:
     """What both clients are made of."""
 
     _context: Context
@@ -37,12 +44,13 @@ class _Base:
         return f"{type(self).__name__}(issuer={issuer!r}, client_id={client_id!r})"
 
 
-class OAuthClient(_Base):
+class OAuthClient(BaseOAuthClient):
     """An app's client at one provider; share one instance between all threads.
 
     `provider` is a `Provider`, or an issuer whose metadata is fetched when first needed. `http` lends an
     httpx client (proxy, certificates); redirects are not followed whatever it says. `on_exchange` is shown
-    each request and answer with the credentials cut. The other arguments are those of `Settings`.
+    each request and answer with the credentials cut; `on_event` is told what becomes of connections. The other
+    arguments are those of `Settings`.
     """
 
     def __init__(
@@ -51,10 +59,13 @@ class OAuthClient(_Base):
         *,
         client_id: str,
         client_secret: str | None = None,
-        redirect_uri: str,
+        redirect_uri: str = "",
         scope: str = "",
+        resource: str | None = None,
+        reconnect_url: str | None = None,
         store: ConnectionStore,
         on_exchange: Observer | None = None,
+        on_event: Listener | None = None,
         http: httpx.Client | None = None,
         refresh_margin: float = 300.0,
         login_lifetime: float = 600.0,
@@ -67,6 +78,8 @@ class OAuthClient(_Base):
             client_secret=client_secret,
             redirect_uri=redirect_uri,
             scope=scope,
+            resource=resource,
+            reconnect_url=reconnect_url,
             refresh_margin=refresh_margin,
             login_lifetime=login_lifetime,
             time_limit=time_limit,
@@ -74,25 +87,27 @@ class OAuthClient(_Base):
         self._context = Context(
             settings=settings, providers=ProviderSource(provider), store=store, clock=clock, entropy=entropy
         )
-        self._driver = SyncDriver(http, on_exchange=on_exchange, clock=clock, time_limit=time_limit)
+        self._driver = SyncDriver(http, on_exchange=on_exchange, on_event=on_event, clock=clock, time_limit=time_limit)
 
     def begin(
         self,
         *,
         browser_session: str,
         organization_id: str | None = None,
+        redirect_uri: str | None = None,
         parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> str:
         """The URL to send the browser to (RFC 6749 §4.1.1, RFC 7636 §4.3).
 
         `browser_session` is a value that only this browser's session at your app has, such as its session
-        id; `organization_id` is a hint.
+        id; `organization_id` is a hint; `redirect_uri` is for this login in place of the client's.
         """
         return self._driver.run(
             login.begin(
                 self._context,
                 browser_session=browser_session,
                 organization_id=organization_id,
+                redirect_uri=redirect_uri,
                 parameters=parameters,
             )
         )
@@ -101,6 +116,46 @@ class OAuthClient(_Base):
         """The stored connection that the callback's URL (or its parameters) brings; raises `Declined`,
         `CallbackRefused` or another `ClientError` (RFC 6749 §4.1.2, RFC 9207 §2.4)."""
         return self._driver.run(login.complete(self._context, callback, browser_session=browser_session))
+
+    def begin_step_up(self, key: ConnectionKey, wanted: StepUp, *, browser_session: str) -> str:
+        """The URL to send the browser to when an API wants more than was granted (`find_step_up`): for that and for all
+        that the connection has, in the same organization (RFC 6750 §3.1, RFC 9470)."""
+        return self._driver.run(step_up.begin_step_up(self._context, key, wanted, browser_session=browser_session))
+
+    def connect_as_app(self, organization_id: str = "") -> Connection:
+        """The app's own connection to that organization, without a person (RFC 6749 §4.4); renewed like any other."""
+        return self._driver.run(connect_as_app(self._context, organization_id))
+
+    def begin_device(self, *, organization_id: str | None = None) -> DeviceLogin:
+        """The code and the address to show, where there is no browser (RFC 8628 §3.1)."""
+        return self._driver.run(begin_device(self._context, organization_id=organization_id))
+
+    def complete_device(self, login: DeviceLogin) -> Connection:
+        """The stored connection, as soon as the person has entered the code and allowed it (RFC 8628 §3.4)."""
+        return self._driver.run(complete_device(self._context, login))
+
+    def exchange_token(
+        self,
+        subject_token: str,
+        *,
+        resource: str | None = None,
+        audience: str | None = None,
+        scope: str | None = None,
+        actor_token: str | None = None,
+        subject_token_type: str = ACCESS_TOKEN_TYPE,
+    ) -> ExchangedToken:
+        """A token for another API in the place of the one that a caller has sent here (RFC 8693 §2.1); not stored."""
+        return self._driver.run(
+            exchange_token(
+                self._context,
+                subject_token,
+                resource=resource,
+                audience=audience,
+                scope=scope,
+                actor_token=actor_token,
+                subject_token_type=subject_token_type,
+            )
+        )
 
     def token(self, key: ConnectionKey) -> str:
         """An access token to use now, refreshed first if it is near its end (RFC 6749 §6)."""
@@ -129,6 +184,10 @@ class OAuthClient(_Base):
         issuer = self._context.providers.issuer
         return self._driver.run(ask(self._context.store.find_connections, issuer))
 
+    def health(self) -> Sequence[Health]:
+        """How every connection at this provider fares, those that need somebody first; no request is made."""
+        return self._driver.run(find_health(self._context))
+
     def disconnect(self, key: ConnectionKey) -> Connection:
         """Revoke at the provider, then here; unless the provider confirms, everything stays (RFC 7009)."""
         return self._driver.run(revocation.disconnect(self._context, key))
@@ -148,106 +207,3 @@ class OAuthClient(_Base):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class AsyncOAuthClient(_Base):
-    """`OAuthClient` for asyncio; share one instance between all tasks of one event loop.
-
-    A refresh runs in a task of its own, so cancelling the request that wanted it loses nothing.
-    """
-
-    def __init__(
-        self,
-        provider: Provider | str,
-        *,
-        client_id: str,
-        client_secret: str | None = None,
-        redirect_uri: str,
-        scope: str = "",
-        store: ConnectionStore,
-        on_exchange: Observer | None = None,
-        http: httpx.AsyncClient | None = None,
-        refresh_margin: float = 300.0,
-        login_lifetime: float = 600.0,
-        time_limit: float = 12.0,
-        clock: Callable[[], float] = time.time,
-        entropy: Callable[[int], bytes] = secrets.token_bytes,
-    ) -> None:
-        settings = Settings(
-            client_id=client_id,
-            client_secret=client_secret,
-            redirect_uri=redirect_uri,
-            scope=scope,
-            refresh_margin=refresh_margin,
-            login_lifetime=login_lifetime,
-            time_limit=time_limit,
-        )
-        self._context = Context(
-            settings=settings, providers=ProviderSource(provider), store=store, clock=clock, entropy=entropy
-        )
-        self._driver = AsyncDriver(http, on_exchange=on_exchange, clock=clock, time_limit=time_limit)
-
-    async def begin(
-        self,
-        *,
-        browser_session: str,
-        organization_id: str | None = None,
-        parameters: Mapping[str, str] = NO_PARAMETERS,
-    ) -> str:
-        """As `OAuthClient.begin`."""
-        return await self._driver.run(
-            login.begin(
-                self._context,
-                browser_session=browser_session,
-                organization_id=organization_id,
-                parameters=parameters,
-            )
-        )
-
-    async def complete(self, callback: str | Mapping[str, str], *, browser_session: str) -> Connection:
-        """As `OAuthClient.complete`."""
-        return await self._driver.run(login.complete(self._context, callback, browser_session=browser_session))
-
-    async def token(self, key: ConnectionKey) -> str:
-        """As `OAuthClient.token`."""
-        return (await self._driver.run(token_source.find_usable(self._context, key))).access_token
-
-    def auth(self, key: ConnectionKey) -> httpx.Auth:
-        """As `OAuthClient.auth`, for `httpx.AsyncClient(auth=…)`."""
-        return AsyncConnectionAuth(
-            lambda rejected: self._driver.run(token_source.find_usable(self._context, key, rejected=rejected)),
-            self._context.providers.token_header,
-        )
-
-    async def refresh(self, key: ConnectionKey) -> Connection:
-        """As `OAuthClient.refresh`."""
-        return await self._driver.run(token_source.refresh(self._context, key))
-
-    async def connection(self, key: ConnectionKey) -> Connection:
-        """As `OAuthClient.connection`."""
-        return await self._driver.run(token_source.find_connection(self._context, key))
-
-    async def connections(self) -> list[Connection]:
-        """As `OAuthClient.connections`."""
-        issuer = self._context.providers.issuer
-        return await self._driver.run(ask(self._context.store.find_connections, issuer))
-
-    async def disconnect(self, key: ConnectionKey) -> Connection:
-        """As `OAuthClient.disconnect`."""
-        return await self._driver.run(revocation.disconnect(self._context, key))
-
-    async def forget(self, key: ConnectionKey) -> None:
-        """As `OAuthClient.forget`."""
-        await self._driver.run(ask(self._context.store.end_connection, key))
-
-    async def aclose(self) -> None:
-        """Let a refresh under way finish, then close the connections to the provider."""
-        await self._driver.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

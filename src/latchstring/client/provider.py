@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from latchstring.client.errors import Misconfigured
-from latchstring.client.metadata import fetch_metadata, verify_url
+from latchstring.client.metadata import fetch_metadata, fetch_resource_metadata, verify_url
 from latchstring.client.steps import Flow
 from latchstring.client.transport import AsyncDriver, SyncDriver
 from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST
@@ -46,6 +46,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     authorization_endpoint: str
     token_endpoint: str
     revocation_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
     token_endpoint_auth_method: str = CLIENT_SECRET_POST
     authorization_response_iss_parameter_supported: bool = False
     organization_field: str | None = "organization_id"
@@ -68,7 +69,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         verify_url(self.authorization_endpoint, "authorization_endpoint")
         verify_url(self.token_endpoint, "token_endpoint")
-        for name in ("revocation_endpoint", "identity_url", "user_url"):
+        for name in ("revocation_endpoint", "device_authorization_endpoint", "identity_url", "user_url"):
             if getattr(self, name) is not None:
                 verify_url(getattr(self, name), name)
         if self.token_endpoint_auth_method not in _AUTH_METHODS:
@@ -121,6 +122,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             authorization_endpoint=metadata.authorization_endpoint,
             token_endpoint=metadata.token_endpoint,
             revocation_endpoint=metadata.revocation_endpoint,
+            device_authorization_endpoint=metadata.device_authorization_endpoint,
             token_endpoint_auth_method=next((m for m in _AUTH_METHODS if m in methods), CLIENT_SECRET_POST),
             authorization_response_iss_parameter_supported=(metadata.authorization_response_iss_parameter_supported),
         )
@@ -136,6 +138,24 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         """`discover` for asyncio."""
         async with AsyncDriver(http) as driver:
             return cls.from_metadata(await driver.run(fetch_metadata(issuer)))
+
+    @classmethod
+    def discover_for(cls, resource: str, *, http: httpx.Client | None = None) -> Self:
+        """The provider that an API's metadata names first (RFC 9728 §3), fetched now. The client then takes the same
+        `resource`, so that its tokens are for this API alone."""
+        with SyncDriver(http) as driver:
+            return cls.from_metadata(driver.run(_fetch_for(resource)))
+
+    @classmethod
+    async def discover_for_async(cls, resource: str, *, http: httpx.AsyncClient | None = None) -> Self:
+        """`discover_for` for asyncio."""
+        async with AsyncDriver(http) as driver:
+            return cls.from_metadata(await driver.run(_fetch_for(resource)))
+
+
+def _fetch_for(resource: str) -> Flow[ServerMetadata]:
+    document = yield from fetch_resource_metadata(resource)
+    return (yield from fetch_metadata(document.authorization_servers[0]))
 
 
 class ProviderSource:

@@ -4,8 +4,8 @@ from latchstring.client.connection import Connection, ConnectionKey
 from latchstring.client.errors import Misconfigured, ReauthorizeRequired, TemporaryFailure
 from latchstring.client.exchange import Request, Unanswered
 from latchstring.client.provider import Provider
-from latchstring.client.settings import Context, Settings
-from latchstring.client.steps import Flow, ask, pause, send
+from latchstring.client.settings import Context, Settings, refuse_foreign
+from latchstring.client.steps import Flow, ask, pause, send, tell
 from latchstring.client.token_endpoint import build_request, read_refusal
 from latchstring.protocol.token_answer import parse_error_answer
 
@@ -26,6 +26,7 @@ def disconnect(context: Context, key: ConnectionKey) -> Flow[Connection]:
     Waits for a refresh under way, so that none can bring the connection back. If the provider does not
     confirm, the error says so and everything stays as it was.
     """
+    refuse_foreign(context, key)
     provider = yield from context.providers.resolve()
     if provider.revocation_endpoint is None:
         raise Misconfigured(
@@ -57,6 +58,7 @@ def disconnect(context: Context, key: ConnectionKey) -> Flow[Connection]:
         failure=None,
     )
     if (yield from ask(context.store.commit_connection, ended, generation=leased.generation, holder=holder)):
+        yield from tell("disconnected", ended)
         return ended
     return (yield from disconnect(context, key))  # it moved on meanwhile, past our lease
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
+from latchstring.client.connection import Connection
+from latchstring.client.events import Event, EventKind
 from latchstring.client.exchange import Answer, Request, Unanswered
 
 T = TypeVar("T")
@@ -45,7 +47,14 @@ class Once:
     flow: "Callable[[], Flow[Any]]"
 
 
-Step: TypeAlias = Send | Ask | Pause | Once
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Let the app know; nothing comes back, and nothing that goes wrong there stops the flow."""
+
+    event: Event
+
+
+Step: TypeAlias = Send | Ask | Pause | Once | Tell
 Flow: TypeAlias = Generator[Step, Any, T]
 
 
@@ -62,6 +71,11 @@ def ask(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
 def pause(seconds: float) -> Flow[None]:
     """Nothing, later."""
     yield Pause(seconds)
+
+
+def tell(kind: EventKind, connection: Connection) -> Flow[None]:
+    """Nothing; the app's listener is called."""
+    yield Tell(Event(kind, connection))
 
 
 def once(name: Hashable, flow: Callable[[], Flow[T]]) -> Flow[T]:

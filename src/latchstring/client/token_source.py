@@ -7,6 +7,7 @@ one sends again within the server's retry window, or the new one.
 
 from typing import Final
 
+from latchstring.client.app_access import render_own_request
 from latchstring.client.connection import Connection, ConnectionKey
 from latchstring.client.errors import (
     ClientError,
@@ -19,8 +20,8 @@ from latchstring.client.errors import (
 from latchstring.client.exchange import Answer, Unanswered
 from latchstring.client.provider import Provider
 from latchstring.client.revocation import build_revocation
-from latchstring.client.settings import Context
-from latchstring.client.steps import Flow, ask, once, pause, send
+from latchstring.client.settings import Context, refuse_foreign
+from latchstring.client.steps import Flow, ask, once, pause, send, tell
 from latchstring.client.token_endpoint import build_request, read_tokens
 from latchstring.client.verdicts import (
     disconnected,
@@ -44,6 +45,7 @@ _LOST: Final = frozenset({"answer_unreadable", "server_unavailable", "unanswered
 
 def find_connection(context: Context, key: ConnectionKey) -> Flow[Connection]:
     """The connection as stored; raises `ReauthorizeRequired` (`not_connected`) when there is none."""
+    refuse_foreign(context, key)
     connection = yield from ask(context.store.find_connection, key)
     if connection is None:
         raise ReauthorizeRequired("not_connected", "There is no such connection; the person connects first.")
@@ -56,6 +58,10 @@ def find_usable(context: Context, key: ConnectionKey, *, rejected: int | None = 
     `rejected` is the generation whose token an API has refused: nothing up to it will do. While the old token
     lives, a refresh that fails temporarily or for misconfiguration does not keep it from being used.
     """
+    return (yield from _with_link(context, key, _find_usable(context, key, rejected)))
+
+
+def _find_usable(context: Context, key: ConnectionKey, rejected: int | None) -> Flow[Connection]:
     connection = yield from find_connection(context, key)
     refuse_ended(connection)
     now = context.clock()
@@ -63,7 +69,7 @@ def find_usable(context: Context, key: ConnectionKey, *, rejected: int | None = 
     if not is_rejected and not is_due(connection, now, context.settings.refresh_margin):
         return connection
     is_usable = connection.is_alive(now) and not is_rejected
-    if is_usable and (connection.refresh_token is None or must_wait(connection, now)):
+    if is_usable and (not connection.can_renew or must_wait(connection, now)):
         return connection
     if must_wait(connection, now):
         raise recorded_failure(connection, now)
@@ -80,6 +86,19 @@ def find_usable(context: Context, key: ConnectionKey, *, rejected: int | None = 
 
 def refresh(context: Context, key: ConnectionKey) -> Flow[Connection]:
     """The connection after a refresh asked for by a person: even if the last one failed, or said to wait."""
+    return (yield from _with_link(context, key, _refresh_by_hand(context, key)))
+
+
+def _with_link(context: Context, key: ConnectionKey, flow: Flow[Connection]) -> Flow[Connection]:
+    """The flow; if only the person can help, the error says where they do."""
+    try:
+        return (yield from flow)
+    except ReauthorizeRequired as error:
+        error.reconnect_url = context.settings.find_reconnect_url(key)
+        raise
+
+
+def _refresh_by_hand(context: Context, key: ConnectionKey) -> Flow[Connection]:
     connection = yield from find_connection(context, key)
     if connection.disconnected_at is not None:
         raise disconnected()
@@ -130,7 +149,7 @@ def _refresh(
     refusal = None if is_forced else find_objection(leased, now)
     if leased.client_id != context.settings.client_id:
         refusal = Misconfigured("client_changed", "The connection was made by another client_id.")
-    elif leased.refresh_token is None:
+    elif not leased.can_renew:
         refusal = ReauthorizeRequired(
             "no_refresh_token",
             "The token has ended and there is none to refresh it with (no offline_access).",
@@ -152,6 +171,8 @@ def _refresh(
             error.description += " An earlier answer to this refresh was lost, and its tokens with it."
         return (yield from _fail(context, leased.replace(refreshing_since=since), holder, error))
     if (yield from _save(context, renewed, leased.generation, holder)):
+        if leased.failure is not None:
+            yield from tell("recovered", renewed)
         return renewed
     current = yield from find_connection(context, leased.key)
     if current.disconnected_at is not None:
@@ -162,9 +183,7 @@ def _refresh(
 def _send_refresh(context: Context, provider: Provider, leased: Connection) -> Flow[tuple[Answer | Unanswered, bool]]:
     """The answer, and whether it is the second: the same refresh token is sent once more if the first answer
     was lost or unreadable."""
-    assert leased.refresh_token is not None
-    form = {"grant_type": "refresh_token", "refresh_token": leased.refresh_token}
-    request = build_request(context.settings, provider, provider.token_endpoint, form)
+    request = build_request(context.settings, provider, provider.token_endpoint, _render_renewal(context, leased))
     outcome = yield from send(request)
     if isinstance(outcome, Unanswered):
         is_retry = outcome.may_have_arrived
@@ -173,6 +192,13 @@ def _send_refresh(context: Context, provider: Provider, leased: Connection) -> F
     if outcome.status == 200 and _is_unreadable(provider, outcome):
         return (yield from send(request)), True
     return outcome, False
+
+
+def _render_renewal(context: Context, leased: Connection) -> dict[str, str]:
+    """The refresh token (RFC 6749 §6); for an app that is at work for itself, what it said the first time (§4.4)."""
+    if leased.refresh_token is None:
+        return render_own_request(context, leased.organization_id)
+    return {"grant_type": "refresh_token", "refresh_token": leased.refresh_token, **context.settings.target}
 
 
 def _is_unreadable(provider: Provider, answer: Answer) -> bool:
@@ -230,6 +256,8 @@ def _fail(context: Context, leased: Connection, holder: str, error: ClientError)
     written = yield from ask(context.store.commit_connection, failed, generation=leased.generation, holder=holder)
     if not written:
         return _adopt((yield from find_connection(context, leased.key)))
+    if leased.failure is None or leased.failure.verdict is not error.verdict:
+        yield from tell("lost" if error.verdict is Verdict.REAUTHORIZE else "failing", failed)
     raise error
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from latchstring.client.async_oauth_client import AsyncOAuthClient
 from latchstring.client.connection import Connection
 from latchstring.client.errors import ClientError
 from latchstring.client.frameworks.arrivals import (
@@ -22,7 +23,6 @@ from latchstring.client.frameworks.arrivals import (
     refuse_stranger,
     render_failure,
 )
-from latchstring.client.oauth_client import AsyncOAuthClient
 
 
 def connect_routes(

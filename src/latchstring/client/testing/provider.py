@@ -13,7 +13,15 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from latchstring.client.testing.carriers import ProviderTransport, serving
 from latchstring.client.testing.faults import AnyFault, Delay, Dropped, Fault, Reply, refusal, render_reply
+from latchstring.protocol.client_metadata import (
+    AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
+    DEVICE_CODE,
+    REFRESH_TOKEN,
+    TOKEN_EXCHANGE,
+)
 from latchstring.protocol.pkce import verify_code_verifier
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 
 
 @dataclass
@@ -60,6 +68,7 @@ class FakeProvider:
     answer_drop_rate: float = 0.0
     seed: int = 0
     grants: dict[str, Grant] = field(default_factory=dict)
+    devices: dict[str, Grant] = field(default_factory=dict)
     access_tokens: dict[str, tuple[str, float]] = field(default_factory=dict)
     dead_access_tokens: set[str] = field(default_factory=set)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -106,6 +115,15 @@ class FakeProvider:
             )
         return f"{query['redirect_uri']}?{urlencode({'code': f'ls_ac_{grant_id}'} | answer)}"
 
+    def answer_device(
+        self, user_code: str, *, organization_id: str = "orga_acorn", user_id: str = "user_ann", allow: bool = True
+    ) -> None:
+        """A person enters the code that a device shows, and allows or declines."""
+        with self._lock:
+            device = self.devices[user_code]
+            device.organization_id, device.user_id = organization_id, user_id
+            device.status = "active" if allow else "ended"
+
     def revoke(self) -> None:
         """Every person disconnects the app, here and now."""
         with self._lock:
@@ -145,6 +163,7 @@ class FakeProvider:
             "authorization_endpoint": f"{self.issuer}/oauth2/authorize/",
             "token_endpoint": f"{self.issuer}/oauth2/token/",
             "revocation_endpoint": f"{self.issuer}/oauth2/revoke/",
+            "device_authorization_endpoint": f"{self.issuer}/oauth2/device_authorization/",
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "authorization_response_iss_parameter_supported": self.announces_iss,
@@ -161,7 +180,12 @@ class FakeProvider:
                 return 303, {"Location": self.authorize(target)}, b""
             except ValueError as error:
                 return refusal(400, "invalid_request", str(error))
-        answer = {"/oauth2/token/": self._token, "/oauth2/revoke/": self._revoke}.get(path)
+        answers = {
+            "/oauth2/token/": self._token,
+            "/oauth2/revoke/": self._revoke,
+            "/oauth2/device_authorization/": self._authorize_device,
+        }
+        answer = answers.get(path)
         if method != "POST" or answer is None:
             return refusal(404, "not_found", "The fake provider has no such page.")
         return self._answer(answer, headers, form)
@@ -207,10 +231,15 @@ class FakeProvider:
         return (client_id, secret) == (self.client_id, self.client_secret)
 
     def _token(self, form: dict[str, str]) -> Reply:
-        if form.get("grant_type") == "authorization_code":
+        grant_type = form.get("grant_type")
+        if grant_type == AUTHORIZATION_CODE:
             return self._redeem(form)
-        if form.get("grant_type") != "refresh_token":
-            return refusal(400, "unsupported_grant_type", "The fake provider redeems codes and refreshes.")
+        if grant_type == DEVICE_CODE:
+            return self._poll(form)
+        if grant_type in {CLIENT_CREDENTIALS, TOKEN_EXCHANGE}:
+            return self._issue_without_a_person(form)
+        if grant_type != REFRESH_TOKEN:
+            return refusal(400, "unsupported_grant_type", "The fake provider knows no such grant.")
         self.refreshes += 1
         grant, generation = self._find_grant(form), _read_generation(form.get("refresh_token", ""))
         if grant is None or generation is None:
@@ -223,6 +252,47 @@ class FakeProvider:
             grant.status = "ended"
             return refusal(400, "invalid_grant", "superseded: an old refresh token was used again.")
         return self._issue(grant)
+
+    def _authorize_device(self, form: dict[str, str]) -> Reply:
+        grant_id = self._next("d")
+        user_code = f"WDJB-{len(self.devices):04}"
+        scope = form.get("scope", "all.full_access offline_access")
+        self.devices[user_code] = Grant(grant_id, form.get("organization_id", ""), "", scope, None, "")
+        uri = f"{self.issuer}/device"
+        answer = {
+            "device_code": f"ls_dc_{grant_id}",
+            "user_code": user_code,
+            "verification_uri": uri,
+            "verification_uri_complete": f"{uri}?user_code={user_code}",
+            "expires_in": 600,
+            "interval": 5,
+        }
+        return render_reply(200, answer)
+
+    def _poll(self, form: dict[str, str]) -> Reply:
+        grant_id = form.get("device_code", "").removeprefix("ls_dc_")
+        grant = next((device for device in self.devices.values() if device.id == grant_id), None)
+        if grant is None:
+            return refusal(400, "invalid_grant", "There never was such a device code.")
+        if grant.status == "pending":
+            return refusal(400, "authorization_pending", "Nobody has answered yet.")
+        if grant.status == "ended":
+            return refusal(400, "access_denied", "The member declined.")
+        del self.devices[next(code for code, device in self.devices.items() if device is grant)]
+        grant.generation = 1
+        self.grants[grant.id] = grant
+        return self._issue(grant)
+
+    def _issue_without_a_person(self, form: dict[str, str]) -> Reply:
+        grant = Grant(self._next("c"), form.get("organization_id") or "orga_acorn", "", form.get("scope", ""), None, "")
+        if form["grant_type"] == TOKEN_EXCHANGE:
+            subject = self.grants.get(self.access_tokens.get(form.get("subject_token", ""), ("", 0.0))[0])
+            if subject is None or subject.status != "active":
+                return refusal(400, "invalid_request", "The subject token is not active.")
+            grant.organization_id, grant.user_id = subject.organization_id, subject.user_id
+        grant.status, self.grants[grant.id] = "active", grant
+        issued = {"issued_token_type": ACCESS_TOKEN_TYPE} if form["grant_type"] == TOKEN_EXCHANGE else {}
+        return self._issue(grant, **issued)
 
     def _redeem(self, form: dict[str, str]) -> Reply:
         grant = self._find_grant(form)
@@ -238,7 +308,7 @@ class FakeProvider:
         grant.status, grant.generation = "active", 1
         return self._issue(grant)
 
-    def _issue(self, grant: Grant) -> Reply:
+    def _issue(self, grant: Grant, **more: str) -> Reply:
         access_token = f"ls_at_{self._next('a')}"
         lifetime = float(self.expires_in or 3600)
         self.access_tokens[access_token] = (grant.id, self.now() + lifetime)
@@ -248,7 +318,8 @@ class FakeProvider:
             "expires_in": self.expires_in,
             "scope": grant.scope,
             "organization_id": self.organization_override or grant.organization_id,
-            "user_id": grant.user_id,
+            **({"user_id": grant.user_id} if grant.user_id else {}),
+            **more,
         }
         if "offline_access" in grant.scope:
             answer["refresh_token"] = f"ls_rt_{grant.id}Gen{grant.generation:04}Gen0123456789"

@@ -10,8 +10,9 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from latchstring.client.errors import ClientError
+from latchstring.client.events import Listener
 from latchstring.client.exchange import Answer, Request, Unanswered
-from latchstring.client.steps import Ask, Flow, Once, Pause, Send, Step
+from latchstring.client.steps import Ask, Flow, Once, Pause, Send, Step, Tell
 from latchstring.client.transport.driver import (
     FAILURES,
     TIME_LIMIT,
@@ -39,10 +40,11 @@ class AsyncDriver(Driver):
         http: httpx.AsyncClient | None = None,
         *,
         on_exchange: Observer | None = None,
+        on_event: Listener | None = None,
         clock: Callable[[], float] = time.time,
         time_limit: float = TIME_LIMIT,
     ) -> None:
-        super().__init__(on_exchange, clock, time_limit)
+        super().__init__(on_exchange, on_event, clock, time_limit)
         self._given = http
         self._own: httpx.AsyncClient | None = None
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
@@ -73,6 +75,9 @@ class AsyncDriver(Driver):
                     raise store_unavailable(error) from error
             case Pause(seconds):
                 await asyncio.sleep(seconds)
+                return None
+            case Tell(event):
+                self._tell(event)
                 return None
             case Once(name, flow):
                 return await self._once(name, flow)

@@ -10,6 +10,7 @@ import msgspec
 
 from latchstring import __version__
 from latchstring.client.errors import TemporaryFailure
+from latchstring.client.events import Event, Listener
 from latchstring.client.exchange import Answer, Exchange, Request, Unanswered, show_exchange
 from latchstring.protocol.errors import StoreUnavailable
 
@@ -48,10 +49,18 @@ class Body:
 
 
 class Driver:
-    """`clock` gives epoch seconds, `time_limit` (seconds) bounds an exchange, `on_exchange` is shown each."""
+    """`clock` gives epoch seconds, `time_limit` (seconds) bounds an exchange, `on_exchange` is shown each, `on_event`
+    is told what becomes of connections."""
 
-    def __init__(self, on_exchange: Observer | None, clock: Callable[[], float], time_limit: float) -> None:
+    def __init__(
+        self,
+        on_exchange: Observer | None,
+        on_event: Listener | None,
+        clock: Callable[[], float],
+        time_limit: float,
+    ) -> None:
         self._on_exchange = on_exchange
+        self._on_event = on_event
         self._clock = clock
         self._time_limit = time_limit
 
@@ -78,6 +87,15 @@ class Driver:
             self._on_exchange(show_exchange(request, outcome, seconds))
         except Exception:  # noqa: BLE001
             _log.exception("The on_exchange observer failed; the exchange itself goes on.")
+
+    def _tell(self, event: Event) -> None:
+        """Let the app know; what was committed stands whatever its listener does."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception:  # noqa: BLE001
+            _log.exception("The on_event listener failed; the connection is as it should be.")
 
 
 def unanswered(error: Exception) -> Unanswered:
