@@ -105,7 +105,10 @@ class World:
             page = browser.get(url)
             form = find_form(page, "/sign-in")
             given = {"email": "ann@example.com", "password": PASSWORD}
-            page = browser.post(urljoin(self.issuer, form.action), data=form.fields | given)
+            page = browser.post(urljoin(self.issuer, form.action), data=form.fields | given, follow_redirects=False)
+            page = browser.get(urljoin(self.issuer, page.headers["location"]), follow_redirects=False)
+            if page.is_redirect:  # what Ann has agreed to before is not asked again
+                return page.headers["location"]
             form = find_form(page, "/consent")
             given = {"organization_id": organization_id, "decision": "allow"}
             posted = urljoin(self.issuer, form.action)
