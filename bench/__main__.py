@@ -5,8 +5,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from bench import operations
 from bench.measure import Measurement, Plan, Results
@@ -17,9 +19,22 @@ from bench.subjects.floor import Floor
 from bench.subjects.registry import SUBJECTS
 from bench.subjects.subject import Subject
 
-_ROUNDS, _REQUESTS, _WARM_UP, _RACES = 10, 3000, 1000, 20
-_QUICK_ROUNDS, _QUICK_REQUESTS, _QUICK_WARM_UP, _QUICK_RACES = 2, 600, 200, 3
-_BUDGET = 40.0
+# Everything, in minutes; what was picked, in less than one; `--quick`, in seconds.
+_WHOLE: Final = Plan(
+    operations=(),
+    workers=(1, 2),
+    connections=(32,),
+    rounds=3,
+    requests=3000,
+    warm_up=2000,
+    seconds=1.5,
+    races=20,
+    refreshes=100_000,
+    refresh_seconds=40.0,
+    budget=None,
+)
+_PICKED: Final = replace(_WHOLE, workers=(1,), rounds=10, races=10, refreshes=10_000, refresh_seconds=5.0, budget=30.0)
+_QUICK: Final = replace(_PICKED, rounds=2, requests=600, warm_up=200, races=3, refreshes=1000)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -27,11 +42,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=names, help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures are rough")
-    parser.add_argument("--workers", nargs="+", type=int, default=[1], metavar="N", help="server processes")
-    parser.add_argument("--connections", nargs="+", type=int, default=[32], metavar="N", help="keep-alive connections")
+    parser.add_argument("--workers", nargs="+", type=int, metavar="N", help="server processes")
+    parser.add_argument("--connections", nargs="+", type=int, metavar="N", help="keep-alive connections")
     parser.add_argument("--rounds", type=int, metavar="N", help="medians are taken over them")
     parser.add_argument("--requests", type=int, metavar="N", help="in each round of each operation")
-    parser.add_argument("--budget", type=float, default=_BUDGET, metavar="S", help="no further round after S seconds")
+    parser.add_argument("--refreshes", type=int, metavar="N", help="after which the rows left behind are counted")
+    parser.add_argument("--budget", type=float, metavar="S", help="no further round after S seconds")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where stores lie (default: the temporary one)")
     return parser.parse_args(arguments)
 
@@ -60,17 +76,10 @@ def run(arguments: Sequence[str]) -> Results:
     """Measure, print the table, keep the results."""
     given = _parse(arguments)
     subjects, chosen = choose(given.only)
-    plan = Plan(
-        operations=tuple(chosen),
-        workers=tuple(given.workers),
-        connections=tuple(given.connections),
-        rounds=given.rounds or (_QUICK_ROUNDS if given.quick else _ROUNDS),
-        requests=given.requests or (_QUICK_REQUESTS if given.quick else _REQUESTS),
-        warm_up=_QUICK_WARM_UP if given.quick else _WARM_UP,
-        seconds=20.0,
-        races=_QUICK_RACES if given.quick else _RACES,
-        budget=given.budget,
-    )
+    depth = _QUICK if given.quick else _PICKED if given.only else _WHOLE
+    asked = {name: getattr(given, name) for name in ("rounds", "requests", "refreshes", "budget")}
+    asked |= {name: tuple(getattr(given, name) or ()) for name in ("workers", "connections")}
+    plan = replace(depth, operations=tuple(chosen), **{name: value for name, value in asked.items() if value})
     with tempfile.TemporaryDirectory(prefix="latchstring-bench-", dir=given.directory) as directory:
         open_to_cluster(Path(directory))
         results = Measurement(plan, subjects, Path(directory)).run()

@@ -18,12 +18,14 @@ from bench.subjects.subject import Server, Subject
 from bench.workload import Load, Outcome, Workload
 
 MIN_ROUNDS: Final = 2
+MIN_REQUESTS: Final = 40
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. A round of an operation ends after `requests` or `seconds`, whichever comes first.
 
     There are at most `rounds` of them, and no further one once `budget` seconds have passed (None: all of them).
+    What is left behind is counted after `refreshes`, or as many as come in `refresh_seconds`.
     """
 
     operations: tuple[str, ...]
@@ -34,6 +36,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: int
     seconds: float
     races: int
+    refreshes: int
+    refresh_seconds: float
     budget: float | None
 
 
@@ -89,6 +93,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     measured_at: str
     machine: Machine
+    programs: dict[str, str]
     plan: Plan
     figures: list[Figures]
     rows: list[Rows]
@@ -114,7 +119,9 @@ class Measurement:
         self._subjects = subjects
         self._directory = directory
         self._outcomes: dict[_Key, list[Outcome]] = {}
-        self._rows: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self._programs: dict[str, str] = {}
+        # Requests a second as seen when warming up, by set-up and operation.
+        self._rates: dict[tuple[str, int, str], float] = {}
 
     def run(self) -> Results:
         """Start all servers, measure in rounds, stop all."""
@@ -128,6 +135,7 @@ class Measurement:
                     if missing is not None:
                         _say(f"without {subject.title}, {_processes(workers)}: {missing}")
                         continue
+                    self._programs |= subject.programs
                     directory = self._directory / f"{subject.name}-{workers}"
                     directory.mkdir()
                     _say(f"starting {subject.title}, {_processes(workers)}")
@@ -139,6 +147,7 @@ class Measurement:
                 self._run_round(setups)
                 if self._is_over_budget(number, time.monotonic() - began):
                     break
+            rows = [row for setup in setups if (row := self._refresh_and_count(setup))]
             races = [race for setup in setups if (race := self._race(setup))]
         finally:
             for setup in setups:
@@ -146,12 +155,10 @@ class Measurement:
         return Results(
             measured_at=measured_at,
             machine=machine,
+            programs=self._programs,
             plan=self._plan,
             figures=self._summarize(),
-            rows=[
-                Rows(subject=name, workers=workers, grants=grants, refreshes=refreshes, rows=rows)
-                for (name, workers), (grants, refreshes, rows) in self._rows.items()
-            ],
+            rows=rows,
             races=races,
         )
 
@@ -168,27 +175,34 @@ class Measurement:
         for setup in setups:
             for operation in self._chosen(setup.subject):
                 workload = setup.server.prepare(operation, self._plan.warm_up)
-                self._load(setup, workload, max(self._plan.connections), self._plan.warm_up)
+                outcome = self._load(setup, workload, max(self._plan.connections), self._plan.warm_up)
+                key = (setup.subject.name, setup.workers, operation.name)
+                self._rates[key] = outcome.requests / outcome.seconds
 
     def _run_round(self, setups: Sequence[_Setup]) -> None:
         for setup in setups:
             for operation in self._chosen(setup.subject):
                 for connections in self._plan.connections:
-                    before = setup.server.count_rows() if operation is operations.REFRESH else None
-                    workload = setup.server.prepare(operation, self._plan.requests)
-                    outcome = self._load(setup, workload, connections, self._plan.requests)
+                    count = self._estimate(setup, operation)
+                    workload = setup.server.prepare(operation, count)
+                    outcome = self._load(setup, workload, connections, count)
                     key = (setup.subject.name, operation.name, setup.workers, connections)
                     self._outcomes.setdefault(key, []).append(outcome)
-                    if before is not None:
-                        self._note_rows(setup, before, len(workload.items), outcome.requests)
 
-    def _load(self, setup: _Setup, workload: Workload, connections: int, requests: int) -> Outcome:
+    def _estimate(self, setup: _Setup, operation: Operation) -> int:
+        """As many requests as it can answer in a round: nothing is prepared in vain."""
+        rate = self._rates[setup.subject.name, setup.workers, operation.name]
+        return min(self._plan.requests, max(MIN_REQUESTS, int(rate * self._plan.seconds)))
+
+    def _load(
+        self, setup: _Setup, workload: Workload, connections: int, requests: int, seconds: float | None = None
+    ) -> Outcome:
         load = Load(
             host=setup.server.host,
             port=setup.server.port,
             connections=connections,
             requests=requests,
-            seconds=self._plan.seconds,
+            seconds=seconds or self._plan.seconds,
             workload=workload,
             server_processes=tuple(setup.server.processes),
         )
@@ -200,12 +214,25 @@ class Measurement:
         )
         return msgspec.json.decode(generator.stdout, type=Outcome)
 
-    def _note_rows(self, setup: _Setup, before: int, grants: int, refreshes: int) -> None:
+    def _refresh_and_count(self, setup: _Setup) -> Rows | None:
+        """Refresh the same grants again and again; what was not there before is left behind."""
+        if operations.REFRESH not in setup.subject.operations or not self._plan.refreshes:
+            return None
+        _say(f"refreshes on {setup.subject.title}, {_processes(setup.workers)}")
+        before = setup.server.count_rows()
+        workload = setup.server.prepare(operations.REFRESH, self._plan.refreshes)
+        connections = max(self._plan.connections)
+        outcome = self._load(setup, workload, connections, self._plan.refreshes, self._plan.refresh_seconds)
         after = setup.server.count_rows()
+        assert before is not None
         assert after is not None
-        key = (setup.subject.name, setup.workers)
-        so_far = self._rows.get(key, (0, 0, 0))
-        self._rows[key] = (so_far[0] + grants, so_far[1] + refreshes, so_far[2] + after - before)
+        return Rows(
+            subject=setup.subject.name,
+            workers=setup.workers,
+            grants=len(workload.items),
+            refreshes=outcome.requests - outcome.errors,
+            rows=after - before,
+        )
 
     def _race(self, setup: _Setup) -> Races | None:
         can_race = {operations.EXCHANGE, operations.REFRESH} <= set(setup.subject.operations)

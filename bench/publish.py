@@ -12,9 +12,11 @@ from bench.report import (
     group_figures,
     render_cells,
     render_connections,
+    render_generator,
     render_machine,
     render_race,
     render_rows,
+    render_summary,
     render_warnings,
     render_workers,
 )
@@ -38,6 +40,10 @@ How to read it:
   cheaper. Kernel threads that write to the disk are not in it.
 - **× floor** is the ratio to a bare uvicorn application in the same round that reads the body and answers a
   constant. It holds across machines better than any millisecond does.
+- Each set-up is a process (or two) of its own, each PostgreSQL a cluster of its own with `fsync` on; all are sent the
+  same requests by the same generator over keep-alive connections, in turns. What only one process can do (a store in
+  its memory) is measured with one. The other programs are set up at their quickest: no middleware, connections to the
+  database kept open, client secrets not hashed; how is to be read in `bench/peers/`.
 - **§9** is the goal of the design (DESIGN.md §9), set on another machine whose floor was 0.019 ms; **÷ §9** compares
   the two ratios to the floor: 1.00 or less is the goal reached.
 - **generator** is the share of one core that the load generator used. Near 100 % it would be what is measured.
@@ -64,16 +70,22 @@ def render_page(results: Results) -> str:
     parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
     for workers, connections, figures in group_figures(results):
         parts.append(f"## {render_workers(workers)}, {render_connections(connections)}")
+        parts.append(_render_markdown(render_summary(figures), text_columns=1))
         parts.append(_render_markdown([HEADINGS, *map(render_cells, figures)]))
-    facts = [*map(render_rows, results.rows), *map(render_race, results.races), *render_warnings(results)]
+    facts = [
+        render_generator(results),
+        *map(render_rows, results.rows),
+        *map(render_race, results.races),
+        *render_warnings(results),
+    ]
     if facts:
         parts += ["## What is left behind, and what a race yields", "\n".join(f"- {fact}" for fact in facts)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _render_markdown(lines: Sequence[Sequence[str]]) -> str:
+def _render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> str:
     heading, *rest = lines
-    rule = ["---", "---", *("--:" for _ in heading[2:])]
+    rule = ["---" if index < text_columns else "--:" for index in range(len(heading))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *rest))
 
 

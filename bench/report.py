@@ -6,6 +6,7 @@ from typing import Final
 from bench import operations
 from bench.measure import Figures, Races, Results, Rows
 from bench.subjects import registry
+from bench.subjects.peers import PEER_SUBJECTS
 
 HEADINGS: Final = (
     "set-up",
@@ -24,15 +25,16 @@ HEADINGS: Final = (
     "generator",
     "errors",
 )
+_PEERS: Final = {subject.name for subject in PEER_SUBJECTS}
 FLOOR_TARGET: Final = operations.FLOOR.target or 1.0
 GENERATOR_LIMIT: Final = 0.85
-_TEXT_COLUMNS: Final = 2
 
 
 def render_cells(figures: Figures) -> tuple[str, ...]:
     """One line of the table, under `HEADINGS`."""
     operation = operations.ALL[figures.operation]
-    wanted = operation.target
+    # The goals are ours.
+    wanted = None if figures.subject in _PEERS else operation.target
     wanted_to_floor = wanted / FLOOR_TARGET if wanted else None
     reached = figures.to_floor / wanted_to_floor if figures.to_floor and wanted_to_floor else None
     return (
@@ -58,6 +60,24 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def render_summary(figures: Sequence[Figures]) -> list[tuple[str, ...]]:
+    """CPU-ms by set-up and operation, with the headings; the floor's ratio is left to the long table."""
+    measured = [each for each in figures if each.operation != operations.FLOOR.name]
+    names = [name for name in operations.ALL if any(each.operation == name for each in measured)]
+    cells = {(each.subject, each.operation): f"{each.processor:.3f}" for each in measured}
+    subjects = dict.fromkeys(each.subject for each in measured)
+    rows = [(registry.find(name).title, *(cells.get((name, each), "") for each in names)) for name in subjects]
+    goals = tuple(f"{target:.3f}" if (target := operations.ALL[name].target) else "" for name in names)
+    return [("CPU-ms", *(operations.ALL[name].title for name in names)), *rows, ("goal (§9), elsewhere", *goals)]
+
+
+def render_generator(results: Results) -> str:
+    """Whether the generator was in the way."""
+    most = max(results.figures, key=lambda figures: figures.generator_share)
+    title, operation = registry.find(most.subject).title, operations.ALL[most.operation].title
+    return f"the generator used at most {most.generator_share:.0%} of one core ({title}: {operation})"
+
+
 def group_figures(results: Results) -> list[tuple[int, int, list[Figures]]]:
     """The figures by worker processes and connections, in the order of the plan."""
     return [
@@ -68,12 +88,12 @@ def group_figures(results: Results) -> list[tuple[int, int, list[Figures]]]:
     ]
 
 
-def render_table(lines: Sequence[Sequence[str]]) -> str:
-    """Aligned columns, the first two to the left, figures to the right."""
+def render_table(lines: Sequence[Sequence[str]], text_columns: int = 2) -> str:
+    """Aligned columns, the first to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rendered = [
         "  ".join(
-            cell.ljust(width) if index < _TEXT_COLUMNS else cell.rjust(width)
+            cell.ljust(width) if index < text_columns else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
@@ -87,7 +107,13 @@ def render_report(results: Results) -> str:
     for workers, connections, figures in group_figures(results):
         heading = f"{render_workers(workers)}, {render_connections(connections)}"
         parts.append(f"{heading}\n{render_table([HEADINGS, *map(render_cells, figures)])}")
-    facts = [*map(render_rows, results.rows), *map(render_race, results.races), *render_warnings(results)]
+        parts.append(render_table(render_summary(figures), text_columns=1))
+    facts = [
+        render_generator(results),
+        *map(render_rows, results.rows),
+        *map(render_race, results.races),
+        *render_warnings(results),
+    ]
     parts.append("\n".join(facts))
     return "\n\n".join(part for part in parts if part)
 
@@ -96,13 +122,14 @@ def render_machine(results: Results) -> str:
     """Where and with what it was measured."""
     machine = results.machine
     rounds = max((figures.rounds for figures in results.figures), default=0)
-    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    packages = ", ".join(f"{name} {version}" for name, version in {**machine.packages, **results.programs}.items())
     return (
         f"{results.measured_at}, commit {machine.commit}: {machine.processor}, {machine.cores} cores, "
         f"{machine.system}, load {machine.load:.1f} before the run\n"
         f"{machine.python} (a million additions in {machine.python_loop:.0f} ms), SQLite {machine.sqlite}, {packages}\n"
         f"store on {machine.disk.device} ({machine.disk.file_system}), fdatasync of 4 KiB {machine.disk.fsync:.2f} ms; "
-        f"medians over {rounds} rounds of {results.plan.requests:,} requests of each operation"
+        f"medians over {rounds} rounds of at most {results.plan.requests:,} requests or {results.plan.seconds:g} s of each "
+        "operation"
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -169,6 +170,14 @@ def render_row(grant: GrantRecord) -> dict[str, Any]:
 def find_missing_postgres() -> str | None:
     """What a subject on PostgreSQL lacks on this machine."""
     return "no PostgreSQL on this machine: install postgresql" if find_binaries() is None else None
+
+
+def find_postgres_version() -> str:
+    """Such as 15.18."""
+    binaries = find_binaries()
+    assert binaries is not None, "asked for first"
+    said = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
+    return said.stdout.split()[2]
 
 
 def _render_count(table: Table) -> str:

@@ -1,6 +1,7 @@
 """The bare floor: the yardstick of every ratio, whatever the machine."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ class Floor:
     name = "floor"
     title = "bare uvicorn"
     operations = (FLOOR,)
+    programs: Mapping[str, str] = {}
 
     def find_missing(self, workers: int) -> str | None:
         """Nothing."""

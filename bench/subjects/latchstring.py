@@ -1,6 +1,7 @@
 """Latchstring, served by its own command, on each engine."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 from bench import operations
 from bench.deployment import Deployment, Requests
 from bench.operations import Operation
-from bench.stores import GrantStore, PostgresStore, SqliteStore, find_missing_postgres
+from bench.stores import GrantStore, PostgresStore, SqliteStore, find_missing_postgres, find_postgres_version
 from bench.subjects.subject import ServerProcess
 from bench.workload import Workload
 
@@ -54,6 +55,7 @@ class LatchstringOnSqlite:
     name = "latchstring-sqlite"
     title = "Latchstring, SQLite"
     operations = _OPERATIONS
+    programs: Mapping[str, str] = {}
 
     def find_missing(self, workers: int) -> str | None:
         """SQLite comes with Python."""
@@ -70,6 +72,11 @@ class LatchstringOnPostgres:
     name = "latchstring-postgres"
     title = "Latchstring, PostgreSQL"
     operations = _OPERATIONS
+
+    @property
+    def programs(self) -> Mapping[str, str]:
+        """The database's version."""
+        return {"PostgreSQL": find_postgres_version()}
 
     def find_missing(self, workers: int) -> str | None:
         """The server programs of PostgreSQL."""

@@ -48,6 +48,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """How a program is installed and started, and where its endpoints are."""
 
     folder: str
+    versions: Mapping[str, str]
     install: tuple[str, ...]
     files: tuple[str, ...]
     command: tuple[str, ...]
@@ -61,12 +62,16 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
         return FOLDER / f"bench-{self.folder}"
 
 
+_NODE: Final = ("npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", ".")
+_PYTHON: Final = ("venv/bin/python", "-m", "pip", "install", "--quiet")
+_OF_OIDC_PROVIDER: Final = {"oidc-provider": _VERSIONS["oidc-provider"], "pg": "8.23.1"}
+_OF_PYTHON: Final = {"psycopg[binary]": "3.3.9", "gunicorn": "27.0.1"}
+_OF_DJANGO: Final = {"django-oauth-toolkit": _VERSIONS["django-oauth-toolkit"], "Django": "5.2.19", **_OF_PYTHON}
+_OF_AUTHLIB: Final = {"Authlib": "1.9.10", "Flask": "3.1.3", "SQLAlchemy": "2.1.9", **_OF_PYTHON}
 OIDC_PROVIDER: Final = Program(
     folder="oidc-provider",
-    install=(
-        *("npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", "."),
-        *(f"oidc-provider@{_VERSIONS['oidc-provider']}", "pg@8.23.1"),
-    ),
+    versions=_OF_OIDC_PROVIDER,
+    install=(*_NODE, *(f"{name}@{version}" for name, version in _OF_OIDC_PROVIDER.items())),
     files=("oidc_provider.mjs", "oidc_stores.mjs"),
     command=("node", "oidc_provider.mjs"),
     metadata="/.well-known/openid-configuration",
@@ -76,11 +81,8 @@ OIDC_PROVIDER: Final = Program(
 )
 DJANGO_OAUTH_TOOLKIT: Final = Program(
     folder="django-oauth-toolkit",
-    install=(
-        *("venv/bin/python", "-m", "pip", "install", "--quiet"),
-        *(f"django-oauth-toolkit=={_VERSIONS['django-oauth-toolkit']}", "Django==5.2.19"),
-        *("psycopg[binary]==3.3.9", "gunicorn==27.0.1"),
-    ),
+    versions=_OF_DJANGO,
+    install=(*_PYTHON, *(f"{name}=={version}" for name, version in _OF_DJANGO.items())),
     files=("django_oauth_toolkit.py", "serving.py"),
     command=("venv/bin/python", "django_oauth_toolkit.py"),
     metadata="/.well-known/oauth-authorization-server",
@@ -90,10 +92,8 @@ DJANGO_OAUTH_TOOLKIT: Final = Program(
 )
 AUTHLIB: Final = Program(
     folder="authlib",
-    install=(
-        *("venv/bin/python", "-m", "pip", "install", "--quiet", "Authlib==1.9.10", "Flask==3.1.3"),
-        *("SQLAlchemy==2.1.9", "psycopg[binary]==3.3.9", "gunicorn==27.0.1"),
-    ),
+    versions=_OF_AUTHLIB,
+    install=(*_PYTHON, *(f"{name}=={version}" for name, version in _OF_AUTHLIB.items())),
     files=("authlib_flask.py", "serving.py"),
     command=("venv/bin/python", "authlib_flask.py"),
     metadata="/.well-known/oauth-authorization-server",
@@ -181,6 +181,7 @@ class PeerSubject:
     def __init__(self, name: str, title: str, program: Program, *, is_durable: bool = True) -> None:
         self.name = name
         self.title = title
+        self.programs = program.versions
         self._program = program
         self._is_durable = is_durable
 

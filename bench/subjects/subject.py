@@ -6,7 +6,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -56,6 +56,10 @@ class Subject(Protocol):
     @property
     def operations(self) -> Sequence[Operation]:
         """What it can do."""
+
+    @property
+    def programs(self) -> Mapping[str, str]:
+        """Which versions of what it is made of."""
 
     def find_missing(self, workers: int) -> str | None:
         """What keeps it from being measured here with that many processes; may install what is missing."""
