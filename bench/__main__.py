@@ -1,4 +1,5 @@
-"""`python -m bench [profile|publish|lane]`: measure, look into the hot path, publish, or repeat an experiment."""
+"""`python -m bench [growth|profile|publish|lane]`: measure, fill a store to millions of grants and measure that, look
+into the hot path, publish, or repeat an experiment."""
 
 import argparse
 import sys
@@ -7,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from bench import operations
 from bench.measure import Measurement, Plan, Results
-from bench.publish import RESULTS, publish
+from bench.publish import publish
 from bench.report import render_report
+from bench.results import keep
 from bench.stores import open_to_cluster
 from bench.subjects.floor import Floor
 from bench.subjects.registry import SUBJECTS
@@ -84,10 +85,7 @@ def run(arguments: Sequence[str]) -> Results:
         open_to_cluster(Path(directory))
         results = Measurement(plan, subjects, Path(directory)).run()
     print(render_report(results))
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{results.measured_at.replace(':', '')}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
-    print(f"\nkept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    keep("run", results.measured_at, results)
     return results
 
 
@@ -116,6 +114,10 @@ def main() -> None:
     command, *rest = sys.argv[1:] or [""]
     if command == "profile":
         _profile(rest)
+    elif command == "growth":
+        from bench.growth import main as run_growth
+
+        run_growth(rest)
     elif command == "publish":
         publish()
     elif command == "lane":

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -101,10 +102,10 @@ class Deployment:
         """The current refresh token of an active grant."""
         return self.codec.render_refresh_token(grant.id, grant.generation, grant.row_secret)
 
-    def render_access_token(self, grant: GrantRecord) -> str:
+    def render_access_token(self, grant_id: bytes) -> str:
         """A fresh access token of an active grant."""
         return self.codec.render_access_token(
-            grant.id, token_id=os.urandom(TOKEN_ID_SIZE), issued_at=int(time.time()), lifetime=3600, scope=None
+            grant_id, token_id=os.urandom(TOKEN_ID_SIZE), issued_at=int(time.time()), lifetime=3600, scope=None
         )
 
 
@@ -148,14 +149,21 @@ class Requests:
 
     def _refresh(self, count: int) -> Workload:
         grants = self._deployment.insert_grants(CHAINS, is_pending=False)
+        return self.render_refresh([self._deployment.render_refresh_token(grant) for grant in grants])
+
+    def render_refresh(self, tokens: Sequence[str]) -> Workload:
+        """Refreshes with these tokens and those that follow on them."""
         prefix = f"grant_type=refresh_token&{self._client}&refresh_token="
-        items = tuple(self._deployment.render_refresh_token(grant) for grant in grants)
-        return Workload(kind="chain", head=form_head("/oauth2/token"), prefix=prefix, items=items)
+        return Workload(kind="chain", head=form_head("/oauth2/token"), prefix=prefix, items=tuple(tokens))
 
     def _introspection(self, count: int) -> Workload:
+        return self.render_introspection(self._access_tokens(CHAINS))
+
+    def render_introspection(self, tokens: Sequence[str]) -> Workload:
+        """Questions about these tokens, over and over."""
         deployment = self._deployment
         head = form_head("/oauth2/introspect", (deployment.resource_server_id, deployment.resource_server_secret))
-        return Workload(kind="repeat", head=head, prefix="token=", items=self._access_tokens(CHAINS))
+        return Workload(kind="repeat", head=head, prefix="token=", items=tuple(tokens))
 
     def _introspection_post(self, count: int) -> Workload:
         deployment = self._deployment
@@ -174,4 +182,4 @@ class Requests:
 
     def _access_tokens(self, count: int) -> tuple[str, ...]:
         grants = self._deployment.insert_grants(count, is_pending=False)
-        return tuple(self._deployment.render_access_token(grant) for grant in grants)
+        return tuple(self._deployment.render_access_token(grant.id) for grant in grants)

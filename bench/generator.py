@@ -7,6 +7,7 @@ cost more per request than the servers that are measured. One request at a time 
 import resource
 import select
 import socket
+import subprocess
 import sys
 import time
 from array import array
@@ -209,6 +210,14 @@ def _own_time() -> ProcessorTime:
 
 def _quantile(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else 0.0
+
+
+def run_apart(load: Load) -> Outcome:
+    """Run it in a process of its own."""
+    generator = subprocess.run(
+        [sys.executable, "-m", "bench.generator"], input=msgspec.json.encode(load), stdout=subprocess.PIPE, check=True
+    )
+    return msgspec.json.decode(generator.stdout, type=Outcome)
 
 
 def main() -> None:

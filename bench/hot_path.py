@@ -161,7 +161,7 @@ def _measure(runner: asyncio.Runner, caller: _Caller, count: int, concurrency: i
 
 def profile(operation: Operation, *, engine: str, requests: int, concurrency: int, with_calls: bool) -> None:
     """Print the plain figure, the functions by all that happens inside them, and the lines by themselves."""
-    with open_temporary_store(engine) as store:
+    with open_temporary_store(engine) as (_, store):
         deployment = Deployment(store)
         deployment.insert_grants(10_000, is_pending=False)
         settings = load_settings(None, issuer="http://127.0.0.1:8400")

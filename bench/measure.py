@@ -1,7 +1,6 @@
 """One benchmark: every set-up and operation in turn, again and again, so that all meet the same disturbances."""
 
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Final
 import msgspec
 
 from bench import operations
+from bench.generator import run_apart
 from bench.machine import Machine, describe_machine
 from bench.operations import Operation
 from bench.races import PARALLEL, Race, run_race
@@ -206,13 +206,7 @@ class Measurement:
             workload=workload,
             server_processes=tuple(setup.server.processes),
         )
-        generator = subprocess.run(
-            [sys.executable, "-m", "bench.generator"],
-            input=msgspec.json.encode(load),
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        return msgspec.json.decode(generator.stdout, type=Outcome)
+        return run_apart(load)
 
     def _refresh_and_count(self, setup: _Setup) -> Rows | None:
         """Refresh the same grants again and again; what was not there before is left behind."""

@@ -20,8 +20,8 @@ from bench.report import (
     render_warnings,
     render_workers,
 )
+from bench.results import find_newest
 
-RESULTS: Final = Path(__file__).parent / "results"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.md"
 
 _INTRODUCTION: Final = """\
@@ -50,14 +50,6 @@ How to read it:
 - Every answer is durable before it is sent: SQLite with `synchronous=FULL`, one `fdatasync` per commit, shared by the
   requests that arrive together.
 """
-
-
-def find_newest(directory: Path = RESULTS) -> Path:
-    """The newest results; their names sort by time."""
-    found = sorted(directory.glob("*.json"))
-    if not found:
-        raise SystemExit("bench: there are no results to publish; run `make bench` first")
-    return found[-1]
 
 
 def load_results(path: Path) -> Results:
@@ -91,7 +83,9 @@ def _render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> s
 
 def publish() -> None:
     """Write the page."""
-    newest = find_newest()
+    newest = find_newest("run")
+    if newest is None:
+        raise SystemExit("bench: there are no results to publish; run `make bench` first")
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(render_page(load_results(newest)))
     print(f"bench: wrote {PAGE} from {newest.name}")

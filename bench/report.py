@@ -128,8 +128,7 @@ def render_machine(results: Results) -> str:
         f"{machine.system}, load {machine.load:.1f} before the run\n"
         f"{machine.python} (a million additions in {machine.python_loop:.0f} ms), SQLite {machine.sqlite}, {packages}\n"
         f"store on {machine.disk.device} ({machine.disk.file_system}), fdatasync of 4 KiB {machine.disk.fsync:.2f} ms; "
-        f"medians over {rounds} rounds of at most {results.plan.requests:,} requests or {results.plan.seconds:g} s of each "
-        "operation"
+        f"medians over {rounds} rounds of {results.plan.requests:,} requests or {results.plan.seconds:g} s"
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 import asyncpg
 import msgspec
 from sqlalchemy import Table, insert
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex
 
 from latchstring.authorization_server.records import GrantRecord
 from latchstring.protocol.confirmation import render_confirmation
@@ -26,7 +27,11 @@ from tests.support.postgres import Cluster, find_binaries
 BATCH: Final = 50_000
 TABLES: Final = (schema.grant, schema.revoked_access_token)
 _COLUMNS: Final = tuple(column.name for column in schema.grant.columns)
-_INSERT_GRANT: Final = str(insert(schema.grant).compile(dialect=sqlite.dialect(paramstyle="named")))
+_LET_SWEEP: Final = f"UPDATE {schema.sweep.name} SET next_round_at = 0, held_until = 0"
+_INDEXES: Final = sorted(schema.grant.indexes, key=lambda index: str(index.name))
+_SQLITE: Final = sqlite.dialect(paramstyle="named")
+_POSTGRES: Final = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it
+_INSERT_GRANT: Final = str(insert(schema.grant).compile(dialect=_SQLITE))
 
 
 class GrantStore(Protocol):
@@ -47,8 +52,14 @@ class GrantStore(Protocol):
     def insert(self, grants: Iterable[GrantRecord]) -> None:
         """Insert them in large transactions, past the server."""
 
+    def fill(self, grants: Iterable[GrantRecord]) -> None:
+        """The same for very many in an empty table: the indexes are made afterwards."""
+
     def count_rows(self) -> int:
         """Rows that grants and tokens take."""
+
+    def let_sweep(self) -> None:
+        """Let the next round of the sweeper begin now, whoever does it."""
 
     def find_size(self) -> int:
         """Bytes that grants take on disk, with their indexes."""
@@ -71,16 +82,36 @@ class SqliteStore:
         """Many rows a transaction."""
         connection = connect(self.path)
         try:
-            for batch in _split(map(render_row, grants)):
-                connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(_INSERT_GRANT, batch)
-                connection.execute("COMMIT")
+            _insert(connection, grants)
+        finally:
+            connection.close()
+
+    def fill(self, grants: Iterable[GrantRecord]) -> None:
+        """Without waiting for the disk: a power cut would only mean to fill again."""
+        connection = connect(self.path)
+        try:
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.execute("PRAGMA cache_size=-1000000")  # KiB
+            for index in _INDEXES:
+                connection.execute(f"DROP INDEX {index.name}")
+            _insert(connection, grants)
+            for index in _INDEXES:
+                connection.execute(str(CreateIndex(index).compile(dialect=_SQLITE)))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
 
     def count_rows(self) -> int:
         """Counted one by one."""
         return sum(self._ask(_render_count(table)) for table in TABLES)
+
+    def let_sweep(self) -> None:
+        """Past the server."""
+        connection = connect(self.path)
+        try:
+            connection.execute(_LET_SWEEP)
+        finally:
+            connection.close()
 
     def find_size(self) -> int:
         """The file's pages that are in use."""
@@ -126,21 +157,34 @@ class PostgresStore(EmptyCluster):
 
     def insert(self, grants: Iterable[GrantRecord]) -> None:
         """COPY."""
-        rows = (tuple(row.values()) for row in map(render_row, grants))
-        asyncio.run(self._copy(rows))
+        asyncio.run(self._copy(grants, [], [f"ANALYZE {schema.grant.name}"]))
 
-    async def _copy(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def fill(self, grants: Iterable[GrantRecord]) -> None:
+        """COPY, and then what autovacuum would do later."""
+        drops = [f"DROP INDEX {index.name}" for index in _INDEXES]
+        creates = [str(CreateIndex(index).compile(dialect=_POSTGRES)) for index in _INDEXES]
+        asyncio.run(self._copy(grants, drops, [*creates, f"VACUUM (ANALYZE) {schema.grant.name}", "CHECKPOINT"]))
+
+    async def _copy(self, grants: Iterable[GrantRecord], before: Sequence[str], after: Sequence[str]) -> None:
         connection = await asyncpg.connect(self.url)
+        rows = (tuple(row.values()) for row in map(render_row, grants))
         try:
+            for statement in before:
+                await connection.execute(statement)
             for batch in _split(rows):
                 await connection.copy_records_to_table(schema.grant.name, records=batch, columns=_COLUMNS)
-            await connection.execute(f"ANALYZE {schema.grant.name}")
+            for statement in after:
+                await connection.execute(statement)
         finally:
             await connection.close()
 
     def count_rows(self) -> int:
         """Counted one by one."""
         return sum(self._ask(_render_count(table)) for table in TABLES)
+
+    def let_sweep(self) -> None:
+        """Past the server."""
+        self._ask(f"{_LET_SWEEP} RETURNING 1")
 
     def find_size(self) -> int:
         """The table with its indexes."""
@@ -156,6 +200,13 @@ class PostgresStore(EmptyCluster):
                 await connection.close()
 
         return asyncio.run(ask())
+
+
+def _insert(connection: sqlite3.Connection, grants: Iterable[GrantRecord]) -> None:
+    for batch in _split(map(render_row, grants)):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(_INSERT_GRANT, batch)
+        connection.execute("COMMIT")
 
 
 def render_row(grant: GrantRecord) -> dict[str, Any]:
@@ -196,13 +247,15 @@ def open_to_cluster(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_temporary_store(engine: str, directory: Path | None = None, options: str = "") -> Iterator[GrantStore]:
-    """An empty database that is gone afterwards; `options` are for PostgreSQL."""
+def open_temporary_store(
+    engine: str, directory: Path | None = None, options: str = ""
+) -> Iterator[tuple[Path, GrantStore]]:
+    """A folder with an empty database in it, gone afterwards; `options` are for PostgreSQL."""
     with tempfile.TemporaryDirectory(prefix="latchstring-bench-", dir=directory) as name:
         folder = Path(name)
         open_to_cluster(folder)
         store = PostgresStore(folder, options) if engine == "postgres" else SqliteStore(folder)
         try:
-            yield store
+            yield folder, store
         finally:
             store.stop()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from bench import operations
 from bench.deployment import Deployment, Requests
 from bench.operations import Operation
-from bench.stores import GrantStore, PostgresStore, SqliteStore, find_missing_postgres, find_postgres_version
+from bench.stores import PostgresStore, SqliteStore, find_missing_postgres, find_postgres_version
 from bench.subjects.subject import ServerProcess
 from bench.workload import Workload
 
@@ -21,14 +21,16 @@ class LatchstringServer:
 
     host = "127.0.0.1"
 
-    def __init__(self, store: GrantStore, directory: Path, workers: int) -> None:
-        self.deployment = Deployment(store)
-        self._requests = Requests(self.deployment)
+    def __init__(self, deployment: Deployment, directory: Path, workers: int, config: Path | None = None) -> None:
+        store = deployment.store
+        self._store = store
+        self._requests = Requests(deployment)
         command = Path(sys.executable).with_name("latchstring")
         self._process = ServerProcess(
             [
                 *(str(command), "serve", "--database", store.url, "--keyring", str(store.keyring)),
                 *("--port", "0", "--workers", str(workers)),
+                *(() if config is None else ("--config", str(config))),
             ],
             directory / "latchstring.log",
         )
@@ -41,12 +43,16 @@ class LatchstringServer:
 
     def count_rows(self) -> int | None:
         """Grants and singly revoked access tokens."""
-        return self.deployment.store.count_rows()
+        return self._store.count_rows()
+
+    def stop_serving(self) -> None:
+        """SIGTERM; the database stays."""
+        self._process.stop()
 
     def stop(self) -> None:
-        """SIGTERM, then the database."""
-        self._process.stop()
-        self.deployment.store.stop()
+        """The database as well."""
+        self.stop_serving()
+        self._store.stop()
 
 
 class LatchstringOnSqlite:
@@ -63,7 +69,7 @@ class LatchstringOnSqlite:
 
     def start(self, directory: Path, workers: int) -> LatchstringServer:
         """Make the database, then start."""
-        return LatchstringServer(SqliteStore(directory), directory, workers)
+        return LatchstringServer(Deployment(SqliteStore(directory)), directory, workers)
 
 
 class LatchstringOnPostgres:
@@ -84,4 +90,4 @@ class LatchstringOnPostgres:
 
     def start(self, directory: Path, workers: int) -> LatchstringServer:
         """Make the cluster and the database, then start."""
-        return LatchstringServer(PostgresStore(directory), directory, workers)
+        return LatchstringServer(Deployment(PostgresStore(directory)), directory, workers)
