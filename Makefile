@@ -5,7 +5,7 @@ BASE_PORT ?= 8400
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench profile fuzz mutants peers lock clean
+.PHONY: help setup run test check format bench growth profile fuzz mutants peers lock clean
 
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ format: setup ## rewrite the code as `make check` wants it
 
 bench: setup ## measure the server beside others (ONLY='latchstring refresh' picks servers and operations)
 	@exec $(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+growth: setup ## fill stores with 10 k, 1 M and 10 M grants and measure them (ENGINE=sqlite; needs 12 GB of disk)
+	@exec $(PY) -m bench growth $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 profile: setup ## where the server's time goes (OP=refresh; ENGINE=postgres)
 	@exec $(PY) -m bench profile $(or $(OP),refresh) --engine $(or $(ENGINE),sqlite) $(ARGS)

@@ -1,5 +1,5 @@
-"""`python -m bench [growth|profile|publish|lane]`: measure, fill a store to millions of grants and measure that, look
-into the hot path, publish, or repeat an experiment."""
+"""`python -m bench [growth|memory|profile|publish|lane]`: measure, fill a store to millions of grants and measure that,
+look at the memory or into the hot path, publish, or repeat an experiment."""
 
 import argparse
 import sys
@@ -118,6 +118,10 @@ def main() -> None:
         from bench.growth import main as run_growth
 
         run_growth(rest)
+    elif command == "memory":
+        from bench.memory import main as run_memory
+
+        run_memory(rest)
     elif command == "publish":
         publish()
     elif command == "lane":

@@ -2,11 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from bench.growth import (
+    CONNECTIONS,
+    POSTGRES_OPTIONS,
+    Growth,
+    render_growth_cells,
+    render_growth_facts,
+)
 from bench.measure import Results
+from bench.memory import Memory, render_memory_cells
+from bench.population import SWEEPABLE
 from bench.report import (
     HEADINGS,
     group_figures,
@@ -24,10 +33,18 @@ from bench.results import find_newest
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.md"
 
+Kept = TypeVar("Kept", Results, Growth, Memory)
+
+_MEMORY: Final = """\
+## A million requests
+
+Resident memory of one worker while it answers introspections, refreshes, client credentials and metadata in turns, each
+turn about other grants (`python -m bench memory`)."""
+_POSTGRES_GROWTH: Final = f"PostgreSQL is given `{POSTGRES_OPTIONS.replace('-c ', '')}`; otherwise it is as it comes."
 _INTRODUCTION: Final = """\
 # Benchmarks
 
-<!-- Written by `python -m bench publish` from the newest file in bench/results. Edit bench/publish.py instead. -->
+<!-- Written by `python -m bench publish` from the newest files in bench/results. Edit bench/publish.py instead. -->
 
 What a request costs, in processor time of the server and its database. Requests per second depend on how many
 cores a machine has and on what else it does; processor time per request says what you pay. Measure on your own
@@ -52,18 +69,19 @@ How to read it:
 """
 
 
-def load_results(path: Path) -> Results:
-    """Results as a run wrote them."""
-    return msgspec.json.decode(path.read_bytes(), type=Results)
+def _load(kind: str, type_: type[Kept]) -> list[Kept]:
+    """The newest results of that kind, where there are any."""
+    path = find_newest(kind)
+    return [] if path is None else [msgspec.json.decode(path.read_bytes(), type=type_)]
 
 
-def render_page(results: Results) -> str:
+def render_page(results: Results, growths: Sequence[Growth] = (), memories: Sequence[Memory] = ()) -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
     for workers, connections, figures in group_figures(results):
         parts.append(f"## {render_workers(workers)}, {render_connections(connections)}")
-        parts.append(_render_markdown(render_summary(figures), text_columns=1))
-        parts.append(_render_markdown([HEADINGS, *map(render_cells, figures)]))
+        parts.append(render_markdown(render_summary(figures), text_columns=1))
+        parts.append(render_markdown([HEADINGS, *map(render_cells, figures)]))
     facts = [
         render_generator(results),
         *map(render_rows, results.rows),
@@ -72,10 +90,29 @@ def render_page(results: Results) -> str:
     ]
     if facts:
         parts += ["## What is left behind, and what a race yields", "\n".join(f"- {fact}" for fact in facts)]
+    for growth in growths:
+        parts += _render_growth(growth)
+    if memories:
+        parts += [_MEMORY, render_markdown(render_memory_cells(memories), text_columns=1)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> str:
+def _render_growth(growth: Growth) -> list[str]:
+    title = {"sqlite": "SQLite", "postgres": "PostgreSQL"}[growth.engine]
+    about = (
+        f"{growth.measured_at}, commit {growth.machine.commit}, load {growth.machine.load:.1f}. Medians over "
+        f"{growth.rounds} rounds of {growth.samples:,} requests at {CONNECTIONS} connections, each about another grant "
+        f"anywhere in the table; the sizes in turns. One worker. {SWEEPABLE:.0%} of the grants may be swept away."
+    )
+    return [
+        f"## Ten million grants: {title}",
+        about + (f" {_POSTGRES_GROWTH}" if growth.engine == "postgres" else ""),
+        render_markdown(render_growth_cells(growth), text_columns=3),
+        "\n".join(f"- {fact}" for fact in render_growth_facts(growth)),
+    ]
+
+
+def render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> str:
     heading, *rest = lines
     rule = ["---" if index < text_columns else "--:" for index in range(len(heading))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heading, rule, *rest))
@@ -83,9 +120,12 @@ def _render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> s
 
 def publish() -> None:
     """Write the page."""
-    newest = find_newest("run")
-    if newest is None:
+    results = _load("run", Results)
+    if not results:
         raise SystemExit("bench: there are no results to publish; run `make bench` first")
+    engines = ("sqlite", "postgres")
+    growths = [growth for engine in engines for growth in _load(f"growth-{engine}", Growth)]
+    memories = [memory for engine in engines for memory in _load(f"memory-{engine}", Memory)]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render_page(load_results(newest)))
-    print(f"bench: wrote {PAGE} from {newest.name}")
+    PAGE.write_text(render_page(results[0], growths, memories))
+    print(f"bench: wrote {PAGE} from the results of {results[0].measured_at}")

@@ -35,7 +35,8 @@ class LatchstringServer:
             directory / "latchstring.log",
         )
         self.port = urlsplit(self._process.wait_for_line("ready ").split()[1]).port or 0
-        self.processes = [self._process.pid, *store.processes]
+        self.pid = self._process.pid
+        self.processes = [self.pid, *store.processes]
 
     def prepare(self, operation: Operation, count: int) -> Workload:
         """Insert what the requests consume, directly into the database of the idle server."""
