@@ -218,7 +218,7 @@ async def _run(way: str, path: Path, ids: Sequence[bytes], concurrency: int, cou
         for _ in range(count // concurrency):
             _burn(rounds)
             began = time.perf_counter()
-            parameters = {"grant_id": grant_id, "at_generation": generation, "now": 1, "new_expires_at": 2}
+            parameters = {"grant_id": grant_id, "at_generation": generation, "now": 1, "new_expires_at": 2, "mark": 3}
             assert await lane.submit(parameters)
             latencies.append(time.perf_counter() - began)
             generation += 1
@@ -322,7 +322,13 @@ def compare_drivers(directory: Path) -> None:
                 start = turn * batch % (GRANTS - batch)
                 ids = driver.ids[start : start + batch]
                 chosen = [
-                    {"grant_id": each, "at_generation": _GENERATIONS[each], "now": 1, "new_expires_at": 2}
+                    {
+                        "grant_id": each,
+                        "at_generation": _GENERATIONS[each],
+                        "now": 1,
+                        "new_expires_at": 2,
+                        "mark": 3,
+                    }
                     for each in ids
                 ]
                 lines = chosen if driver.is_named else [tuple(each[key] for key in names) for each in chosen]

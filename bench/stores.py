@@ -215,6 +215,7 @@ def render_row(grant: GrantRecord) -> dict[str, Any]:
     row["scope"] = " ".join(grant.scope)
     row["resource"] = " ".join(grant.resource)
     row["confirmation"] = render_confirmation(grant.confirmation)
+    row["written_as"] = None
     return {name: row[name] for name in _COLUMNS}
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,7 +34,7 @@ def free_port() -> int:
 class Cluster:
     """One running cluster; `create_database` makes a fresh database in it."""
 
-    def __init__(self, binaries: Path, directory: Path) -> None:
+    def __init__(self, binaries: Path, directory: Path, primary: "Cluster | None" = None) -> None:
         self._binaries = binaries
         self.directory = directory
         self.port = free_port()
@@ -43,9 +44,13 @@ class Cluster:
         if self._user is not None:
             owner = pwd.getpwnam(self._user)
             os.chown(directory, owner.pw_uid, owner.pw_gid)
-        self._run(
-            "initdb", "-D", str(directory / "data"), "-U", "latchstring", "-A", "trust", "-E", "UTF8", "--no-sync"
-        )
+        data = ("-D", str(directory / "data"), "-U", "latchstring", "--no-sync")
+        if primary is None:
+            self._run("initdb", *data, "-A", "trust", "-E", "UTF8")
+        else:
+            self._run(
+                "pg_basebackup", *data, "-h", "127.0.0.1", "-p", str(primary.port), "-R", "-X", "stream", "-c", "fast"
+            )
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -72,6 +77,24 @@ class Cluster:
         """Stop the server; `immediate` is a crash."""
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-m", mode, "-w", "stop", check=False)
 
+    def kill(self) -> None:
+        """SIGKILL to every process of it at once, as when the power goes."""
+        os.killpg(int((self.directory / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def require_standby(self) -> None:
+        """Nothing is acknowledged from now on that is not on a standby's disk, too."""
+        self.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.ask("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Make a standby the primary; returns once it is."""
+        self._run("pg_ctl", "-D", str(self.directory / "data"), "-w", "promote")
+
+    def ask(self, sql: str, database: str = "postgres") -> str:
+        """What `psql` prints, bare."""
+        options = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "latchstring", "-XAtc")
+        return self._run("psql", *options, sql, database).stdout.strip()
+
     def url(self, database: str) -> str:
         """Where the database is."""
         return f"postgresql://latchstring@127.0.0.1:{self.port}/{database}"
@@ -85,11 +108,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def run_cluster(binaries: Path) -> Iterator[Cluster]:
-    """A cluster in a temporary folder, gone with everything in it afterwards."""
+def run_cluster(binaries: Path, primary: Cluster | None = None) -> Iterator[Cluster]:
+    """A cluster in a temporary folder, gone with everything in it afterwards; a standby, if of a primary."""
     directory = Path(tempfile.mkdtemp(prefix="latchstring-pg-"))
     try:
-        cluster = Cluster(binaries, directory)
+        cluster = Cluster(binaries, directory, primary)
         cluster.start()
         try:
             yield cluster

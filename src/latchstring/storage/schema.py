@@ -196,6 +196,8 @@ grant = Table(
     Column("authorization_details", Text),
     Column("authenticated_at", BigInteger),
     Column("asserted_by", Text),
+    # The mark of the last redemption or rotation: whoever is in doubt about its own looks for it here.
+    Column("written_as", BigInteger),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
     Index("ix_oauth_grant_client_id", "client_id"),
     sqlite_with_rowid=False,

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import count
+from secrets import randbits
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -58,6 +60,8 @@ class SqlStore(EventRows):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # A mark for each redemption and rotation: no two writes of one grant ever have the same, in whichever process.
+        self._marks = count(randbits(62))
         # Clients and resource servers as read while the engine's version stood at `_version`.
         self._remembered: dict[str, ClientRecord | ResourceServerRecord] = {}
         self._version: int | None = None
@@ -177,6 +181,7 @@ class SqlStore(EventRows):
         rebinding: Rebinding | None = None,
     ) -> Commit:
         redemption = _write_redemption(grant_id, generation, now, expires_at, absolute_expires_at)
+        redemption["mark"] = next(self._marks)
         if rebinding is not None:
             return await self._write(grants.REDEEM_REBOUND, redemption | _write_rebinding(rebinding))
         return await self._write(grants.REDEEM, redemption)
@@ -184,7 +189,13 @@ class SqlStore(EventRows):
     async def commit_rotation(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, rebinding: Rebinding | None = None
     ) -> Commit:
-        rotation = {"grant_id": grant_id, "at_generation": generation, "now": now, "new_expires_at": expires_at}
+        rotation = {
+            "grant_id": grant_id,
+            "at_generation": generation,
+            "now": now,
+            "new_expires_at": expires_at,
+            "mark": next(self._marks),
+        }
         if rebinding is not None:
             return await self._write(grants.ROTATE_REBOUND, rotation | _write_rebinding(rebinding))
         return await self._write(grants.ROTATE, rotation)
@@ -511,6 +522,7 @@ def _write_grant(grant: GrantRecord) -> dict[str, Any]:
     row["scope"] = " ".join(grant.scope)
     row["resource"] = " ".join(grant.resource)
     row["confirmation"] = render_confirmation(grant.confirmation)
+    row["written_as"] = None
     return row
 
 

@@ -6,12 +6,13 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy import URL, create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from latchstring.protocol.errors import ConfigurationError
+from latchstring.storage.hosts import split_hosts
 
 _LOCK: Final = 0x6C617463680001  # any number that no other program takes for its advisory lock
 
@@ -39,12 +40,15 @@ def migrate_sqlite(path: Path, revision: str = "head") -> None:
 
 async def migrate_postgres(url: str, revision: str = "head") -> None:
     """The same for a PostgreSQL database; several servers at once take turns."""
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    from latchstring.storage import postgres  # SQLite alone does without the driver
+
+    hosts = split_hosts(url)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: postgres.connect(hosts))
     try:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             await connection.run_sync(_upgrade, revision)
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, *postgres.FAILURES) as error:
         raise _refuse("--database", error) from None
     finally:
         await engine.dispose()

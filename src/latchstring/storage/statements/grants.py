@@ -96,6 +96,14 @@ PROLONG_ASSERTED = define(
     .returning(grant.c.id),
 )
 INSERT_GRANT = define("insert_grant", insert(grant))
+# Writes what it finds: once that is durable, on a standby too if there is a synchronous one, so is what it has found.
+CONFIRM_WRITE = define(
+    "confirm_write",
+    update(grant)
+    .where(grant.c.id == bindparam("grant_id"), grant.c.status == ACTIVE, grant.c.written_as == bindparam("mark"))
+    .values(written_as=bindparam("mark"))
+    .returning(grant.c.id),
+)
 REDEEM, REDEEM_REBOUND = define_rebinding(
     "redeem",
     {
@@ -104,6 +112,7 @@ REDEEM, REDEEM_REBOUND = define_rebinding(
         "new_generation": BIGINT,
         "new_expires_at": BIGINT,
         "new_absolute_expires_at": BIGINT,
+        "mark": BIGINT,
     },
     lambda parameter, rebinding: (
         update(grant)
@@ -114,14 +123,16 @@ REDEEM, REDEEM_REBOUND = define_rebinding(
             activated_at=parameter("now"),
             expires_at=parameter("new_expires_at"),
             absolute_expires_at=parameter("new_absolute_expires_at"),
+            written_as=parameter("mark"),
             **rebinding,
         )
         .returning(grant.c.id)
     ),
+    confirm=CONFIRM_WRITE,
 )
 ROTATE, ROTATE_REBOUND = define_rebinding(
     "rotate",
-    {"grant_id": grant.c.id.type, "at_generation": BIGINT, "now": BIGINT, "new_expires_at": BIGINT},
+    {"grant_id": grant.c.id.type, "at_generation": BIGINT, "now": BIGINT, "new_expires_at": BIGINT, "mark": BIGINT},
     lambda parameter, rebinding: (
         update(grant)
         .where(
@@ -133,10 +144,12 @@ ROTATE, ROTATE_REBOUND = define_rebinding(
             generation=grant.c.generation + ONE,
             rotated_at=parameter("now"),
             expires_at=parameter("new_expires_at"),
+            written_as=parameter("mark"),
             **rebinding,
         )
         .returning(grant.c.id)
     ),
+    confirm=CONFIRM_WRITE,
 )
 # For refresh tokens that do not rotate.
 RENEW, RENEW_REBOUND = define_rebinding(

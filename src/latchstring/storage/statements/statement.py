@@ -32,14 +32,24 @@ class Batch:
 
 
 class Statement:
-    """One statement under a name; engines key their compiled SQL by the object itself."""
+    """One statement under a name; engines key their compiled SQL by the object itself.
 
-    __slots__ = ("batch", "build", "name")
+    `confirm` is the statement that finds, by grant and mark, what this one has written.
+    """
 
-    def __init__(self, name: str, build: Callable[[Insert], ClauseElement], batch: Batch | None = None) -> None:
+    __slots__ = ("batch", "build", "confirm", "name")
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[Insert], ClauseElement],
+        batch: Batch | None = None,
+        confirm: "Statement | None" = None,
+    ) -> None:
         self.name = name
         self.build = build
         self.batch = batch
+        self.confirm = confirm
 
     def __repr__(self) -> str:
         return f"Statement({self.name})"
@@ -55,17 +65,25 @@ def define_insert(name: str, build: Callable[[Insert], ClauseElement]) -> Statem
     return statement
 
 
-def define(name: str, executable: ClauseElement) -> Statement:
+def define(name: str, executable: ClauseElement, *, confirm: Statement | None = None) -> Statement:
     """A statement that reads the same on every engine."""
-    return define_insert(name, lambda _: executable)
+    statement = Statement(name, lambda _: executable, confirm=confirm)
+    ALL.append(statement)
+    return statement
 
 
 def define_hot(
-    name: str, key: str, types: Mapping[str, TypeEngine[Any]], build: Callable[[Parameter], Any]
+    name: str,
+    key: str,
+    types: Mapping[str, TypeEngine[Any]],
+    build: Callable[[Parameter], Any],
+    *,
+    confirm: Statement | None = None,
 ) -> Statement:
     """A statement on one row by its primary key, for one caller or for many."""
     executable: ClauseElement = build(lambda parameter: bindparam(parameter, type_=types[parameter]))
-    statement = Statement(name, lambda _: executable, Batch(key, types, build, is_read=isinstance(executable, Select)))
+    batch = Batch(key, types, build, is_read=isinstance(executable, Select))
+    statement = Statement(name, lambda _: executable, batch, confirm)
     ALL.append(statement)
     return statement
 
@@ -74,12 +92,14 @@ def define_rebinding(
     name: str,
     types: Mapping[str, TypeEngine[Any]],
     build: Callable[[Parameter, Mapping[str, ColumnElement[Any]]], Any],
+    *,
+    confirm: Statement | None = None,
 ) -> tuple[Statement, Statement]:
     """A hot statement on a grant, and the one that also changes what the grant is bound to."""
-    plain = define_hot(name, "grant_id", types, lambda parameter: build(parameter, {}))
+    plain = define_hot(name, "grant_id", types, lambda parameter: build(parameter, {}), confirm=confirm)
     rebinding = {"confirmation": bindparam("new_confirmation", type_=grant.c.confirmation.type)}
     rebound = build(lambda parameter: bindparam(parameter, type_=types[parameter]), rebinding)
-    return plain, define(f"{name}_rebound", rebound)
+    return plain, define(f"{name}_rebound", rebound, confirm=confirm)
 
 
 # Constants are written into the SQL, so that every parameter is one that a caller gives.

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _remembered_consents()
     _marks()
     _events()
+    _write_marks()
 
 
 def _remembered_consents() -> None:
@@ -98,3 +99,8 @@ def _events() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_mail_due_at", "mail", ["due_at"])
+
+
+def _write_marks() -> None:
+    # By what a server recognizes a redemption or rotation as its own.
+    op.add_column("oauth_grant", sa.Column("written_as", sa.BigInteger()))
