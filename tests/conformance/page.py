@@ -13,14 +13,9 @@ from tests.conformance.tables import ROOT, Case, Rule, Section, all_cases, read_
 
 PAGE: Final = ROOT / "docs" / "conformance.md"
 
-# Features that the server does not have yet; each rule of theirs is answered by the reason.
-NOT_BUILT: Final = {
-    "O": "OpenID Connect is not offered; OAuth 2 alone",
-}
-# Single rules of features that the server has.
+# Rules that no case shows, and why.
 NOT_YET: Final = {
     "F8": "TLS is ended by the proxy in front; its versions and suites are the operator's",
-    "S19": "the guard has no way to pass a token on, and no test shows the absence",
     "L8": "the client library connects wherever it is told to",
     "L15": "OpenID Connect is not offered",
     "L16": "OpenID Connect is not offered",
@@ -102,7 +97,7 @@ def describe(section: Section, rule_id: str, cases: list[Case]) -> tuple[str, st
         return f"differs: {differs}", held_by
     if cases or tests:
         return "yes", held_by
-    return f"not yet: {NOT_BUILT.get(section.letter, 'no case holds it yet')}", ""
+    return "not yet: no case holds it yet", ""
 
 
 def rows() -> Iterator[tuple[Section, str, Rule, str, str]]:
@@ -114,8 +109,6 @@ def rows() -> Iterator[tuple[Section, str, Rule, str, str]]:
     for section in read_ids().section:
         for rule_id, rule in section.rules.items():
             answer, held_by = describe(section, rule_id, by_rule.get(rule_id, []))
-            if section.letter in NOT_BUILT and not by_rule.get(rule_id):
-                answer, held_by = f"not yet: {NOT_BUILT[section.letter]}", ""
             yield section, rule_id, rule, answer, held_by
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import httpx
+import msgspec
 import pytest
 from django.http import HttpResponse
 from django.urls import path as django_path
@@ -405,6 +406,18 @@ async def test_s18_storm_of_unknown_keys_fetches_once_an_interval(site):
         responses = await asyncio.gather(*(site.bear(token) for token in [*tokens, sign(exp=NOW + 90)]))
         assert [response.status_code for response in responses] == [401] * 4 + [200]
     assert site.server.fetched == 2
+
+
+@pytest.mark.parametrize("token", ["good", sign()], ids=["opaque", "signed"])
+async def test_s19_guard_hands_on_nothing_that_could_be_passed_on(site, token, monkeypatch):
+    """What the API is given has the token in no member, and the guard shows it to its own server alone."""
+    monkeypatch.setitem(globals(), "show", lambda access: f"{access!r} {msgspec.json.encode(access).decode()}")
+    response = await site.bear(token)
+    assert response.status_code == 200
+    assert '"organization_id":"orga_1"' in response.text
+    assert not [part for part in token.split(".") if part in response.text]
+    assert not [value for value in response.headers.values() if token in value]
+    assert site.server.asked == (["good"] if token == "good" else [])  # which fails for any other address
 
 
 async def test_s20_access_is_the_token_s_and_never_the_connection_s_or_the_cookie_s(site):
