@@ -21,6 +21,8 @@ from typing import Any, Final
 import latchstring
 from latchstring.authorization_server.keyring import Keyring, new_keyring
 from latchstring.authorization_server.tokens import TokenCodec
+from latchstring.client.exchange import Answer, Unanswered
+from latchstring.client.provider import Provider
 from latchstring.protocol import errors
 from latchstring.protocol.errors import ConfigurationError, OAuthError
 from latchstring.protocol.parameters import Parameters, parse_parameters
@@ -28,15 +30,23 @@ from latchstring.protocol.token_answer import parse_members
 
 NOW: Final = 1_800_000_000
 # What reads what other people send. The rest reads what the operator has written.
-ROOMS: Final = ("protocol", "authorization_server", "resource_server", "client", "web")
+ROOMS: Final = ("protocol", "authorization_server", "resource_server", "client", "web", "outbound")
 # Functions of other names whose argument comes from outside as well.
 ALSO: Final = (
+    "latchstring.client.login.read_authorization_error",
+    "latchstring.client.redact.scrub",
+    "latchstring.client.token_endpoint.read_request_id",
+    "latchstring.client.token_endpoint.read_retry_after",
+    "latchstring.client.token_endpoint.read_tokens",
+    "latchstring.outbound.freshness.find_max_age",
     "latchstring.protocol.errors.visible_ascii",
     "latchstring.protocol.pkce.is_code_challenge",
     "latchstring.protocol.pkce.is_code_verifier",
     "latchstring.protocol.redirect_uri.verify_registrable",
+    "latchstring.protocol.request_object.read_request_claims",
     "latchstring.protocol.resource_metadata.verify_resource_identifier",
     "latchstring.protocol.scope.is_scope_token",
+    "latchstring.resource_server.verify.find_token",
 )
 # And some that read what we ourselves have written, or the operator's settings, which are checked at start-up.
 NOT_FROM_OUTSIDE: Final = (
@@ -54,6 +64,19 @@ def _members(raw: bytes) -> Any:
         return {}
 
 
+def _answer(raw: bytes) -> Answer:
+    """What a provider says: the first line in its headers, the rest as the body; its length decides the status."""
+    head, _, body = raw.partition(b"\n")
+    line = head.decode("latin-1")
+    status = (200, 302, 400, 401, 408, 429, 500)[len(head) % 7]
+    return Answer(status=status, headers={"retry-after": line, "x-request-id": line}, body=body or head, sent_at=NOW)
+
+
+def _callback_error(raw: bytes) -> dict[str, str]:
+    error, _, description = raw.decode(errors="replace").partition("\n")
+    return {"error": error, "error_description": description}
+
+
 # Arguments are divided in the input by a byte that none of the parsers gives a meaning to.
 BORDER: Final = b"\x1f"
 _FROM_TEXT: Final[dict[Any, Callable[[bytes], Any]]] = {
@@ -67,6 +90,10 @@ _FROM_TEXT: Final[dict[Any, Callable[[bytes], Any]]] = {
     dict[str, Any]: _members,
     dict[str, object]: _members,
     object: _members,
+    Mapping[str, Any]: _members,
+    Mapping[str, str]: _callback_error,
+    Answer: _answer,
+    Answer | Unanswered: _answer,
     bytes | None: lambda raw: raw or None,
     str | None: lambda raw: raw.decode(errors="replace") or None,
 }
@@ -74,6 +101,11 @@ _FIXED: Final[dict[str, object]] = {
     "now": NOW,
     "purpose": b"fuzz",
     "source": "the keyring",
+    "provider": Provider(
+        issuer="https://provider.example",
+        authorization_endpoint="https://provider.example/authorize",
+        token_endpoint="https://provider.example/token",
+    ),
 }
 # What a class with parsers is made of, by type; what has a default keeps it.
 _KEYRING: Final = new_keyring(bytes(32), NOW)

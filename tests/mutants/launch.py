@@ -1,7 +1,7 @@
 """Starts mutmut (python launch.py PACKAGES run …) and leaves sentences for people as they are: what behaves counts.
 
-A mutant's tests are chosen by a plugin, those beside its code first. mutmut gives pytest their names as arguments, where
-a name with a backslash is none, and pytest's refusal of it would count as a test that failed.
+A mutant's tests are chosen by a plugin, those beside its code first. mutmut gives pytest their names as arguments: a
+name with a backslash is none there, and pytest's refusal of it would count as a test that failed.
 """
 
 import re

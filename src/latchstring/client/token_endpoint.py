@@ -47,7 +47,7 @@ def build_request(settings: Settings, provider: Provider, url: str, form: Mappin
 
 
 def read_tokens(provider: Provider, outcome: Answer | Unanswered) -> TokenAnswer:
-    """The tokens issued; raises what the refusal means. Only `invalid_grant` speaks of the grant (§5.2).
+    """The tokens issued; raises the `ClientError` of a refusal. Only `invalid_grant` speaks of the grant (§5.2).
 
     A refusal counts with status 200 too: some providers know no other.
     """

@@ -39,7 +39,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str = BEARER) -> SentToken:
-    """The request's access token, from the `Authorization` header alone (OAuth 2.1 §5.1); refuses all else.
+    """The request's access token, from the `Authorization` header alone (OAuth 2.1 §5.1); a `Refusal` for all else.
 
     A token in the query is ignored, because URLs are logged; together with one in the header it is a request
     that uses two methods (RFC 6750 §3.1).
