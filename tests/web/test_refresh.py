@@ -50,14 +50,18 @@ async def test_refresh_rotates_and_keeps_the_older_access_token_until_its_own_en
 
 
 async def test_refresh_two_hundred_times_leaves_one_row(world: World) -> None:
+    def count() -> int:
+        # When a secret was last used is noted now and then, in the background.
+        return sum(row[0] != "client_secret_use" for row in dump(world))
+
     token = (await connect(world))["refresh_token"]
-    rows = len(dump(world))
+    rows = count()
     seen = {token}
     for _ in range(200):
         token = (await rotate(world, token))["refresh_token"]
         seen.add(token)
     assert len(seen) == 201
-    assert len(dump(world)) == rows
+    assert count() == rows
     assert (await find_grant(world, token)).generation == 201
 
 
