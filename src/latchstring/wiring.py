@@ -38,6 +38,7 @@ from latchstring.authorization_server.flows.token_exchange import TokenExchangeF
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
+from latchstring.authorization_server.mail import Post, SendMail
 from latchstring.authorization_server.ports import Clock, Entropy, Fetch, KeySets, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
@@ -71,11 +72,13 @@ from latchstring.storage.url import find_schema_version, find_sqlite_path, migra
 
 if TYPE_CHECKING:
     from latchstring.directory.built_in import BuiltInDirectory
+    from latchstring.outbound.mail_sender import MailSender
     from latchstring.web.app import Application
     from latchstring.web.rendering.renderer import PageRenderer
     from latchstring.web.services import Services
 
 KEYRING_VARIABLE: Final = "LATCHSTRING_KEYRING"
+MAIL_PASSWORD_VARIABLE: Final = "LATCHSTRING_SMTP_PASSWORD"
 
 
 def epoch_seconds() -> int:
@@ -211,6 +214,41 @@ def build_renderer(settings: Settings) -> PageRenderer:
         raise ConfigurationError(f"settings: {error}") from None
 
 
+def build_post(codec: TokenCodec, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom) -> Post:
+    """What seals mail for the store."""
+    return Post(codec=codec, clock=clock, entropy=entropy)
+
+
+def find_mail_password(settings: Settings) -> str | None:
+    """The SMTP password: from the environment, or from the file that the settings name."""
+    if MAIL_PASSWORD_VARIABLE in os.environ:
+        return os.environ[MAIL_PASSWORD_VARIABLE]
+    if settings.mail.password_file is None:
+        return None
+    try:
+        return Path(settings.mail.password_file).read_text().strip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"mail.password_file: {settings.mail.password_file} cannot be read") from None
+
+
+def build_mail_sender(
+    settings: Settings, store: SqlStore, post: Post, renderer: PageRenderer, clock: Clock = epoch_seconds
+) -> MailSender:
+    """What sends mail: by SMTP, or to the console of a developer's own machine."""
+    from latchstring.outbound.mail_sender import MailSender
+    from latchstring.outbound.smtp import ConsoleMailer, NoMailer, SmtpMailer
+    from latchstring.web.rendering.mails import MailRenderer
+
+    name = settings.deployment_name
+    send: SendMail
+    if settings.mail.host is not None:
+        send = SmtpMailer(settings.mail, sender_name=name, password=find_mail_password(settings))
+    else:
+        send = NoMailer() if settings.is_https else ConsoleMailer()
+    render = MailRenderer(renderer, deployment_name=name, locale=settings.mail.locale)
+    return MailSender(store, post, render=render, send=send, clock=clock)
+
+
 async def make_key_pair(algorithm: str) -> Mapping[str, Any]:
     """A fresh private key as a JWK; an RSA key takes a second, which no other request waits for."""
     return await asyncio.to_thread(generate_private_key, algorithm)
@@ -309,6 +347,9 @@ def build_services(
     request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
     proofs = Proofs(store=store, codec=codec, settings=settings, clock=clock)
 
+    post = build_post(codec, clock, entropy)
+    renderer = build_renderer(settings)
+
     async def close() -> None:
         await secret_uses.close()
         await store.close()
@@ -373,11 +414,15 @@ def build_services(
         apps=build_apps(store, codec, settings, clock, entropy),
         client_secrets=build_client_secrets(store, codec, clock, entropy),
         authenticate=build_directory(store, clock, entropy).authenticate,
-        renderer=build_renderer(settings),
+        renderer=renderer,
         throttle=Throttle(),
         allowance_log=AllowanceLog(clock),
         has_pending_migrations=store.has_pending_migrations,
-        keep_house=store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
+        post=post,
+        chores=(
+            store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
+            build_mail_sender(settings, store, post, renderer, clock).run,
+        ),
         close=close,
     )
 

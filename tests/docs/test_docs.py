@@ -19,6 +19,7 @@ from latchstring.authorization_server.checks import report as checks
 from latchstring.authorization_server.flows import device_code as device_code_flow
 from latchstring.authorization_server.grants import authorization_code, client_credentials, device_code, refresh_token
 from latchstring.authorization_server.keyring import new_keyring
+from latchstring.authorization_server.mail_settings import MailSettings
 from latchstring.authorization_server.metadata_endpoint import build_metadata
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequest
 from latchstring.authorization_server.settings import Settings
@@ -89,6 +90,14 @@ def test_every_setting_is_explained_with_its_default() -> None:
             assert default.startswith(_render_default(field.default)), name
         assert (unit == "seconds") == name.endswith(("_lifetime", "_window")), name
     assert set(find_code(told["scopes"][2])) == set(Settings(issuer="https://a.example").scopes)
+
+
+def test_every_setting_of_mail_is_explained_with_its_default() -> None:
+    told = {name: row[1] for row in find_table(SERVE.section("Mail"), "of `mail`") for name in find_code(row[0])}
+    fields = {field.name: field.default for field in msgspec.structs.fields(MailSettings)}
+    assert set(told) == set(fields)
+    for name, default in fields.items():
+        assert default is None or f"`{msgspec.json.encode(default).decode()}`" in told[name], name
 
 
 @pytest.mark.parametrize("row", find_table(SERVE.section("Settings"), "setting"), ids=lambda row: row[0])

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from latchstring.authorization_server.details_types import DetailsType, verify_details_types
+from latchstring.authorization_server.mail_settings import MailSettings, verify_mail_settings
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer, verify_trusted_issuer
 from latchstring.protocol.client_certificate import parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
@@ -100,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_issuers: dict[str, TrustedIssuer] = {}
     accepts_metadata_documents: bool = True
     metadata_document_hosts: tuple[str, ...] | None = None
+    mail: MailSettings = msgspec.field(default_factory=MailSettings)
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:
@@ -190,6 +192,7 @@ def validate_settings(settings: Settings) -> Settings:
     if not 0 <= settings.trusted_proxies <= 8:
         raise _refuse("trusted_proxies", "give how many proxies stand in front, 0 to 8")
     _verify_certificate_source(settings)
+    verify_mail_settings(settings.mail)
     if not 60 <= settings.registration_lifetime <= MAX_REGISTRATION_LIFETIME:
         raise _refuse("registration_lifetime", "give 60 seconds to 30 days")
     for name, trusted in settings.trusted_issuers.items():

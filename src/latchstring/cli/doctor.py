@@ -23,6 +23,7 @@ from latchstring.wiring import build_signing_keys, epoch_seconds, find_keyring_p
 
 _DAY: Final = 24 * 3600
 _MAX_SKEW: Final = 5
+_MAIL_DELAY: Final = 600
 _OLD_KEY: Final = 2 * 365 * _DAY
 _SCARCE: Final = 512 * 1024 * 1024  # bytes; with less, the next checkpoint or backup may not fit
 
@@ -52,6 +53,7 @@ def doctor(
         _judge_keyring(facts, care, path, keys, now)
         if version == HEAD:
             asyncio.run(_judge_marks(facts, care, database, keys, path))
+            asyncio.run(_judge_mail(facts, care, database, now))
             asyncio.run(_judge_signing_keys(facts, care, database, TokenCodec(keys), settings))
     _judge_disk(facts, care, find_sqlite_path(database))
     if as_json:
@@ -92,6 +94,19 @@ async def _judge_marks(facts: dict[str, Any], care: list[str], database: str, ke
         care.append(str(error))
     finally:
         await store.close()
+
+
+async def _judge_mail(facts: dict[str, Any], care: list[str], database: str, now: int) -> None:
+    store = open_store(database)
+    try:
+        waiting, failed, due_since = await store.count_mail()
+    finally:
+        await store.close()
+    facts["mail"] = {"waiting": waiting, "failed": failed}
+    if due_since is not None and due_since < now - _MAIL_DELAY:
+        care.append("mail is due and nobody sends it: does a server run?")
+    if failed:
+        care.append(f"{failed} mails were given up: `latchstring mail failed` tells why")
 
 
 async def _judge_signing_keys(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from latchstring.outbound.smtp import CONSOLE_MARK
+
 START_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 6.0
 LAST_LINES: Final = 15
@@ -25,6 +27,7 @@ class Child:
     def __init__(self, name: str, module: str, arguments: Sequence[str], log_path: Path) -> None:
         self.name = name
         self.log_path = log_path
+        self._read_until = 0
         descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             # A session of its own: Ctrl-C reaches the launcher alone, which then stops each in good order.
@@ -74,6 +77,15 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def read_mail(self) -> list[str]:
+        """What the server has written in place of sending mail, since the last time."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._read_until)
+            whole, _, rest = (read := log.read()).rpartition(b"\n")
+        self._read_until += len(read) - len(rest)
+        lines = whole.decode(errors="replace").splitlines()
+        return [line.removeprefix(CONSOLE_MARK) for line in lines if line.startswith(CONSOLE_MARK)]
 
     def _lines(self) -> list[str]:
         return self.log_path.read_text(errors="replace").splitlines()

@@ -83,6 +83,11 @@ class Launcher:
             while not self.is_stopping():
                 for child in self._children:
                     child.refuse_if_ended()
+                if mail := self._children[0].read_mail():
+                    print(
+                        "\n".join(["A mail, which is shown here and sent nowhere:", *(f"  {line}" for line in mail)]),
+                        flush=True,
+                    )
                 time.sleep(_PAUSE)
         finally:
             stop_all(self._children)

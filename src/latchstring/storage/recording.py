@@ -8,8 +8,9 @@ import msgspec
 
 from latchstring.authorization_server.events import Action, Event, Facts, Origin
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.mail import MailRecord
 from latchstring.storage.engine import Row, Steps
-from latchstring.storage.statements import events
+from latchstring.storage.statements import events, mails
 from latchstring.storage.statements.statement import Parameters, Statement
 
 _encode = msgspec.json.Encoder().encode
@@ -59,6 +60,25 @@ def change_each_grant(
         yield from record_grant_event(action, row, origin, now, after)
         count += 1
     return count
+
+
+def queue_mail(mail: MailRecord) -> Steps[None]:
+    """Keep a mail that tells of what this transaction does; it is sent after its commit, at least once."""
+    yield mails.INSERT_MAIL, write_mail(mail)
+
+
+def write_mail(mail: MailRecord) -> dict[str, Any]:
+    """A mail's row."""
+    return {
+        "id": mail.id,
+        "template": mail.template,
+        "sealed": mail.sealed,
+        "created_at": mail.created_at,
+        "due_at": mail.created_at,
+        "attempts": 0,
+        "last_error": None,
+        "failed_at": None,
+    }
 
 
 def _write_event(event_id: bytes, event: Event) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.event_rows import EventRows
 from latchstring.storage.head import HEAD
+from latchstring.storage.mail_rows import MailRows
 from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
@@ -55,7 +56,7 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore(EventRows):
+class SqlStore(EventRows, MailRows):
     """Implements `authorization_server.ports.Store` on any engine."""
 
     def __init__(self, engine: Engine) -> None:

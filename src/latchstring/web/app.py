@@ -195,23 +195,24 @@ class Application:
 
     # -- lifespan
 
-    async def _keep_house(self) -> None:
+    async def _do(self, chore: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._services.keep_house()
+            await chore()
         except Exception as error:  # noqa: BLE001 -- logged whole; the server serves on
             log_defect(error, "housekeeping")
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        housekeeping: asyncio.Task[None] | None = None
+        chores: list[asyncio.Task[None]] = []
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                housekeeping = asyncio.create_task(self._keep_house())
+                chores = [asyncio.create_task(self._do(chore)) for chore in self._services.chores]
                 await send({"type": "lifespan.startup.complete"})
             else:
-                if housekeeping is not None:
-                    housekeeping.cancel()
-                    await asyncio.wait([housekeeping])
+                for chore in chores:
+                    chore.cancel()
+                if chores:
+                    await asyncio.wait(chores)
                 await self._services.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

@@ -11,6 +11,7 @@ from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
+from latchstring.authorization_server.mail import Post
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
@@ -57,5 +58,6 @@ class Services:
     throttle: Throttle
     allowance_log: AllowanceLog
     has_pending_migrations: Callable[[], Awaitable[bool]]
-    keep_house: Callable[[], Awaitable[None]]
+    post: Post
+    chores: tuple[Callable[[], Awaitable[None]], ...]
     close: Callable[[], Awaitable[None]]

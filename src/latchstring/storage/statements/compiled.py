@@ -15,6 +15,7 @@ from latchstring.storage.statements import (
     grants,
     health,
     keys,
+    mails,
     marks,
     people,
     registrations,
@@ -23,7 +24,7 @@ from latchstring.storage.statements import (
 from latchstring.storage.statements.statement import ALL, Insert, Statement
 
 # Imported for what they define: every statement is compiled when an engine starts.
-_DEFINING = (grants, devices, clients, registrations, apps, keys, people, events, sweeping, marks, health)
+_DEFINING = (grants, devices, clients, registrations, apps, keys, people, events, mails, sweeping, marks, health)
 
 
 @cache

@@ -1,0 +1,70 @@
+"""What mail says, one entry per mail: a subject, what happened, and where to go, in the reader's language.
+
+`%(deployment)s` is filled by the renderer; `link` among the values is where the button leads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from latchstring.authorization_server.mail import Mail, MailKey, RenderedMail
+from latchstring.web.rendering.messages import N_, Text
+from latchstring.web.rendering.renderer import PageRenderer, isolate
+
+_MAX_VALUE_LENGTH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class MailText:
+    """One mail's words. Its `paragraphs` and `subject` may name values; `action` is the button's label."""
+
+    subject: str
+    paragraphs: tuple[str, ...]
+    action: str | None = None
+
+
+MAILS: Final[Mapping[MailKey, MailText]] = MappingProxyType(
+    {
+        "test": MailText(
+            N_("A test of mail from %(deployment)s"),
+            (N_("If you read this, %(deployment)s can send mail. There is nothing to do."),),
+        ),
+    }
+)
+
+
+class MailRenderer:
+    """Implements the port `RenderMail` with the words of the pages."""
+
+    def __init__(self, renderer: PageRenderer, *, deployment_name: str, locale: str) -> None:
+        self._renderer = renderer
+        self._deployment_name = deployment_name
+        self._locale = locale
+
+    def __call__(self, mail: Mail) -> RenderedMail:
+        """The mail, each value in one line and bounded: what an app calls itself ends no line of ours."""
+        known = self._renderer.locales
+        locale = next((one for one in (mail.locale, self._locale) if one is not None and one in known), known[0])
+        words = MAILS[mail.template]
+        values = {name: _clean(value) for name, value in mail.values.items() if name != "link"}
+        values["deployment"] = _clean(self._deployment_name)
+        link = mail.values.get("link") if words.action is not None else None
+        gettext = self._renderer.gettext(locale)
+        isolated = {name: isolate(value) for name, value in values.items()}
+        subject = gettext(words.subject, **values)
+        paragraphs = [gettext(paragraph, **isolated) for paragraph in words.paragraphs]
+        ending = [] if link is None else [f"{gettext(words.action or '')}:\n{link}"]
+        context = {
+            "subject": subject,
+            "paragraphs": [Text(paragraph, values) for paragraph in words.paragraphs],
+            "action": None if link is None else Text(words.action or ""),
+            "link": link,
+        }
+        html = self._renderer.render_page("mail.html", context, locale)
+        return RenderedMail(subject, "\n\n".join([*paragraphs, *ending]) + "\n", html)
+
+
+def _clean(value: str) -> str:
+    shown = "".join(character if character.isprintable() else " " for character in value)
+    return " ".join(shown.split())[:_MAX_VALUE_LENGTH]
