@@ -1,5 +1,5 @@
-"""`python -m bench [growth|memory|profile|publish|lane]`: measure, fill a store to millions of grants and measure that,
-look at the memory or into the hot path, publish, or repeat an experiment."""
+"""`python -m bench`: measure. `growth`, `memory`: the same with millions of grants, after a million requests.
+`profile`, `instructions`: where a request's time goes. `lane` repeats an experiment. `publish` writes the page."""
 
 import argparse
 import sys
@@ -122,6 +122,10 @@ def main() -> None:
         from bench.memory import main as run_memory
 
         run_memory(rest)
+    elif command == "instructions":
+        from bench.instructions import main as run_instructions
+
+        run_instructions(rest)
     elif command == "publish":
         publish()
     elif command == "lane":

@@ -40,7 +40,7 @@ SAMPLE_SECONDS: Final = 0.001
 _SHOWN: Final = 32
 
 
-class _Caller:
+class Caller:
     """One caller after the other's request: renders ASGI scopes and keeps refresh chains."""
 
     def __init__(self, application: Application, workload: Workload) -> None:
@@ -148,14 +148,24 @@ def _shorten(filename: str) -> str:
     return os.path.relpath(filename)
 
 
-async def _drive(caller: _Caller, count: int, concurrency: int) -> None:
+def build_caller(runner: asyncio.Runner, deployment: Deployment, operation: Operation, requests: int) -> Caller:
+    """The application over the deployment's store, and what it takes to call it so often."""
+    settings = load_settings(None, issuer="http://127.0.0.1:8400")
+
+    async def build() -> Application:
+        return Application(build_services(settings, open_store(deployment.store.url), deployment.codec))
+
+    return Caller(runner.run(build()), Requests(deployment).prepare(operation, requests))
+
+
+async def drive(caller: Caller, count: int, concurrency: int) -> None:
     await asyncio.gather(*(caller.walk(count // concurrency) for _ in range(concurrency)))
 
 
-def _measure(runner: asyncio.Runner, caller: _Caller, count: int, concurrency: int) -> float:
+def _measure(runner: asyncio.Runner, caller: Caller, count: int, concurrency: int) -> float:
     """Processor time per request in microseconds."""
     answers, began = caller.answers, time.process_time()
-    runner.run(_drive(caller, count, concurrency))
+    runner.run(drive(caller, count, concurrency))
     return (time.process_time() - began) / (caller.answers - answers) * 1e6
 
 
@@ -164,15 +174,8 @@ def profile(operation: Operation, *, engine: str, requests: int, concurrency: in
     with open_temporary_store(engine) as (_, store):
         deployment = Deployment(store)
         deployment.insert_grants(10_000, is_pending=False)
-        settings = load_settings(None, issuer="http://127.0.0.1:8400")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-
-            async def build() -> Application:
-                return Application(build_services(settings, open_store(store.url), deployment.codec))
-
-            application = runner.run(build())
-            workload = Requests(deployment).prepare(operation, WARM_UP + (SAMPLED + 2) * requests)
-            caller = _Caller(application, workload)
+            caller = build_caller(runner, deployment, operation, WARM_UP + (SAMPLED + 2) * requests)
             _measure(runner, caller, WARM_UP, concurrency)
             parts = [_measure(runner, caller, requests // PARTS, concurrency) for _ in range(PARTS)]
             plain = min(parts)

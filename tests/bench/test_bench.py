@@ -9,6 +9,7 @@ import pytest
 from bench import operations
 from bench.__main__ import choose
 from bench.generator import body_end, find_refresh_token, render_request
+from bench.instructions import parse_annotated
 from bench.measure import Measurement, Plan, Results
 from bench.operations import Operation
 from bench.publish import render_page
@@ -138,3 +139,18 @@ def test_peer_workload_is_sent_to_its_own_endpoint(operation: Operation, kind: s
     assert request.startswith(start)
     assert end in request
     assert ("Authorization: Basic " in request) == (operation is operations.INTROSPECTION)
+
+
+def test_instructions_are_read_by_library_and_function() -> None:
+    annotated = """
+Ir
+820,539,574 (15.11%)  build/Python-3.11.7/Python/ceval.c:_PyEval_EvalFrameDefault'2 [/root/lib/libpython3.11.so.1.0]
+  3,755 ( 0.01%)  ???:sqlite3VdbeExec [/usr/lib/x86_64-linux-gnu/libsqlite3.so.0.8.6]
+ 10,222 ( 0.01%)  ???:aes [/work/cryptography/hazmat/bindings/_rust.abi3.so]
+820,543,329 (100.0%)  PROGRAM TOTALS
+"""
+    assert parse_annotated(annotated) == {
+        ("libpython3.11", "_PyEval_EvalFrameDefault'2"): 820_539_574,
+        ("libsqlite3", "sqlite3VdbeExec"): 3_755,
+        ("_rust", "aes"): 10_222,
+    }
