@@ -41,7 +41,7 @@ def published_by(name: str) -> dict[str, object]:
 
 
 def organization(name: str, role: str = "member") -> dict[str, object]:
-    return {"id": f"orga_{name}", "role": role, **picture(name)}
+    return {"id": f"orga_{name}", "role": role, "standing": "allowed", "left_out": [], **picture(name)}
 
 
 FULL_ACCESS = {"name": "all.full_access", "title": "", "description": "", "risk": "high"}
@@ -281,6 +281,10 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "consent-one", "consent.html", {**CONSENT, "organizations": one}
     yield "consent-several", "consent.html", CONSENT
     yield "consent-verified", "consent.html", {**CONSENT, "app": {**APP, "is_verified": True}}
+    cedar = {**organization("Cedar Ltd"), "standing": "needs_approval"}
+    dogwood = {**organization("Dogwood", "admin"), "standing": "needs_approval", "left_out": [THREE_SCOPES[2]]}
+    elm = {**organization("Elm & Sons"), "standing": "blocked"}
+    yield "consent-policy", "consent.html", {**CONSENT, "organizations": [THREE_ORGANIZATIONS[0], cedar, dogwood, elm]}
     yield "consent-choose", "consent.html", {**CONSENT, "error": "choose_organization"}
     chosen = {"selected_organization_id": "orga_Birch & Co"}
     yield (
@@ -344,6 +348,9 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     choices = [{"id": "orga_Loop Labs", "name": "Loop Labs"}, {"id": "orga_Acorn", "name": "Acorn Partners"}]
     yield "app-new", "app_new.html", {**new, "organizations": choices}
     yield "app-new-one", "app_new.html", {**new, "organizations": choices[:1]}
+    from scripts.preview_policy import policy_states
+
+    yield from policy_states()
     errors = {
         "organization_id": field_error("organization_missing"),
         "name": field_error("name_missing"),
@@ -454,4 +461,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))  # for what is imported from this folder
     sys.exit(main())

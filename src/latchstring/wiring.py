@@ -39,6 +39,7 @@ from latchstring.authorization_server.introspection_endpoint import Introspectio
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.mail import Post, SendMail
+from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import Clock, Entropy, Fetch, KeySets, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
@@ -176,6 +177,13 @@ def build_apps(
 def build_approvals(store: Store, clock: Clock = epoch_seconds) -> Approvals:
     """Approvals of apps by organizations."""
     return Approvals(store=store, clock=clock)
+
+
+def build_organization_policies(
+    store: SqlStore, settings: Settings, clock: Clock = epoch_seconds
+) -> OrganizationPolicies:
+    """Organizations' policies and rules, for the server and the command line alike."""
+    return OrganizationPolicies(store=store, settings=settings, clock=clock)
 
 
 def build_registration_tokens(
@@ -346,6 +354,7 @@ def build_services(
     )
     request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
     proofs = Proofs(store=store, codec=codec, settings=settings, clock=clock)
+    policies = build_organization_policies(store, settings, clock)
 
     post = build_post(codec, clock, entropy)
     renderer = build_renderer(settings)
@@ -408,7 +417,9 @@ def build_services(
             entropy=entropy,
         ),
         request_objects=request_objects,
-        consent=Consent(store=store, codec=codec, settings=settings, clock=clock, entropy=entropy),
+        organization_policies=policies,
+        approvals=build_approvals(store, clock),
+        consent=Consent(store=store, policies=policies, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),
         apps=build_apps(store, codec, settings, clock, entropy),

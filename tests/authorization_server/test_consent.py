@@ -6,6 +6,7 @@ import pytest
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.consent import Consent, is_stranger
+from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import ConsentCommit
 from tests.authorization_server.builders import (
     ACORN,
@@ -47,6 +48,7 @@ class CountingEntropy:
 def build_consent(house: House, entropy: CountingEntropy | None = None) -> Consent:
     return Consent(
         store=house.store,
+        policies=OrganizationPolicies(store=house.store, settings=house.settings, clock=house.clock),
         codec=house.codec,
         settings=house.settings,
         clock=house.clock,

@@ -11,6 +11,7 @@ import pytest
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.login import hash_session
+from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
 from latchstring.authorization_server.records import DeviceAuthorizationRecord, GrantRecord
 from latchstring.authorization_server.tokens import AccessToken
@@ -55,7 +56,8 @@ def build_user_codes(house: House) -> UserCodes:
 
 
 def build_consent(house: House) -> Consent:
-    return Consent(**house._parts("store", "codec", "settings", "clock"), entropy=os.urandom)
+    policies = OrganizationPolicies(**house._parts("store", "settings", "clock"))
+    return Consent(**house._parts("store", "codec", "settings", "clock"), policies=policies, entropy=os.urandom)
 
 
 async def ask(

@@ -9,6 +9,8 @@ from latchstring.authorization_server.authorization_endpoint import Authorizatio
 from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.login import hash_session
+from latchstring.authorization_server.organization_policies import OrganizationPolicies
+from latchstring.authorization_server.organization_policy import leave_out, list_asked
 from latchstring.authorization_server.ports import Clock, Commit, ConsentCommit, Entropy, Store
 from latchstring.authorization_server.records import (
     ClientRecord,
@@ -16,7 +18,12 @@ from latchstring.authorization_server.records import (
     GrantRecord,
     MembershipRecord,
 )
-from latchstring.authorization_server.remembered_consents import build_consent, find_agreed, find_recalled
+from latchstring.authorization_server.remembered_consents import (
+    build_consent,
+    find_agreed,
+    find_organization,
+    find_recalled,
+)
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 from latchstring.protocol.confirmation import Confirmation
@@ -27,8 +34,18 @@ _encode = msgspec.json.Encoder().encode
 class Consent:
     """Turns a person's Allow into a pending grant and its code."""
 
-    def __init__(self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        policies: OrganizationPolicies,
+        codec: TokenCodec,
+        settings: Settings,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
         self._store = store
+        self._policies = policies
         self._codec = codec
         self._settings = settings
         self._clock = clock
@@ -49,17 +66,20 @@ class Consent:
         authenticated_at: int | None = None,
         origin: Origin = SYSTEM,
     ) -> str | ConsentCommit:
-        """The code, or why there is none. Membership and the app's reach are checked in the very write, so that
-        nothing that ended between page and click slips through; an app that registered itself gets its row by it.
+        """The code, or why there is none. Membership, the app's reach and the organization's policy are checked in the
+        very write, so that nothing that ended between page and click slips through; an app that registered itself gets
+        its row by it. What the organization's admins left out is not granted.
 
         The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
         worth anything, and no second grant. `authenticated_at` is when the member had signed in.
         """
+        prompt = await self._leave_out(prompt, client, user_id, organization_id)
         grant = self._build_grant(
             prompt, client, user_id, organization_id, grant_id=grant_id, authenticated_at=authenticated_at
         )
         commit = await self._store.commit_consent(
             grant,
+            rulebook=self._settings.rulebook,
             self_registered=client if client.is_self_registered else None,
             pushed_request_id=prompt.pushed_request_id,
             consent=build_consent(grant, client, asked=prompt.scope, redirect_uri=prompt.redirect_uri),
@@ -83,6 +103,10 @@ class Consent:
     ) -> str | None:
         """The code without a question, where a remembered consent stands in for the answer (`docs/decisions/0020`);
         None where the member is asked. All that an Allow is held to holds, in the very write; so does the consent."""
+        organization_id = find_organization(prompt, memberships)
+        if organization_id is None:
+            return None
+        prompt = await self._leave_out(prompt, client, user_id, organization_id)
         consents = await self._store.find_remembered_consents(client.client_id, user_id)
         recalled = find_recalled(prompt, client, memberships, consents, self._clock())
         if recalled is None:
@@ -96,7 +120,11 @@ class Consent:
             absolute_expires_at=recalled.expires_at,
         )
         commit = await self._store.commit_consent(
-            grant, pushed_request_id=prompt.pushed_request_id, recalled=recalled.grant_id, origin=origin
+            grant,
+            rulebook=self._settings.rulebook,
+            pushed_request_id=prompt.pushed_request_id,
+            recalled=recalled.grant_id,
+            origin=origin,
         )
         return self._codec.render_code(grant.id, grant.row_secret) if commit is ConsentCommit.CREATED else None
 
@@ -130,6 +158,15 @@ class Consent:
             authorization_details=prompt.authorization_details,
         )
 
+    async def _leave_out(
+        self, prompt: AuthorizationPrompt, client: ClientRecord, user_id: str, organization_id: str
+    ) -> AuthorizationPrompt:
+        """The request without what the organization's admins approved the app without."""
+        asked = list_asked(prompt.scope, prompt.authorization_details)
+        left_out = await self._policies.find_left_out(client.client_id, user_id, organization_id, asked)
+        scope, details = leave_out(prompt.scope, prompt.authorization_details, left_out)
+        return msgspec.structs.replace(prompt, scope=scope, authorization_details=details)
+
     async def _repeat(self, asked: GrantRecord, now: int) -> str | ConsentCommit:
         made = await self._store.find_grant(asked.id)
         is_same = made is not None and (made.client_id, made.user_id, made.organization_id) == (
@@ -155,12 +192,15 @@ class Consent:
         """The same for a device, by the browser in which its code was entered: the grant takes over the request's id
         and row secret, so that the device code is good for it (`docs/decisions/0012`)."""
         now = self._clock()
+        asked = list_asked(device.scope)
+        left_out = await self._policies.find_left_out(device.client_id, user_id, organization_id, asked)
+        scope, _ = leave_out(device.scope, None, left_out)
         grant = _new_grant(
             id=device.id,
             client_id=device.client_id,
             user_id=user_id,
             organization_id=organization_id,
-            scope=device.scope,
+            scope=scope,
             resource=device.resource,
             redirect_uri=None,
             code_challenge=None,
@@ -170,9 +210,14 @@ class Consent:
             expires_at=max(device.expires_at, now + self._settings.code_lifetime),
             authenticated_at=authenticated_at,
         )
-        consent = build_consent(grant, client, asked=device.scope, redirect_uri=None)
+        consent = build_consent(grant, client, asked=scope, redirect_uri=None)
         return await self._store.commit_device_consent(
-            grant, session_hash=hash_session(cookie), now=now, consent=consent, origin=origin
+            grant,
+            session_hash=hash_session(cookie),
+            now=now,
+            consent=consent,
+            origin=origin,
+            rulebook=self._settings.rulebook,
         )
 
     async def decline_device(self, device: DeviceAuthorizationRecord, cookie: str) -> Commit:

@@ -34,6 +34,10 @@ class Action(StrEnum):
     APP_SECRETS_CHANGED = "app.secrets_changed"
     APP_APPROVED = "app.approved"
     APP_APPROVAL_ENDED = "app.approval_ended"
+    POLICY_CHANGED = "policy.changed"
+    POLICY_APP_APPROVED = "policy.app_approved"
+    POLICY_APP_BLOCKED = "policy.app_blocked"
+    POLICY_APP_FORGOTTEN = "policy.app_forgotten"
     ORGANIZATION_CREATED = "organization.created"
     USER_CREATED = "user.created"
     OPERATOR_ADDED = "operator.added"
@@ -47,6 +51,11 @@ class Origin(msgspec.Struct, frozen=True):
     actor_id: str | None = None
     address: str | None = None
     request_id: str | None = None
+
+    @property
+    def decider(self) -> str:
+        """Who is written down as having decided: a user, or `operator` for the command line."""
+        return self.actor_id or "operator"
 
     def of_client(self, client_id: str) -> "Origin":
         """The same request, now that the client has proven itself."""

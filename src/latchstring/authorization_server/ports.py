@@ -6,11 +6,12 @@ Where an operation takes an `origin`, the event that tells of it is recorded in 
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from latchstring.authorization_server.events import SYSTEM, EventFilter, EventRecord, Origin
+from latchstring.authorization_server.organization_policy import Rulebook
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
@@ -38,6 +39,9 @@ Clock = Callable[[], int]
 
 Entropy = Callable[[int], bytes]
 """That many bytes from the system's cryptographic source."""
+
+STRICTEST: Final = Rulebook()
+"""Everything is of high risk: what an organization's policy is held against where no deployment says otherwise."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -100,6 +104,8 @@ class ConsentCommit(Enum):
     REQUEST_USED = "request_used"
     ANSWERED = "answered"
     NOT_REMEMBERED = "not_remembered"
+    NEEDS_APPROVAL = "needs_approval"
+    BLOCKED = "blocked"
 
 
 class Claim(Enum):
@@ -114,6 +120,8 @@ class AssertionRefusal(Enum):
 
     MEMBERSHIP_ENDED = "membership_ended"
     APP_UNAVAILABLE = "app_unavailable"
+    NEEDS_APPROVAL = "needs_approval"
+    BLOCKED = "blocked"
     USED = "used"
 
 
@@ -127,17 +135,18 @@ class GrantStore(Protocol):
         self,
         grant: GrantRecord,
         *,
+        rulebook: Rulebook = STRICTEST,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
-        """Insert a pending grant if, at that moment, the user is a member of the organization, and the client
-        is published or the user a member of its owner. A pushed request is used up in the same transaction, and
-        must not have been before. `ANSWERED` is for a grant that is there already: the same page came twice. The row of
-        a client that registered itself is inserted along with the grant, unless there is one; deleted in the meantime,
-        it is unavailable.
+        """Insert a pending grant if, at that moment, the user is a member of the organization, the organization lets
+        its members connect the client, and that is published or the user a member of its owner. A pushed request is
+        used up in the same transaction, and must not have been before. `ANSWERED` is for a grant that is there already:
+        the same page came twice. The row of a client that registered itself is inserted along with the grant, unless
+        there is one; deleted in the meantime, it is unavailable.
 
         `consent` is remembered in the same transaction, in place of the one before. `recalled` is the grant of the
         remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does."""
@@ -151,11 +160,20 @@ class GrantStore(Protocol):
         """As `end_grant`, and the consent behind the grant is forgotten in the same transaction."""
 
     async def commit_assertion(
-        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int, origin: Origin = SYSTEM
+        self,
+        grant: GrantRecord,
+        *,
+        digest: bytes,
+        digest_expires_at: int,
+        now: int,
+        scope: tuple[str, ...] | None = None,
+        rulebook: Rulebook = STRICTEST,
+        origin: Origin = SYSTEM,
     ) -> bytes | AssertionRefusal:
         """The id of the active grant that stands for the assertion of that SHA-256 digest, used up in the same
         transaction: the one that the same issuer's assertions have made already, prolonged, or else the grant given.
-        The user is a member of the organization at that moment, and the client published or of the user's own."""
+        The user is a member of the organization at that moment, the organization lets its members connect the client
+        for that scope (the grant's, unless told otherwise), and that is published or of the user's own."""
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
         """Keep a pushed request; clear away those that nobody can be answering any more."""
@@ -246,6 +264,7 @@ class DeviceStore(Protocol):
         now: int,
         consent: ConsentRecord | None = None,
         origin: Origin = SYSTEM,
+        rulebook: Rulebook = STRICTEST,
     ) -> ConsentCommit:
         """As `commit_consent`, in place of the waiting request of the grant's id; `REQUEST_USED` if it is denied,
         expired, gone or another session's."""

@@ -18,6 +18,7 @@ DISCONNECTED = "disconnected"
 ENDED_BY_OPERATOR = "ended_by_operator"
 REGISTRATION_DELETED = "registration_deleted"
 RESTORED = "restored"
+BLOCKED_BY_ADMIN = "blocked_by_admin"
 
 _ENDINGS = {
     CODE_REPLAYED: "superseded: the authorization code was used twice, so the grant was ended.",
@@ -29,6 +30,7 @@ _ENDINGS = {
     ENDED_BY_OPERATOR: "revoked: the operator ended the grant.",
     REGISTRATION_DELETED: "revoked: the app deleted its registration.",
     RESTORED: "restored: the server went back to a backup, which cannot know what was used or revoked after it.",
+    BLOCKED_BY_ADMIN: "revoked: an admin of the organization blocked the app.",
 }
 _RECONNECT = " Send the member to connect again."
 _RETRY_AFTER: Final = 10

@@ -7,12 +7,12 @@ import msgspec
 
 from latchstring.authorization_server.details_types import DetailsType, verify_details_types
 from latchstring.authorization_server.mail_settings import MailSettings, verify_mail_settings
+from latchstring.authorization_server.organization_policy import OrganizationPolicy, Risk, Rulebook, build_risks
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer, verify_trusted_issuer
 from latchstring.protocol.client_certificate import parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.scope import OFFLINE_ACCESS, is_scope_token
 
-Risk = Literal["low", "medium", "high"]
 SigningAlgorithm = Literal["ES256", "EdDSA", "PS256", "RS256"]
 
 FULL_ACCESS: Final = "all.full_access"
@@ -32,6 +32,7 @@ OWN_SEGMENTS: Final = frozenset(
         "device",
         "healthz",
         "oauth2",
+        "organizations",
         "readyz",
         "sign-in",
         "sign-out",
@@ -70,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `registration` says who may register a client by itself (RFC 7591): nobody, who has an initial access token, or
     anyone. Within `registration_lifetime` a person must have connected it. With `accepts_metadata_documents` a client
     may be known by a document of its own, of any host or of `metadata_document_hosts` alone.
+
+    `organization_policy` is what counts for an organization whose admins have made no policy of their own.
     """
 
     issuer: str
@@ -102,6 +105,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     accepts_metadata_documents: bool = True
     metadata_document_hosts: tuple[str, ...] | None = None
     mail: MailSettings = msgspec.field(default_factory=MailSettings)
+    organization_policy: OrganizationPolicy = OrganizationPolicy()
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """What decides about apps where an organization has not: its default policy, and the risk of everything."""
+        scopes = {name: scope.risk for name, scope in self.scopes.items()}
+        types = {name: declared.risk for name, declared in self.authorization_details_types.items()}
+        return Rulebook(self.organization_policy, build_risks(scopes, types))
 
     @property
     def scopes_supported(self) -> tuple[str, ...]:

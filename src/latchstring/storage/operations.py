@@ -7,10 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from latchstring.authorization_server.events import Action, Origin
+from latchstring.authorization_server.organization_policy import Rulebook, Verdict, list_asked
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.refusals import CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE
 from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
+from latchstring.storage.policy_operations import judge
 from latchstring.storage.recording import record_grant_event
 from latchstring.storage.statements import apps, consents, devices, grants, keys, people, registrations, sweeping
 
@@ -47,6 +49,7 @@ def consent(
     grant_row: dict[str, Any],
     client_row: dict[str, Any] | None,
     pushed_request_id: bytes | None,
+    rulebook: Rulebook,
     consent_row: dict[str, Any] | None,
     origin: Origin,
     *,
@@ -63,6 +66,9 @@ def consent(
     member = yield grants.LOCK_MEMBERSHIP, membership
     if member is None:
         return ConsentCommit.MEMBERSHIP_ENDED
+    verdict = yield from _judge_grant(grant_row, grant_row["scope"], rulebook)
+    if verdict is not Verdict.ALLOWED:
+        return ConsentCommit(verdict.value)
     of_consent = {"of_client": grant_row["client_id"], "of_user": grant_row["user_id"]}
     of_consent["of_organization"] = grant_row["organization_id"]
     if recalled is not None:
@@ -117,8 +123,20 @@ def disconnect(grant_row: dict[str, Any], by: str, reason: str, now: int, origin
     return commit
 
 
+def _judge_grant(grant_row: dict[str, Any], scope: str, rulebook: Rulebook) -> Steps[Verdict]:
+    granted = list_asked(scope.split(), grant_row["authorization_details"])
+    place = grant_row["organization_id"], grant_row["client_id"], grant_row["user_id"]
+    return (yield from judge(*place, granted, rulebook))
+
+
 def commit_assertion(
-    grant_row: dict[str, Any], digest: bytes, digest_expires_at: int, now: int, origin: Origin
+    grant_row: dict[str, Any],
+    scope: str,
+    rulebook: Rulebook,
+    digest: bytes,
+    digest_expires_at: int,
+    now: int,
+    origin: Origin,
 ) -> Steps[bytes | AssertionRefusal]:
     """Use up an assertion for the grant that its issuer's earlier ones have made, or for a new one. Every refusal comes
     before the first write."""
@@ -128,6 +146,9 @@ def commit_assertion(
     of_client = {"client_id": grant_row["client_id"], "user_id": grant_row["user_id"]}
     if (yield grants.FIND_REACHABLE, of_client) is None:
         return AssertionRefusal.APP_UNAVAILABLE
+    verdict = yield from _judge_grant(grant_row, scope, rulebook)
+    if verdict is not Verdict.ALLOWED:
+        return AssertionRefusal(verdict.value)
     if (yield from use_once(digest, digest_expires_at, now)) is Commit.LOST:
         return AssertionRefusal.USED
     earlier = {
@@ -181,13 +202,14 @@ def device_consent(
     consent_row: dict[str, Any] | None,
     session_hash: bytes,
     now: int,
+    rulebook: Rulebook,
     origin: Origin,
 ) -> Steps[ConsentCommit]:
     """Insert the pending grant in place of the request that the session has claimed."""
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
     if (yield devices.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
-    commit = yield from consent(grant_row, None, None, consent_row, origin)
+    commit = yield from consent(grant_row, None, None, rulebook, consent_row, origin)
     if commit is ConsentCommit.CREATED:
         yield devices.END_DEVICE, {"device_id": grant_row["id"]}
     return commit

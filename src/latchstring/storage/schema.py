@@ -344,3 +344,46 @@ mail = Table(
     Column("failed_at", BigInteger),
     sqlite_with_rowid=False,
 )
+
+# -- an organization's word on apps
+
+# No row: the deployment's policy counts.
+organization_policy = Table(
+    "organization_policy",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("low", String(16), nullable=False),
+    Column("medium", String(16), nullable=False),
+    Column("high", String(16), nullable=False),
+    Column("changed_by", String(64), nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# For one member, or for everyone where `user_id` is empty.
+organization_app_rule = Table(
+    "organization_app_rule",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("client_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("is_blocked", Boolean(create_constraint=False), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("left_out", Text, nullable=False),
+    Column("decided_by", String(64), nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What the operator found when an app was published, and whether it stands in the directory.
+app_publication = Table(
+    "app_publication",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("is_listed", Boolean(create_constraint=False), nullable=False),
+    Column("category", String(32), nullable=False),
+    Column("reviewed", Text, nullable=False),
+    Column("reviewed_by", String(64), nullable=False),
+    Column("reviewed_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

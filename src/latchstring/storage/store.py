@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from latchstring.authorization_server.events import SYSTEM, Origin
-from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
+from latchstring.authorization_server.organization_policy import Rulebook
+from latchstring.authorization_server.ports import STRICTEST, AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
@@ -41,6 +42,7 @@ from latchstring.storage.head import HEAD
 from latchstring.storage.mail_rows import MailRows
 from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
+from latchstring.storage.policy_rows import PolicyRows
 from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
@@ -56,8 +58,8 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore(EventRows, MailRows):
-    """Implements `authorization_server.ports.Store` on any engine."""
+class SqlStore(EventRows, MailRows, PolicyRows):
+    """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -125,6 +127,7 @@ class SqlStore(EventRows, MailRows):
         self,
         grant: GrantRecord,
         *,
+        rulebook: Rulebook = STRICTEST,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
@@ -137,7 +140,7 @@ class SqlStore(EventRows, MailRows):
 
         def commit() -> Steps[ConsentCommit]:
             outcome = yield from operations.consent(
-                _write_grant(grant), kept, pushed_request_id, consent_row, origin, recalled=recalled
+                _write_grant(grant), kept, pushed_request_id, rulebook, consent_row, origin, recalled=recalled
             )
             self._forget(grant.client_id)
             return outcome
@@ -154,9 +157,18 @@ class SqlStore(EventRows, MailRows):
         return await self._engine.commit(partial(operations.disconnect, _write_grant(grant), by, reason, now, origin))
 
     async def commit_assertion(
-        self, grant: GrantRecord, *, digest: bytes, digest_expires_at: int, now: int, origin: Origin = SYSTEM
+        self,
+        grant: GrantRecord,
+        *,
+        digest: bytes,
+        digest_expires_at: int,
+        now: int,
+        scope: tuple[str, ...] | None = None,
+        rulebook: Rulebook = STRICTEST,
+        origin: Origin = SYSTEM,
     ) -> bytes | AssertionRefusal:
-        commit = partial(operations.commit_assertion, _write_grant(grant), digest, digest_expires_at, now, origin)
+        row, judged = _write_grant(grant), " ".join(grant.scope if scope is None else scope)
+        commit = partial(operations.commit_assertion, row, judged, rulebook, digest, digest_expires_at, now, origin)
         return await self._engine.commit(commit)
 
     async def create_pushed_request(self, pushed: PushedRequestRecord, *, now: int) -> None:
@@ -283,10 +295,12 @@ class SqlStore(EventRows, MailRows):
         session_hash: bytes,
         now: int,
         consent: ConsentRecord | None = None,
+        rulebook: Rulebook = STRICTEST,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         consent_row = None if consent is None else write_consent(consent)
-        commit = partial(operations.device_consent, _write_grant(grant), consent_row, session_hash, now, origin)
+        row = _write_grant(grant)
+        commit = partial(operations.device_consent, row, consent_row, session_hash, now, rulebook, origin)
         return await self._engine.commit(commit)
 
     async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:

@@ -20,7 +20,7 @@ from latchstring.web.health import LIVENESS, READINESS, answer_liveness, answer_
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
-from latchstring.web.pages import apps, authorize, connections, consent, device, secrets, sign_in
+from latchstring.web.pages import apps, authorize, connections, consent, device, policy, secrets, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.push import answer_pushed_request
@@ -76,6 +76,10 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/apps/{client_id}/secrets", secrets.add_secret),
     ("POST", "/apps/{client_id}/secrets/{secret_id}/retire", secrets.retire_secret),
     ("POST", "/apps/{client_id}/require-pkce", apps.require_pkce),
+    ("GET", "/organizations/{organization_id}/policy", policy.show_policy),
+    ("POST", "/organizations/{organization_id}/policy", policy.save_policy),
+    ("POST", "/organizations/{organization_id}/apps/{client_id}/forget", policy.end_rule),
+    ("POST", "/organizations/{organization_id}/apps/{client_id}/unapprove", policy.end_approval),
 ]
 
 

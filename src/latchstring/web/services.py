@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
@@ -12,6 +13,7 @@ from latchstring.authorization_server.device_authorization_endpoint import Devic
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.mail import Post
+from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
@@ -48,6 +50,8 @@ class Services:
     user_codes: UserCodes
     registration_endpoint: RegistrationEndpoint
     request_objects: RequestObjects
+    organization_policies: OrganizationPolicies
+    approvals: Approvals
     consent: Consent
     login: Login
     connections: Connections

@@ -80,6 +80,8 @@ class JwtBearerFlow:
             digest_expires_at=asserted.expires_at,
             now=now,
             origin=origin.of_client(client.client_id),
+            scope=claimed.scope,
+            rulebook=self._settings.rulebook,
         )
         if committed is AssertionRefusal.USED:
             raise refuse_grant("The assertion was used before: its jti counts once.")
@@ -87,6 +89,10 @@ class JwtBearerFlow:
             raise refuse_grant(_NO_MEMBER, "not a member")
         if committed is AssertionRefusal.APP_UNAVAILABLE:
             raise refuse_grant("The app is private to an organization of which the user is no member.")
+        if committed is AssertionRefusal.NEEDS_APPROVAL:
+            raise refuse_grant("The organization's admins have not approved the app for that scope.")
+        if committed is AssertionRefusal.BLOCKED:
+            raise refuse_grant("The organization does not let its members connect the app.")
         return self._issuer.issue(
             msgspec.structs.replace(grant, id=committed),
             generation=0,

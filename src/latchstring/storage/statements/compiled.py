@@ -18,13 +18,28 @@ from latchstring.storage.statements import (
     mails,
     marks,
     people,
+    policy,
     registrations,
     sweeping,
 )
 from latchstring.storage.statements.statement import ALL, Insert, Statement
 
 # Imported for what they define: every statement is compiled when an engine starts.
-_DEFINING = (grants, devices, clients, registrations, apps, keys, people, events, mails, sweeping, marks, health)
+_DEFINING = (
+    grants,
+    devices,
+    clients,
+    registrations,
+    apps,
+    keys,
+    people,
+    policy,
+    events,
+    mails,
+    sweeping,
+    marks,
+    health,
+)
 
 
 @cache

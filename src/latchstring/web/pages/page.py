@@ -65,6 +65,7 @@ class Page:
             request.headers.get("accept-language"), request.cookies.get(LANGUAGE_COOKIE)
         )
         self.user: UserRecord | None = None
+        self.administered: list[dict[str, object]] = []
         self.authenticated_at: int | None = None
         self._is_operating = False
 
@@ -79,6 +80,12 @@ class Page:
         user = await self.find_user()
         if user is None:
             raise SignInNeeded
+        memberships = await self.services.store.find_memberships(user.user_id)
+        self.administered = [
+            {"id": membership.organization_id, "name": membership.organization_name}
+            for membership in memberships
+            if membership.role == "admin"
+        ]
         return user
 
     async def require_operator(self) -> UserRecord:
@@ -145,6 +152,7 @@ class Page:
             "csrf_token": self.csrf_token,
             "now": self.services.clock(),
             "request_id": self.request_id,
+            "administered": self.administered,
         }
         html = self.services.renderer.render_page(template, {**common, **context}, self.locale)
         return self._finish(

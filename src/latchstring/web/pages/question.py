@@ -1,12 +1,13 @@
 """What a member is asked, and asked again when an Allow came to nothing: the same however the app asks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from starlette.responses import Response
 
 from latchstring.authorization_server.authorization_details import describe
 from latchstring.authorization_server.consent import is_stranger
+from latchstring.authorization_server.organization_policy import Decision, Verdict, find_details_type, list_asked
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
 from latchstring.authorization_server.registration import find_document_host, find_own_links
@@ -51,6 +52,10 @@ async def ask(
         return await _refuse_private(page, client)
     if not memberships:
         return page.message("no_organization")
+    asked = list_asked(question.scope, question.authorization_details)
+    decisions = await services.organization_policies.decide(client.client_id, user.user_id, asked)
+    if all(decision.verdict is Verdict.BLOCKED for decision in decisions.values()):
+        return refuse_blocked(page, client, memberships)
     publisher = await _find_owner(page, client)
     uri = question.redirect_uri
     terms_uri, policy_uri = find_own_links(client)
@@ -70,7 +75,7 @@ async def ask(
             "tint": tint_for(client.client_id),
             "initial": initial_for(client.name),
         },
-        "organizations": _render_organizations(memberships),
+        "organizations": _render_organizations(memberships, decisions, services.settings),
         "selected_organization_id": question.organization_id if question.organization_id in offered else None,
         "details": describe(question.authorization_details, services.settings.authorization_details_types),
         "scopes": render_scopes(question.scope, services.settings),
@@ -100,15 +105,20 @@ async def ask_again(
         raise PageRefused("page_expired")
     if outcome is ConsentCommit.APP_UNAVAILABLE:
         return await _refuse_private(page, client)
+    if outcome in {ConsentCommit.NEEDS_APPROVAL, ConsentCommit.BLOCKED}:
+        return await ask(page, question, client, user, error=outcome.value, status=403)
     membership = await page.services.store.find_membership(user.user_id, organization_id)
     error = "not_your_organization" if membership is None else "membership_ended"
     name = "" if membership is None else membership.organization_name
     return await ask(page, question, client, user, error=error, error_organization=name, status=403)
 
 
-def _render_organizations(memberships: Sequence[MembershipRecord]) -> list[dict[str, object]]:
+def _render_organizations(
+    memberships: Sequence[MembershipRecord], decisions: Mapping[str, Decision], settings: Settings
+) -> list[dict[str, object]]:
     return [
         {
+            **render_standing(decisions.get(membership.organization_id), settings),
             "id": membership.organization_id,
             "name": membership.organization_name,
             "role": membership.role,
@@ -131,6 +141,36 @@ def render_scopes(scope: Sequence[str], settings: Settings) -> list[dict[str, st
         for value in scope
         if value in settings.scopes
     ]
+
+
+def render_standing(decision: Decision | None, settings: Settings) -> dict[str, object]:
+    """What an organization has to say about the app: its verdict, and what its admins left out."""
+    if decision is None:  # a membership that began just now
+        return {"standing": Verdict.ALLOWED.value, "left_out": []}
+    return {"standing": decision.verdict.value, "left_out": render_items(decision.left_out, settings)}
+
+
+def render_items(items: Sequence[str], settings: Settings) -> list[dict[str, str]]:
+    """What a policy decides about, in words: scopes, and types of authorization details."""
+    types = settings.authorization_details_types
+    rendered = []
+    for item in items:
+        name = find_details_type(item)
+        if name is None:
+            rendered += render_scopes([item], settings) or [
+                {"name": item, "title": item, "description": "", "risk": "high"}
+            ]
+        elif name in types:
+            words = types[name].description or name
+            rendered.append({"name": item, "title": words, "description": "", "risk": types[name].risk})
+    return rendered
+
+
+def refuse_blocked(page: Page, client: ClientRecord, memberships: Sequence[MembershipRecord]) -> Response:
+    """The message for a member none of whose organizations lets them connect the app."""
+    names = ", ".join(membership.organization_name for membership in memberships[:3])
+    details = [detail("client_id", client.client_id), detail("request_id", page.request_id)]
+    return page.message("app_blocked", {"app": client.name, "organization": names}, details=details)
 
 
 async def _find_owner(page: Page, client: ClientRecord) -> OrganizationRecord | None:

@@ -23,6 +23,7 @@ MessageKey = Literal[
     "document_busy",
     "private_app",
     "app_disabled",
+    "app_blocked",
     "no_organization",
     "page_expired",
     "wrong_session",
@@ -189,6 +190,16 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
                 N_("There is nothing you need to do. The app’s developer can tell you whether it will come back."),
             ),
             kind="info",
+        ),
+        "app_blocked": Message(
+            403,
+            N_("%(app)s cannot be connected"),
+            (
+                N_("%(organization)s does not let its members connect %(app)s. Nothing was shared."),
+                N_("If you need it, ask an admin of %(organization)s."),
+            ),
+            kind="info",
+            actions=(_OTHER_ACCOUNT,),
         ),
         "no_organization": Message(
             403,

@@ -121,7 +121,7 @@ class PageRenderer:
         return (
             self._environments[locale]
             .get_template(template)
-            .render({"user": None, "notice": None, **context, "locale": locale})
+            .render({"user": None, "notice": None, "administered": (), **context, "locale": locale})
         )
 
     def gettext(self, locale: str) -> Gettext:

@@ -12,6 +12,7 @@ down_revision = "0002"
 
 def upgrade() -> None:
     _remembered_consents()
+    _organization_policy()
     _marks()
     _events()
     _write_marks()
@@ -39,6 +40,44 @@ def _remembered_consents() -> None:
     )
     op.create_index("ix_remembered_consent_user_id", "remembered_consent", ["user_id"])
     op.create_index("ix_remembered_consent_organization_id", "remembered_consent", ["organization_id"])
+
+
+def _organization_policy() -> None:
+    op.create_table(
+        "organization_policy",
+        sa.Column("organization_id", sa.String(64), nullable=False),
+        sa.Column("low", sa.String(16), nullable=False),
+        sa.Column("medium", sa.String(16), nullable=False),
+        sa.Column("high", sa.String(16), nullable=False),
+        sa.Column("changed_by", sa.String(64), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", name="pk_organization_policy"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "organization_app_rule",
+        sa.Column("organization_id", sa.String(64), nullable=False),
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("is_blocked", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("left_out", sa.Text(), nullable=False),
+        sa.Column("decided_by", sa.String(64), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("organization_id", "client_id", "user_id", name="pk_organization_app_rule"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "app_publication",
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("is_listed", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("category", sa.String(32), nullable=False),
+        sa.Column("reviewed", sa.Text(), nullable=False),
+        sa.Column("reviewed_by", sa.String(64), nullable=False),
+        sa.Column("reviewed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("client_id", name="pk_app_publication"),
+        sqlite_with_rowid=False,
+    )
 
 
 def _marks() -> None:
