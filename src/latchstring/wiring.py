@@ -27,7 +27,6 @@ from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
-from latchstring.authorization_server.epoch import Epoch
 from latchstring.authorization_server.flows.authorization_code import AuthorizationCodeFlow
 from latchstring.authorization_server.flows.client_credentials import ClientCredentialsFlow
 from latchstring.authorization_server.flows.device_code import DeviceCodeFlow
@@ -135,6 +134,7 @@ class Deployment:
 
     database: str
     codec: TokenCodec
+    keyring_path: Path
 
 
 def find_keyring_path(database: str, keyring: Path | None) -> Path:
@@ -156,11 +156,11 @@ def prepare(database: str, keyring: Path | None, token_prefix: str = "ls") -> De
     if version != HEAD:
         migrate(database)
 
-    async def mark(store: SqlStore) -> Epoch:
-        await store.marks().commit_keyring(keys, f"keyring {path}")
-        return await store.marks().find_epoch()
+    async def make_codec(store: SqlStore) -> TokenCodec:
+        counting = await store.marks().commit_keyring(keys, f"keyring {path}")
+        return TokenCodec(counting.order(epoch_seconds()), token_prefix, await store.marks().find_epoch())
 
-    return Deployment(database, TokenCodec(keys, token_prefix, run_apart(database, mark)))
+    return Deployment(database, run_apart(database, make_codec), path)
 
 
 def build_apps(
@@ -324,10 +324,13 @@ def build_services(
     clock: Clock = epoch_seconds,
     entropy: Entropy | None = None,
     fetch: Fetch | None = None,
+    keyring_path: Path | None = None,
 ) -> Services:
-    """The server's parts, put together. `fetch` is for tests, whose hosts are on loopback."""
+    """The server's parts, put together. `fetch` is for tests, whose hosts are on loopback; a server follows the keyring
+    in the file at `keyring_path`."""
     from latchstring.outbound.fetcher import Fetcher
     from latchstring.outbound.key_sets import CachedKeySets
+    from latchstring.storage.keyring_watch import KeyringWatch
     from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.allowances import AllowanceLog
     from latchstring.web.services import Services
@@ -358,6 +361,7 @@ def build_services(
 
     post = build_post(codec, clock, entropy)
     renderer = build_renderer(settings)
+    keyring_watches = () if keyring_path is None else (KeyringWatch(keyring_path, codec, store.marks(), clock).run,)
 
     async def close() -> None:
         await secret_uses.close()
@@ -433,6 +437,7 @@ def build_services(
         chores=(
             store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
             build_mail_sender(settings, store, post, renderer, clock).run,
+            *keyring_watches,
         ),
         close=close,
     )
@@ -442,4 +447,5 @@ def build_application(settings: Settings, deployment: Deployment) -> Application
     """The ASGI application of a prepared deployment; call it in the process and thread that will serve."""
     from latchstring.web.app import Application
 
-    return Application(build_services(settings, open_store(deployment.database), deployment.codec))
+    store = open_store(deployment.database)
+    return Application(build_services(settings, store, deployment.codec, keyring_path=deployment.keyring_path))

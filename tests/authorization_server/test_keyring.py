@@ -4,11 +4,13 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.keyring import (
+    KeyMark,
     Keyring,
     KeyringKey,
     new_keyring,
     parse_keyring,
     render_keyring,
+    verify_fits,
 )
 from latchstring.protocol.errors import ConfigurationError
 from tests.authorization_server.builders import KEY_ONE, KEY_TWO, NOW
@@ -84,3 +86,46 @@ def test_keyring_key_purposes_are_apart_and_stable():
     assert len({KEY_ONE.derive(b"a"), KEY_ONE.derive(b"b"), KEY_TWO.derive(b"a"), KEY_ONE.secret}) == 4
     with pytest.raises(ValueError, match="person"):
         KEY_ONE.derive(b"a purpose of more than 16 bytes")
+
+
+# -- more than one key
+
+
+def test_keyring_orders_its_keys_so_that_the_last_one_makes_what_is_new():
+    to_come = KeyringKey(3, b"\x03" * 32, NOW, used_from=NOW + 100)
+    keyring = Keyring((KEY_ONE, KEY_TWO, to_come))
+    assert keyring.order(NOW + 99).keys == (to_come, KEY_ONE, KEY_TWO)
+    assert keyring.order(NOW + 100).keys == (KEY_ONE, KEY_TWO, to_come)
+
+
+def test_keyring_of_a_clock_that_is_behind_makes_with_its_first_key():
+    first, second = (KeyringKey(number, bytes([number]) * 32, NOW, used_from=NOW + number) for number in (1, 2))
+    assert Keyring((first, second)).order(NOW).current == first
+
+
+def test_keyring_key_added_has_the_next_number_and_is_read_back():
+    keyring = Keyring((KEY_TWO,)).add(b"\x07" * 32, NOW, NOW + 3600)
+    assert keyring.keys == (KEY_TWO, KeyringKey(3, b"\x07" * 32, NOW, NOW + 3600))
+    assert parse_keyring(render_keyring(keyring), "here") == keyring
+    assert keyring.find_successor(2) == keyring.keys[1]
+    assert keyring.find_successor(3) is None
+
+
+def test_keyring_of_before_is_rendered_as_before():
+    """A server of the version before reads the file too."""
+    assert b"used_from" not in render(KEY_ONE, KEY_TWO)
+
+
+def test_keyring_epoch_and_fingerprint_derive_other_keys():
+    """Without a salt nothing changes: tokens of the version before go on."""
+    assert KEY_ONE.derive(b"a", b"") == KEY_ONE.derive(b"a")
+    assert len({KEY_ONE.derive(b"a"), KEY_ONE.derive(b"a", b"1" * 16), KEY_ONE.derive(b"a", b"2" * 16)}) == 3
+    assert KEY_ONE.fingerprint not in {KEY_ONE.secret[:16], KEY_TWO.fingerprint}
+
+
+def test_verify_fits_leaves_out_what_is_retired_and_refuses_another_key_of_its_number():
+    marks = {1: KeyMark(KEY_ONE.fingerprint, retired_at=NOW), 2: KeyMark(KEY_TWO.fingerprint)}
+    assert verify_fits(Keyring((KEY_ONE, KEY_TWO)), marks, "here").keys == (KEY_TWO,)
+    assert verify_fits(Keyring((KEY_TWO,)), marks, "here").keys == (KEY_TWO,)
+    with pytest.raises(ConfigurationError, match="its key 1 is another one"):
+        verify_fits(Keyring((KeyringKey(1, b"x" * 32, NOW), KEY_TWO)), marks, "here")

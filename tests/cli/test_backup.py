@@ -14,11 +14,10 @@ from latchstring.storage.sqlite_backup import verify_database
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import run_apart
 from latchstring.wiring import epoch_seconds
-from tests.cli.test_doctor import database, fill, run
+from tests.cli.test_doctor import fill, run
 from tests.storage.test_grant_store import fresh_grant
+from tests.support.postgres import Cluster
 from tests.support.process import QuickOperator
-
-__all__ = ["database"]
 
 
 @pytest.fixture
@@ -84,9 +83,12 @@ def test_backup_of_a_damaged_database_is_refused_and_leaves_no_file(operator: Qu
     assert [entry.name for entry in operator.directory.iterdir() if "copy" in entry.name] == []
 
 
-def test_backup_and_restore_of_postgresql_say_what_to_do(database: str) -> None:
-    if database.startswith("sqlite"):
-        pytest.skip("SQLite has these commands")
+@pytest.mark.xdist_group("postgresql")
+def test_backup_and_restore_of_postgresql_say_what_to_do(
+    postgres: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = postgres.create_database()
     run("migrate", "--database", database)
     fill(database, ended_days_ago=1)
     assert "pg_dump" in str(run("backup", "copy", "--database", database).exception)

@@ -98,7 +98,7 @@ async def mint_codes(server: Server, company: Company, count: int) -> list[str]:
 
 async def _mint_code(browser: httpx.AsyncClient, company: Company) -> str:
     # A page of its own for each: one that is answered twice makes one grant.
-    page = await open_consent(browser, company.app)
+    page = await open_consent(browser, company.app, prompt="consent")
     return answer_of(await decide(browser, page, "allow", company.organization_id))["code"]
 
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from latchstring.authorization_server.keyring import Keyring
+from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.restoration import Restored, begin_epoch_in_postgres, begin_epoch_in_sqlite
 from latchstring.storage.sqlite_backup import write_backup
 from latchstring.storage.url import migrate
@@ -211,12 +212,12 @@ async def test_restored_database_tells_a_grant_of_its_own_time_from_a_lost_one(p
         assert await story.refuse_refresh(server, forged) == "The refresh token is unknown."
 
 
-async def test_begin_epoch_while_a_server_is_connected_is_refused_and_ends_nothing(place: Place) -> None:
-    if place.database.startswith("sqlite"):
-        pytest.skip("a file: `latchstring restore` looks whether it is open")
-    from latchstring.protocol.errors import ConfigurationError
-
-    story = Story()
+@pytest.mark.xdist_group("postgresql")
+async def test_begin_epoch_while_a_server_is_connected_is_refused_and_ends_nothing(
+    postgres: Cluster, tmp_path: Path
+) -> None:
+    """A SQLite file's command looks whether it is open; a PostgreSQL knows who is connected."""
+    place, story = Place(tmp_path, postgres), Story()
     async with place.open(START) as server:
         await story.begin(server)
         tokens = await story.connect(server)

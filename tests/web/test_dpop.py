@@ -42,7 +42,7 @@ async def test_proof_just_after_a_restoration_needs_a_nonce_of_now(world: World)
     """Drill 9: a proof without one, or with one of before, may have been used, and nothing remembers it."""
     before = world.deployment
     old = (await ask(world, KEY.prove())).headers["dpop-nonce"]
-    codec = TokenCodec(before.codec._keyring, epoch=Epoch(b"s" * 16, before.clock.now))
+    codec = TokenCodec(before.codec.keyring, epoch=Epoch(b"s" * 16, before.clock.now))
     services = build_services(before.settings, before.store, codec, clock=before.clock)
     transport = httpx.ASGITransport(Application(services))
     async with httpx.AsyncClient(transport=transport, base_url=before.settings.issuer) as http:

@@ -35,12 +35,21 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(CarriedRegistration).decode
 
 
+def find_registering_key(client_id: str) -> int | None:
+    """The number of the key that an id of such a client names; None for every other id."""
+    raw = parse_base62(client_id.removeprefix(REGISTERED)) if client_id.startswith(REGISTERED) else None
+    return None if raw is None else int.from_bytes(raw[:2], "big")
+
+
 class RegistrationCodec:
     """Makes and reads client ids that carry their registration, and derives their credentials. Pure."""
 
     def __init__(self, codec: TokenCodec) -> None:
         self._codec = codec
-        self._keys = codec.derive_keys(b"registration")
+
+    @property
+    def _keys(self) -> dict[int, bytes]:
+        return self._codec.derive_keys(b"registration")
 
     def _mac(self, key_id: int, purpose: bytes, content: bytes, size: int) -> bytes:
         return hashlib.blake2b(content, digest_size=size, key=self._keys[key_id], person=purpose).digest()

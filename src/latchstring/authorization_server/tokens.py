@@ -12,6 +12,7 @@ import hashlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64, crc32
+from collections.abc import Collection
 from hmac import compare_digest
 from typing import Final
 
@@ -30,6 +31,7 @@ from latchstring.authorization_server.identifiers import (
 from latchstring.authorization_server.keyring import Keyring
 from latchstring.authorization_server.records import SecretHash
 from latchstring.protocol.confirmation import Confirmation
+from latchstring.protocol.errors import StoreUnavailable
 
 GRANT_ID_SIZE: Final = 16
 TOKEN_ID_SIZE: Final = 12
@@ -82,6 +84,11 @@ def render_checksum(text: bytes) -> str:
     rest, low = divmod(crc32(text), 3844)
     high, middle = divmod(rest, 3844)
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
+
+
+def find_sealing_key(sealed: bytes) -> int:
+    """The number of the keyring's key with which a private key is sealed."""
+    return int.from_bytes(sealed[:2], "big")
 
 
 class KeyNotOpened(Exception):
@@ -179,9 +186,20 @@ class TokenCodec:
     """Makes and reads credential strings. Pure: entropy is an argument, time is compared by the caller."""
 
     def __init__(self, keyring: Keyring, prefix: str = "ls", epoch: Epoch = FIRST_EPOCH) -> None:
-        self._keyring = keyring
         self._prefix = prefix
+        self._code_prefix = f"{prefix}_ac_"
+        self._device_prefix = f"{prefix}_dc_"
+        self._access_prefix = f"{prefix}_at_"
+        self._refresh_prefix = f"{prefix}_rt_"
+        self._secret_prefix = f"{prefix}_cs_"
+        self.load(keyring, epoch)
+
+    def load(self, keyring: Keyring, epoch: Epoch, missing: Collection[int] = ()) -> None:
+        """Go on with those keys, the last one making what is new. `missing` are the numbers of keys that other servers
+        have: what was made with one can be neither taken nor refused here."""
+        self.keyring = keyring
         self.epoch = epoch
+        self.missing = frozenset(missing)
         salt = epoch.salt
         self._key_id = keyring.current.key_id
         self._mac_keys = {key.key_id: key.derive(b"token-mac") for key in keyring.keys}
@@ -191,11 +209,15 @@ class TokenCodec:
         self.nonce_keys = tuple(key.derive(b"dpop-nonce", salt) for key in reversed(keyring.keys))
         """The keys of DPoP nonces; the first one makes what is new."""
         self._page_keys = {key.key_id: key.derive(b"page-mac", salt) for key in keyring.keys}
-        self._code_prefix = f"{prefix}_ac_"
-        self._device_prefix = f"{prefix}_dc_"
-        self._access_prefix = f"{prefix}_at_"
-        self._refresh_prefix = f"{prefix}_rt_"
-        self._secret_prefix = f"{prefix}_cs_"
+        self._other_keys: dict[bytes, dict[int, bytes]] = {}
+
+    def _knows(self, key_id: int) -> bool:
+        """Whether the key is one of the keyring's; `StoreUnavailable` where it is another server's."""
+        if key_id in self._mac_keys:
+            return True
+        if key_id in self.missing:
+            raise StoreUnavailable(f"the keyring lacks key {key_id}, which other servers have")
+        return False
 
     # -- strings
 
@@ -222,8 +244,11 @@ class TokenCodec:
         return self._key_id
 
     def derive_keys(self, purpose: bytes) -> dict[int, bytes]:
-        """The keys for a purpose of somebody else's, by number."""
-        return {key.key_id: key.derive(purpose) for key in self._keyring.keys}
+        """The keys for a purpose of somebody else's, by number, as they are now."""
+        keys = self._other_keys.get(purpose)
+        if keys is None:
+            keys = self._other_keys[purpose] = {key.key_id: key.derive(purpose) for key in self.keyring.keys}
+        return keys
 
     # -- authorization codes
 
@@ -246,7 +271,7 @@ class TokenCodec:
 
     def verify_code(self, code: Code, row_secret: bytes) -> bool:
         """Whether this deployment made the code for the grant with that row secret."""
-        return code.key_id in self._mac_keys and compare_digest(
+        return self._knows(code.key_id) and compare_digest(
             self._code_mac(code.key_id, code.grant_id, row_secret), code.mac
         )
 
@@ -271,7 +296,7 @@ class TokenCodec:
 
     def verify_device_code(self, code: DeviceCode, row_secret: bytes) -> bool:
         """Whether this deployment made the device code for the request, or the grant, with that row secret."""
-        return code.key_id in self._mac_keys and compare_digest(
+        return self._knows(code.key_id) and compare_digest(
             self._device_mac(code.key_id, code.device_id, row_secret), code.mac
         )
 
@@ -297,7 +322,7 @@ class TokenCodec:
 
     def verify_refresh_token(self, token: RefreshToken, row_secret: bytes) -> bool:
         """Whether this deployment made the token for the grant with that row secret."""
-        if token.key_id not in self._mac_keys:
+        if not self._knows(token.key_id):
             return False
         body = token.grant_id + token.generation.to_bytes(4, "big")
         return compare_digest(self._refresh_mac(token.key_id, body, row_secret), token.mac)
@@ -365,12 +390,12 @@ class TokenCodec:
         raw = self._parse(self._access_prefix, text)
         if raw is None or len(raw) < 2 + TOKEN_ID_SIZE + _TAG_SIZE:
             return None
-        seal = self._seals.get(int.from_bytes(raw[:2], "big"))
-        if seal is None:
+        key_id = int.from_bytes(raw[:2], "big")
+        if not self._knows(key_id):
             return None
         token_id = raw[2:14]
         try:
-            plain = seal.decrypt(token_id, raw[14:], b"at")
+            plain = self._seals[key_id].decrypt(token_id, raw[14:], b"at")
         except InvalidTag:
             return None
         # What was sealed was written by this class; from here on nothing can be malformed.
@@ -407,7 +432,7 @@ class TokenCodec:
         is none, as for an unknown client."""
         found = None
         for kept in secrets:
-            if kept.key_id in self._secret_keys:
+            if self._knows(kept.key_id):
                 given = self._hash_secret(kept.key_id, client_secret)
                 if compare_digest(given, kept.secret_hash) and not kept.has_ended(now):
                     found = kept
@@ -424,7 +449,7 @@ class TokenCodec:
 
     def open_private_key(self, key_id: str, sealed: bytes) -> bytes:
         """What was sealed; `KeyNotOpened` says which key of the keyring is missing, or that it is another's."""
-        keyring_key_id = int.from_bytes(sealed[:2], "big")
+        keyring_key_id = find_sealing_key(sealed)
         seal = self._key_seals.get(keyring_key_id)
         if seal is None:
             raise KeyNotOpened(f"signing key {key_id} is sealed with key {keyring_key_id}, which the keyring lacks")

@@ -89,7 +89,7 @@ async def _judge_marks(facts: dict[str, Any], care: list[str], database: str, ke
     store = open_store(database)
     try:
         facts["restored_at"] = (await store.marks().find_epoch()).began_at or None
-        verify_fits(keyring, await store.marks().find_fingerprints(), f"keyring {path}")
+        verify_fits(keyring, await store.marks().find_keys(), f"keyring {path}")
     except ConfigurationError as error:
         care.append(str(error))
     finally:

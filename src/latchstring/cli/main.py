@@ -14,6 +14,7 @@ from latchstring.cli import (
     doctor,
     grant,
     key,
+    keyring,
     mail,
     membership,
     migrate,
@@ -54,6 +55,7 @@ app.add_typer(resource_server.app, name="resource-server")
 app.add_typer(registration.app, name="registration")
 app.add_typer(grant.app, name="grant")
 app.add_typer(key.app, name="key")
+app.add_typer(keyring.app, name="keyring")
 app.add_typer(mail.app, name="mail")
 
 

@@ -17,6 +17,7 @@ from latchstring.storage.schema import (
     device_authorization,
     epoch,
     grant,
+    mail,
     pushed_request,
     registration_token,
     remembered_consent,
@@ -38,6 +39,7 @@ _FORGOTTEN: Final[dict[str, Table]] = {
     "device_authorizations": device_authorization,
     "registration_tokens": registration_token,
     "remembered_consents": remembered_consent,
+    "waiting_mails": mail,
     "signing_keys": signing_key,
 }
 

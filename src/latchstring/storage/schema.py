@@ -154,6 +154,7 @@ keyring_key = Table(
     metadata,
     Column("key_id", Integer, primary_key=True, autoincrement=False),
     Column("fingerprint", LargeBinary(16), nullable=False),
+    Column("retired_at", BigInteger),
     sqlite_with_rowid=False,
 )
 

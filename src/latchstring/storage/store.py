@@ -323,6 +323,10 @@ class SqlStore(EventRows, MailRows, PolicyRows):
         row = await self._engine.read(apps.FIND_RESOURCE_SERVER, {"client_id": client_id})
         return None if row is None else self._remember(client_id, _read_resource_server(row))
 
+    async def find_resource_servers(self) -> Sequence[ResourceServerRecord]:
+        """All of them: APIs are few."""
+        return [_read_resource_server(row) for row in await self._engine.read_all(apps.FIND_RESOURCE_SERVERS, {})]
+
     async def has_resource(self, resource: str) -> bool:
         return await self._engine.read(apps.FIND_RESOURCE, {"resource": resource}) is not None
 

@@ -133,4 +133,5 @@ FIND_ACCESS_TOKEN_FORMATS = define(
     "find_access_token_formats",
     select(resource_server.c.access_token_format).where(resource_server.c.resource == bindparam("resource")),
 )
+FIND_RESOURCE_SERVERS = define("find_resource_servers", select(resource_server).order_by(resource_server.c.client_id))
 INSERT_RESOURCE_SERVER = define("insert_resource_server", insert(resource_server))

@@ -1,6 +1,6 @@
 """What the database says of the deployment itself: which keyring it goes with, and in which epoch it is."""
 
-from sqlalchemy import bindparam, delete, literal_column, select
+from sqlalchemy import bindparam, literal_column, null, select, update
 
 from latchstring.storage.schema import epoch, keyring_key
 from latchstring.storage.statements.statement import define, define_insert
@@ -10,13 +10,17 @@ INSERT_KEYRING_KEY = define_insert(
     "insert_keyring_key",
     lambda insert: (
         insert(keyring_key)
-        .values(key_id=bindparam("key_id"), fingerprint=bindparam("fingerprint"))
+        .values(key_id=bindparam("key_id"), fingerprint=bindparam("fingerprint"), retired_at=null())
         .on_conflict_do_nothing(index_elements=["key_id"])
         .returning(keyring_key.c.key_id)
     ),
 )
-FORGET_KEYRING_KEY = define(
-    "forget_keyring_key", delete(keyring_key).where(keyring_key.c.key_id == bindparam("forgotten_id"))
+RETIRE_KEYRING_KEY = define(
+    "retire_keyring_key",
+    update(keyring_key)
+    .where(keyring_key.c.key_id == bindparam("retired_id"), keyring_key.c.retired_at.is_(None))
+    .values(retired_at=bindparam("now"))
+    .returning(keyring_key.c.key_id),
 )
 FIND_EPOCH = define(
     "find_epoch",

@@ -85,6 +85,7 @@ def _marks() -> None:
         "keyring_key",
         sa.Column("key_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(16), nullable=False),
+        sa.Column("retired_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("key_id", name="pk_keyring_key"),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,113 @@
+"""A key of the keyring goes when nothing needs it any more, and not before."""
+
+import os
+
+import msgspec
+import pytest
+
+from latchstring.authorization_server.keyring import Keyring, KeyringKey
+from latchstring.authorization_server.keyring_uses import find_expiry, find_uses
+from latchstring.authorization_server.records import ClientSecurity, SigningKeyRecord
+from latchstring.authorization_server.registration import Registration
+from latchstring.authorization_server.registration_codec import CarriedRegistration, RegistrationCodec
+from latchstring.authorization_server.settings import Settings
+from tests.authorization_server.builders import (
+    KEY_ONE,
+    KEY_TWO,
+    NOW,
+    build_client,
+    build_codec,
+    build_resource_server,
+)
+
+DAY = 24 * 3600
+SETTINGS = Settings(issuer="https://auth.example")
+SECOND = msgspec.structs.replace(KEY_TWO, used_from=NOW)
+BOTH = Keyring((KEY_ONE, SECOND))
+LATER = NOW + 181 * DAY
+OLD, NEW = build_codec(KEY_ONE), build_codec(KEY_TWO)
+
+
+def uses(key_id=1, keyring=BOTH, now=LATER, **given):
+    kinds = {"clients": [], "resource_servers": [], "signing_keys": [], "settings": SETTINGS, **given}
+    return find_uses(key_id, keyring, now=now, **kinds)
+
+
+def test_find_expiry_is_the_longest_life_of_a_token_after_the_next_key_came_into_use():
+    assert find_expiry(1, BOTH, SETTINGS, NOW) == NOW + 180 * DAY
+    absolute = msgspec.structs.replace(SETTINGS, refresh_token_idle_lifetime=None, refresh_token_absolute_lifetime=DAY)
+    assert find_expiry(1, BOTH, absolute, NOW) == NOW + DAY
+    shortest = msgspec.structs.replace(absolute, registration_lifetime=60, refresh_token_absolute_lifetime=3600)
+    assert find_expiry(1, BOTH, msgspec.structs.replace(shortest, access_token_lifetime=7200), NOW) == NOW + 7200
+    assert (
+        find_expiry(1, BOTH, msgspec.structs.replace(shortest, registration_lifetime=30 * DAY), NOW) == NOW + 30 * DAY
+    )
+
+
+def test_find_expiry_of_a_key_without_a_successor_in_use_is_not_known():
+    to_come = Keyring((KEY_ONE, msgspec.structs.replace(KEY_TWO, used_from=NOW + 1)))
+    assert find_expiry(1, to_come, SETTINGS, NOW) is None
+    assert find_expiry(2, BOTH, SETTINGS, LATER) is None
+    for_ever = msgspec.structs.replace(SETTINGS, refresh_token_idle_lifetime=None)
+    assert find_expiry(1, BOTH, for_ever, LATER) is None
+
+
+def test_find_uses_of_a_key_that_nothing_needs_is_empty():
+    client = build_client(secrets=(NEW.hash_client_secret("ls_cs_new", NOW),))
+    assert uses(clients=[client]) == []
+
+
+def test_find_uses_tells_whether_it_makes_what_is_new_and_whether_its_tokens_live():
+    assert uses(now=LATER - 2 * DAY) == ["tokens that it made may still live"]
+    making, living = uses(2)
+    assert "keyring rotate" in making
+    assert living == "tokens that it made may still live"
+
+
+def test_find_uses_names_those_who_hold_what_it_made():
+    secret = OLD.hash_client_secret("ls_cs_old", NOW)
+    signing = SigningKeyRecord(
+        algorithm="ES256",
+        sequence=1,
+        key_id="kid",
+        public_key="{}",
+        sealed_private_key=OLD.seal_private_key("kid", b"{}", bytes(12)),
+        created_at=NOW,
+        used_from=NOW,
+    )
+    registrations = RegistrationCodec(OLD)
+    registration = Registration(
+        name="App",
+        grant_types=("authorization_code",),
+        redirect_uris=("https://app.example/cb",),
+        token_endpoint_auth_method="none",
+    )
+    public_id = registrations.render_client_id(CarriedRegistration(NOW, NOW + 60, registration), os.urandom(12))
+    fapi = ClientSecurity(profile="fapi2")
+    told = uses(
+        clients=[
+            build_client(client_id="with-secret", secrets=(secret,)),
+            build_client(client_id="registered", public_id=public_id, secrets=()),
+            build_client(client_id="constant", security=fapi, secrets=(), created_at=NOW - 1),
+            build_client(client_id="newer", security=fapi, secrets=(), created_at=NOW),
+        ],
+        resource_servers=[build_resource_server(client_id="api", secrets=(secret,))],
+        signing_keys=[signing],
+    )
+    assert [(line.rpartition(" (")[0].rpartition(": ")[2], line.rpartition("(")[2].rstrip(")")) for line in told] == [
+        ("1", "with-secret"),
+        ("1", "api"),
+        ("1", "registered"),
+        ("1", "constant"),
+        ("1", "kid"),
+    ]
+
+
+@pytest.mark.parametrize("key_id", [1, 9])
+def test_find_uses_of_a_key_that_is_lost_says_that_its_tokens_may_live(key_id):
+    assert uses(key_id, Keyring((SECOND,))) == ["tokens that it made may still live"]
+
+
+def test_find_uses_of_a_key_to_come_is_that_it_is_not_known_when_its_tokens_end():
+    to_come = KeyringKey(3, b"3" * 32, NOW, used_from=LATER + 60)
+    assert uses(3, Keyring((*BOTH.keys, to_come))) == ["tokens that it made may still live"]
