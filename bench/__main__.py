@@ -1,5 +1,5 @@
 """`python -m bench`: measure. `growth`, `memory`: the same with millions of grants, after a million requests.
-`profile`, `instructions`: where a request's time goes. `lane` repeats an experiment. `publish` writes the page."""
+`profile`, `instructions`, `served`: where a request's time goes. `lane`: an experiment again. `publish`: the page."""
 
 import argparse
 import sys
@@ -126,6 +126,10 @@ def main() -> None:
         from bench.instructions import main as run_instructions
 
         run_instructions(rest)
+    elif command == "served":
+        from bench.served import main as run_served
+
+        run_served(rest)
     elif command == "publish":
         publish()
     elif command == "lane":

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from bench import operations
 from bench.growth import (
     CONNECTIONS,
     POSTGRES_OPTIONS,
@@ -30,16 +31,23 @@ from bench.report import (
     render_workers,
 )
 from bench.results import find_newest
+from bench.served import Served, render_served_cells
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.md"
 
-Kept = TypeVar("Kept", Results, Growth, Memory)
+Kept = TypeVar("Kept", Results, Growth, Memory, Served)
 
 _MEMORY: Final = """\
 ## A million requests
 
 Resident memory of one worker while it answers introspections, refreshes, client credentials and metadata in turns, each
 turn about other grants (`python -m bench memory`)."""
+_SERVED: Final = """\
+## Where the time goes
+
+By library, in the serving process, kernel included (`python -m bench served refresh`). Which of our own functions it is
+says `make profile OP=refresh`; how many instructions, `python -m bench instructions refresh`. What it comes to, and why
+it does not go lower, is in [where the time goes](where-the-time-goes.md)."""
 _POSTGRES_GROWTH: Final = f"PostgreSQL is given `{POSTGRES_OPTIONS.replace('-c ', '')}`; otherwise it is as it comes."
 _INTRODUCTION: Final = """\
 # Benchmarks
@@ -75,7 +83,9 @@ def _load(kind: str, type_: type[Kept]) -> list[Kept]:
     return [] if path is None else [msgspec.json.decode(path.read_bytes(), type=type_)]
 
 
-def render_page(results: Results, growths: Sequence[Growth] = (), memories: Sequence[Memory] = ()) -> str:
+def render_page(
+    results: Results, growths: Sequence[Growth] = (), memories: Sequence[Memory] = (), served: Sequence[Served] = ()
+) -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
     for workers, connections, figures in group_figures(results):
@@ -94,6 +104,8 @@ def render_page(results: Results, growths: Sequence[Growth] = (), memories: Sequ
         parts += _render_growth(growth)
     if memories:
         parts += [_MEMORY, render_markdown(render_memory_cells(memories), text_columns=1)]
+    if served:
+        parts += [_SERVED, render_markdown(render_served_cells(served), text_columns=1)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -126,6 +138,12 @@ def publish() -> None:
     engines = ("sqlite", "postgres")
     growths = [growth for engine in engines for growth in _load(f"growth-{engine}", Growth)]
     memories = [memory for engine in engines for memory in _load(f"memory-{engine}", Memory)]
+    served = [
+        run
+        for engine in engines
+        for operation in operations.ALL
+        for run in _load(f"served-{engine}-{operation}", Served)
+    ]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render_page(results[0], growths, memories))
+    PAGE.write_text(render_page(results[0], growths, memories, served))
     print(f"bench: wrote {PAGE} from the results of {results[0].measured_at}")

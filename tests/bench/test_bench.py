@@ -14,6 +14,7 @@ from bench.measure import Measurement, Plan, Results
 from bench.operations import Operation
 from bench.publish import render_page
 from bench.report import render_report
+from bench.served import parse_shares
 from bench.stores import find_missing_postgres, open_to_cluster
 from bench.subjects.floor import Floor
 from bench.subjects.latchstring import LatchstringOnPostgres, LatchstringOnSqlite
@@ -154,3 +155,24 @@ Ir
         ("libsqlite3", "sqlite3VdbeExec"): 3_755,
         ("_rust", "aes"): 10_222,
     }
+
+
+def test_served_shares_are_summed_up_by_library() -> None:
+    report = """
+    52.30%  libpython3.11.so.1.0
+    24.50%  [kernel.kallsyms]
+     3.00%  loop.cpython-311-x86_64-linux-gnu.so
+     1.50%  _sqlite3.cpython-311-x86_64-linux-gnu.so
+     6.50%  libsqlite3.so.0.8.6
+     0.20%  [vdso]
+"""
+    shares = {name: share for name, share in parse_shares(report).items() if share}
+    assert shares == pytest.approx(
+        {
+            "Python itself": 0.523,
+            "kernel: sockets, files, waiting": 0.245,
+            "event loop (uvloop)": 0.03,
+            "SQLite": 0.08,
+            "other": 0.002,
+        }
+    )
