@@ -166,7 +166,7 @@ def test_r8_decide_ended_or_suspended_grant_is_refused_in_words(status, reason, 
     refused = refuse(grant_at_three(status=status, ended_reason=reason), generation)
     assert refused.code == "invalid_grant"
     assert refused.description.startswith(word + ":")
-    assert refused.reason == f"grant ended: {'membership_ended' if status == 'suspended' else reason}"
+    assert refused.reason == f"grant {status}: {'membership_ended' if status == 'suspended' else reason}"
 
 
 def test_decide_pending_grant_refreshes_nothing():

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from latchstring.authorization_server.identifiers import CLIENT, GRANT, render_identifier
+from latchstring.authorization_server.life_cycle_ports import MembershipChange
 from latchstring.authorization_server.ports import Commit, Fetched
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.refusals import ENDED_BY_OPERATOR
@@ -419,7 +420,7 @@ async def _membership_ended(world: World) -> None:
     ended = await world.deployment.store.end_membership(
         user_id=world.user_id, organization_id=world.values["acorn"], now=world.deployment.clock.now
     )
-    assert ended is Commit.APPLIED
+    assert ended is MembershipChange.APPLIED
 
 
 @_state("membership resumed")

@@ -296,7 +296,8 @@ def test_every_first_word_of_a_refusal_is_explained() -> None:
 
 
 def test_every_reason_that_a_grant_ended_is_explained() -> None:
-    told = {find_code(row[0])[0] for row in find_table(CLI.section("latchstring grant list"), "`ended_reason`")}
+    rows = find_table(CLI.section("latchstring grant list"), "`ended_reason`")
+    told = {reason for row in rows for reason in find_code(row[0])}
     assert told == {value for name, value in vars(refusals).items() if name.isupper() and not name.startswith("_")}
 
 

@@ -111,5 +111,5 @@ def test_t11_written_errors_reflect_no_input():
 
 
 def test_t11_endings_of_grants_have_allowed_characters():
-    for text in [*refusals._ENDINGS.values(), refusals._RECONNECT]:
+    for text in [*refusals._WORDS.values(), refusals._RECONNECT, refusals._KEEP]:
         assert ALLOWED.issuperset(text)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from latchstring.authorization_server.life_cycle_ports import MembershipChange
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import OrganizationRecord, UserRecord
 from latchstring.protocol.errors import StoreUnavailable
@@ -23,6 +24,7 @@ from tests.authorization_server.builders import (
 from tests.storage.test_grant_store import active, find, insert
 
 APPLIED, LOST = Commit.APPLIED, Commit.LOST
+NO_MEMBER = MembershipChange.NO_MEMBER
 
 
 # -- users
@@ -103,17 +105,17 @@ async def test_add_membership_again_changes_the_role_and_keeps_the_beginning(peo
 
 
 async def test_end_membership_is_noted_once(peopled: SqlStore):
-    assert await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW + 5) is APPLIED
+    assert await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW + 5) is MembershipChange.APPLIED
     ended = msgspec.structs.replace(build_membership(), ended_at=NOW + 5)
     assert await peopled.find_membership(ANN, ACORN) == ended
     assert await peopled.find_memberships(ANN) == []
-    assert await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW + 9) is LOST
+    assert await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW + 9) is NO_MEMBER
     assert await peopled.find_membership(ANN, ACORN) == ended
 
 
 async def test_end_membership_that_never_was_is_lost(peopled: SqlStore):
-    assert await peopled.end_membership(user_id="user_nobody", organization_id=ACORN, now=NOW) is LOST
-    assert await peopled.end_membership(user_id=ANN, organization_id="orga_nowhere", now=NOW) is LOST
+    assert await peopled.end_membership(user_id="user_nobody", organization_id=ACORN, now=NOW) is NO_MEMBER
+    assert await peopled.end_membership(user_id=ANN, organization_id="orga_nowhere", now=NOW) is NO_MEMBER
 
 
 async def test_find_memberships_are_by_organization_name_without_regard_to_case(peopled: SqlStore):
@@ -142,7 +144,8 @@ async def test_end_membership_suspends_active_and_ends_pending_grants_of_that_or
         gone,
     ]
     await peopled.end_membership(user_id=ANN, organization_id=ACORN, now=NOW + 5)
-    assert await find(peopled, live) == msgspec.structs.replace(live, status="suspended")
+    held = {"status": "suspended", "suspended_at": NOW + 5, "suspended_reason": "membership_ended"}
+    assert await find(peopled, live) == msgspec.structs.replace(live, **held)
     assert await find(peopled, waiting) == msgspec.structs.replace(
         waiting, status="ended", ended_at=NOW + 5, ended_by=ANN, ended_reason="membership_ended"
     )

@@ -63,7 +63,7 @@ FILL = f"""
 INSERT INTO user_account SELECT 'user_' || n, n || '@example.com', n || '@example.com', 'Ann', '', 0
   FROM generate_series(1, 20000) n;
 INSERT INTO organization SELECT 'orga_' || n, 'Acorn', 0 FROM generate_series(1, 20000) n;
-INSERT INTO membership SELECT 'user_' || n, 'orga_' || n, 'member', 0, NULL FROM generate_series(1, 20000) n;
+INSERT INTO membership SELECT 'user_' || n, 'orga_' || 1 + n % 200, 'member', 0, NULL FROM generate_series(1, 20000) n;
 INSERT INTO client (client_id, name, description, redirect_uris, scope, grant_types, token_endpoint_auth_method,
                     secrets, is_published, access_revoked_until, created_at)
   SELECT 'client_' || n, 'Mailloop', '', '[]', 'a', 'b', 'none', '[]', true, 0, 0 FROM generate_series(1, 20000) n;

@@ -32,7 +32,7 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
         return None
     if isinstance(token, ClientAccessToken):
         client = await store.find_client(token.client_id)
-        if client is None or client.ended_at is not None:
+        if client is None or client.ended_at is not None or client.is_suspended:
             return None
         if client.organization_id != token.organization_id and not await _is_approved(token, store):
             return None
@@ -49,6 +49,8 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
     else:
         grant = await store.find_grant(token.grant_id)
         if grant is None or grant.status != "active":
+            return None
+        if grant.taken_over_at is not None and token.issued_at <= grant.taken_over_at:
             return None
         scope = render_scope(grant.scope) if token.scope is None else token.scope
         live = LiveAccess(

@@ -12,6 +12,7 @@ from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy, must_push_requests
 from latchstring.authorization_server.records import ClientRecord
+from latchstring.authorization_server.refusals import refuse_suspended
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import (
     AuthorizationRequest,
@@ -121,6 +122,9 @@ async def find_asking(client_id: str, clients: Clients) -> ClientRecord:
         raise UnsafeRequest("document_busy" if is_busy else "document_unusable", error=error) from None
     if client is None:
         raise UnsafeRequest("unknown_client")
+    if client.is_suspended:
+        # Nobody answers for where it would send them, so nobody is sent there.
+        raise UnsafeRequest("app_disabled", client=client, error=refuse_suspended())
     return client
 
 

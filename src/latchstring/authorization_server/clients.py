@@ -1,5 +1,7 @@
 """Who a `client_id` is (RFC 6749 §2.2)."""
 
+import msgspec
+
 from latchstring.authorization_server.client_documents import DOCUMENT_SCHEME, ClientDocuments
 from latchstring.authorization_server.identifiers import derive_client_id
 from latchstring.authorization_server.ports import Clock, Store
@@ -44,17 +46,19 @@ class Clients:
         """The client whom a person is about to be asked about: by the id that it goes by itself, and no other; by its
         document as it is now. `OAuthError` tells why there is none that counts."""
         if client_id.startswith(DOCUMENT_SCHEME):
-            return await self._documents.find(client_id)
+            documented = await self._documents.find(client_id)
+            return _as_held(documented, await self._store.find_client(derive_client_id(client_id)))
         client = await self.find(client_id)
         return None if client is None or client.public_id not in {None, client_id} else client
 
     async def _find_documented(self, url: str) -> ClientRecord | None:
         row = await self._store.find_client(derive_client_id(url))
         if row is None or row.is_public:
-            return self._documents.recall(url) or row
+            recalled = self._documents.recall(url)
+            return row if recalled is None else _as_held(recalled, row)
         try:
             # Its keys are what its document says now (§8.4.1).
-            return await self._documents.find(url)
+            return _as_held(await self._documents.find(url), row)
         except OAuthError:
             return row
 
@@ -76,3 +80,16 @@ class Clients:
             created_at=carried.issued_at,
             expires_at=carried.expires_at,
         )
+
+
+def _as_held(documented: ClientRecord, row: ClientRecord | None) -> ClientRecord:
+    """The client as its document has it, suspended where its row is: no document says that."""
+    if row is None or not row.is_suspended:
+        return documented
+    return msgspec.structs.replace(
+        documented,
+        suspended_at=row.suspended_at,
+        suspended_by=row.suspended_by,
+        suspended_reason=row.suspended_reason,
+        owner_closed_at=row.owner_closed_at,
+    )

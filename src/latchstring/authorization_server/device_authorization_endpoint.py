@@ -8,6 +8,7 @@ from latchstring.authorization_server.client_authentication import ClientAuthent
 from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import DeviceAuthorizationRecord
+from latchstring.authorization_server.refusals import refuse_suspended
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
@@ -53,6 +54,8 @@ class DeviceAuthorizationEndpoint:
         client = await self._authenticator.authenticate(credentials)
         if DEVICE_CODE not in client.grant_types:
             raise OAuthError("unauthorized_client", "This client may not use the device authorization grant.")
+        if client.is_suspended:
+            raise refuse_suspended()
         if "authorization_details" in parameters:
             raise refuse_details("A device cannot ask for authorization_details.")
         scope = decide_scope(parameters.get("scope"), client, self._settings)

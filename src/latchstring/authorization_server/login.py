@@ -55,7 +55,9 @@ class Login:
         """Who is signed in with that cookie, if anyone."""
         session = await self._store.find_session(hash_session(cookie), self._clock())
         user = None if session is None else await self._store.find_user(session.user_id)
-        return None if session is None or user is None else SignedIn(user, session.created_at)
+        if session is None or user is None or user.disabled_at is not None:
+            return None
+        return SignedIn(user, session.created_at)
 
     async def end(self, cookie: str) -> None:
         """End the session; the cookie is worth nothing from then on."""

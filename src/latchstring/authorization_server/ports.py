@@ -10,7 +10,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from latchstring.authorization_server.commit import Commit as Commit  # noqa: PLC0414 -- of every port
 from latchstring.authorization_server.events import SYSTEM, EventFilter, EventRecord, Origin
+from latchstring.authorization_server.life_cycle_ports import LifeCycleStore
 from latchstring.authorization_server.organization_policy import Rulebook
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
@@ -26,7 +28,6 @@ from latchstring.authorization_server.records import (
     Rebinding,
     RegistrationTokenRecord,
     ResourceServerRecord,
-    Role,
     SecretHash,
     SessionRecord,
     SigningKeyRecord,
@@ -86,13 +87,6 @@ class KeySets(Protocol):
     ) -> tuple[PublicKey, ...]:
         """The usable keys there, by `FetchRefused` where there are none to be had. Where none of those kept is wanted
         they are read again, but for every URL at most once an interval."""
-
-
-class Commit(Enum):
-    """How a conditional write ended: `LOST` means that its condition no longer held and nothing changed."""
-
-    APPLIED = "applied"
-    LOST = "lost"
 
 
 class ConsentCommit(Enum):
@@ -395,15 +389,6 @@ class PeopleStore(Protocol):
     async def create_organization(self, organization: OrganizationRecord, *, origin: Origin = SYSTEM) -> None:
         """Insert an organization with a new id."""
 
-    async def add_membership(
-        self, *, user_id: str, organization_id: str, role: Role, now: int, origin: Origin = SYSTEM
-    ) -> Commit:
-        """Begin or resume a membership, and resume the grants that its end suspended; `LOST` if the user or
-        the organization does not exist."""
-
-    async def end_membership(self, *, user_id: str, organization_id: str, now: int, origin: Origin = SYSTEM) -> Commit:
-        """End a membership, suspend its active grants and end its pending ones, in one transaction."""
-
     async def find_user(self, user_id: str) -> UserRecord | None:
         """The user with that id."""
 
@@ -436,5 +421,5 @@ class EventStore(Protocol):
         """Events, the newest first, from the one before that id on."""
 
 
-class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, EventStore, Protocol):
+class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, EventStore, LifeCycleStore, Protocol):
     """All of it, from one database."""

@@ -13,6 +13,7 @@ from latchstring.authorization_server.identifiers import ID_ENTROPY_SIZE
 from latchstring.authorization_server.ports import Clock, Entropy, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.records import PushedRequestRecord
+from latchstring.authorization_server.refusals import refuse_suspended
 from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.authorization_server.settings import Settings
@@ -74,6 +75,8 @@ class PushedRequestEndpoint:
             # Before it proves itself, and before any member has connected it: its document says how.
             await self._clients.find_current(credentials.client_id)
         client = await self._authenticator.authenticate(credentials)
+        if client.is_suspended:
+            raise refuse_suspended()
         if "request_uri" in parameters:
             raise OAuthError("invalid_request", "A pushed request contains no request_uri.")
         is_signed = "request" in parameters

@@ -77,6 +77,9 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     `public_id` is what an app that registered itself goes by: the id that carries its registration, or the URL of its
     metadata document. Until a person consents it has no row, or one that counts until `expires_at`. `ended_at` is
     when it was deleted.
+
+    `suspended_at`, `suspended_by` and `suspended_reason` (in words) are the operator's; `owner_closed_at` is since when
+    its owner is closed.
     """
 
     client_id: str
@@ -101,6 +104,15 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     client_uri: str | None = None
     expires_at: int | None = None
     ended_at: int | None = None
+    suspended_at: int | None = None
+    suspended_by: str | None = None
+    suspended_reason: str | None = None
+    owner_closed_at: int | None = None
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it gets nothing for now: the operator has suspended it, or its owner is closed."""
+        return self.suspended_at is not None or self.owner_closed_at is not None
 
     @property
     def is_self_registered(self) -> bool:
@@ -174,6 +186,10 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     `authorization_details` (RFC 9396) are a JSON array. `authenticated_at` is when the member had signed in.
     `asserted_by` is the trusted issuer whose word stands in for the member's consent.
 
+    `suspended_reason` is what must be over before it works again (`refusals`). `member_role` is the member's role since
+    it last changed; None is the role of the consent. `taken_over_at` is when another member took over the grant of one
+    who had left: access tokens from before stand for nobody.
+
     `generation` counts refresh tokens: 0 before the code is redeemed and where `offline_access` is not
     granted. `expires_at` is the code's expiry while pending, the refresh token's idle expiry or the only
     access token's expiry afterwards. `access_revoked_until` is the latest expiry of a singly revoked access
@@ -205,6 +221,11 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     authorization_details: str | None = None
     authenticated_at: int | None = None
     asserted_by: str | None = None
+    suspended_at: int | None = None
+    suspended_reason: str | None = None
+    member_role: Role | None = None
+    taken_over_at: int | None = None
+    taken_over_from: str | None = None
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"
@@ -217,8 +238,8 @@ class Rebinding(msgspec.Struct, frozen=True):
 
 
 class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A person who can sign in. `email` is kept as typed; it is unique without regard to case. An
-    operator looks after the whole deployment."""
+    """A person who can sign in, unless `disabled_at`. `email` is kept as typed; it is unique without regard to case.
+    Of one who was deleted only the id is left. An operator looks after the whole deployment."""
 
     user_id: str
     email: str
@@ -226,21 +247,26 @@ class UserRecord(msgspec.Struct, frozen=True, kw_only=True):
     password_hash: str
     created_at: int
     is_operator: bool = False
+    disabled_at: int | None = None
+    deleted_at: int | None = None
 
     def __repr__(self) -> str:
         return f"UserRecord(user_id={self.user_id!r})"
 
 
 class OrganizationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant."""
+    """A tenant. Grants of members who have left end `leaver_grants_end_after` seconds later; None keeps them for as
+    long as they last."""
 
     organization_id: str
     name: str
     created_at: int
+    closed_at: int | None = None
+    leaver_grants_end_after: int | None = None
 
 
 class MembershipRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's place in an organization; `ended_at` is None while it lasts."""
+    """A user's place in an organization; `ended_at` is None while it lasts, `suspended_at` while it counts."""
 
     user_id: str
     organization_id: str
@@ -248,6 +274,12 @@ class MembershipRecord(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     created_at: int
     ended_at: int | None
+    suspended_at: int | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it lasts and counts."""
+        return self.ended_at is None and self.suspended_at is None
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):

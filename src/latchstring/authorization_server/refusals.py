@@ -19,20 +19,35 @@ ENDED_BY_OPERATOR = "ended_by_operator"
 REGISTRATION_DELETED = "registration_deleted"
 RESTORED = "restored"
 BLOCKED_BY_ADMIN = "blocked_by_admin"
+MEMBERSHIP_SUSPENDED = "membership_suspended"
+ORGANIZATION_CLOSED = "organization_closed"
+USER_DISABLED = "user_disabled"
+USER_DELETED = "user_deleted"
+APP_SUSPENDED = "app_suspended"
+APP_DELETED = "app_deleted"
+APP_PRIVATE = "app_private"
 
-_ENDINGS = {
+_WORDS = {
     CODE_REPLAYED: "superseded: the authorization code was used twice, so the grant was ended.",
     DEVICE_CODE_REPLAYED: "superseded: the device code was used again, so the grant was ended.",
     REFRESH_TOKEN_REUSE: "superseded: an old refresh token was used again, so the grant was ended.",
-    MEMBERSHIP_ENDED: "membership_ended: the member is no longer in the organization.",
     REVOKED_BY_CLIENT: "revoked: the app itself revoked the grant.",
     DISCONNECTED: "revoked: a person disconnected the app.",
     ENDED_BY_OPERATOR: "revoked: the operator ended the grant.",
     REGISTRATION_DELETED: "revoked: the app deleted its registration.",
     RESTORED: "restored: the server went back to a backup, which cannot know what was used or revoked after it.",
     BLOCKED_BY_ADMIN: "revoked: an admin of the organization blocked the app.",
+    USER_DELETED: "revoked: the member's account was deleted.",
+    APP_DELETED: "revoked: the app was deleted.",
+    MEMBERSHIP_ENDED: "membership_ended: the member is no longer in the organization.",
+    MEMBERSHIP_SUSPENDED: "membership_suspended: the member's place in the organization is suspended.",
+    ORGANIZATION_CLOSED: "organization_closed: the organization is closed.",
+    USER_DISABLED: "user_disabled: the member's account is disabled.",
+    APP_SUSPENDED: "app_suspended: the app is suspended here.",
+    APP_PRIVATE: "app_private: the app is private to an organization that the member is not in.",
 }
 _RECONNECT = " Send the member to connect again."
+_KEEP = " Keep the refresh token: it works again if that changes."
 _RETRY_AFTER: Final = 10
 
 
@@ -43,8 +58,18 @@ def refuse_grant(description: str, reason: str = "") -> OAuthError:
 
 def refuse_ended(grant: GrantRecord) -> OAuthError:
     """`invalid_grant` that says how the grant ended or why it is suspended."""
-    why = MEMBERSHIP_ENDED if grant.status == "suspended" else grant.ended_reason
-    return refuse_grant(_ENDINGS.get(why or "", "revoked: the grant has ended.") + _RECONNECT, f"grant ended: {why}")
+    is_suspended = grant.status == "suspended"
+    # One that an older server suspended has no reason of its own: there was only this one.
+    why = (grant.suspended_reason or MEMBERSHIP_ENDED) if is_suspended else grant.ended_reason
+    words = _WORDS.get(why or "", "revoked: the grant has ended.")
+    return refuse_grant(words + (_KEEP if is_suspended else _RECONNECT), f"grant {grant.status}: {why}")
+
+
+def refuse_suspended(*, has_grant: bool = False) -> OAuthError:
+    """What a suspended app gets: `invalid_grant` for what stands on a grant, `unauthorized_client` for all else."""
+    if has_grant:
+        return refuse_grant(_WORDS[APP_SUSPENDED] + _KEEP, "the app is suspended")
+    return OAuthError("unauthorized_client", _WORDS[APP_SUSPENDED], "the app is suspended")
 
 
 def refuse_missing(credential: str, grant_id: bytes, epoch: Epoch) -> OAuthError:

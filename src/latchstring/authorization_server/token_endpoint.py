@@ -8,13 +8,15 @@ from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.policy import requires_binding
 from latchstring.authorization_server.proofs import Proofs
+from latchstring.authorization_server.refusals import refuse_suspended
 from latchstring.protocol.authorization_details import refuse_details
-from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, REFRESH_TOKEN
+from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, DEVICE_CODE, REFRESH_TOKEN
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials, TokenRequest
 from latchstring.protocol.token_response import TokenResponse
 
 TOKEN_PATH: Final = "/oauth2/token"
+_OF_GRANTS: Final = frozenset({AUTHORIZATION_CODE, REFRESH_TOKEN, DEVICE_CODE})
 _WITH_DETAILS: Final = frozenset({AUTHORIZATION_CODE, REFRESH_TOKEN})
 
 
@@ -41,6 +43,8 @@ class TokenEndpoint:
             raise OAuthError("unsupported_grant_type", "This grant_type is not supported.")
         if request.grant_type not in client.grant_types:
             raise OAuthError("unauthorized_client", "This client may not use this grant_type.")
+        if client.is_suspended:
+            raise refuse_suspended(has_grant=request.grant_type in _OF_GRANTS)
         if request.authorization_details is not None and request.grant_type not in _WITH_DETAILS:
             raise refuse_details("authorization_details are granted by a member: there are none for this grant_type.")
         confirmation = None

@@ -41,6 +41,8 @@ def _render(grant: GrantRecord) -> dict[str, object]:
         "ended_at": grant.ended_at,
         "ended_by": grant.ended_by,
         "ended_reason": grant.ended_reason,
+        "suspended_at": grant.suspended_at,
+        "suspended_reason": grant.suspended_reason,
         "asserted_by": grant.asserted_by,
     }
 

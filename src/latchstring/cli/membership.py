@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from latchstring.authorization_server.events import COMMAND_LINE
+from latchstring.authorization_server.life_cycle_ports import MembershipChange
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import Role
 from latchstring.cli.output import (
@@ -71,10 +72,10 @@ def end(
 
     async def work(store: SqlStore, _: Deployment) -> str:
         user_id = await _find_user_id(store, user)
-        commit = await store.end_membership(
+        change = await store.end_membership(
             user_id=user_id, organization_id=organization, now=epoch_seconds(), origin=COMMAND_LINE
         )
-        if commit is Commit.LOST:
+        if change is not MembershipChange.APPLIED:
             raise CommandRefused(f"{user} is no member of {organization}")
         return user_id
 

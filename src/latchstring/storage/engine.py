@@ -5,11 +5,14 @@ from typing import Any, Protocol, TypeVar
 
 from latchstring.storage.statements.statement import Parameters, Statement
 
+Many = list[Parameters]
+"""A statement's parameters many times over: it runs for each, and gives nothing back."""
 Row = Sequence[Any]
 Outcome = TypeVar("Outcome")
 
-Steps = Generator[tuple[Statement, Parameters], Row | None, Outcome]
-"""One transaction: it yields statements, gets each one's first row, and returns its outcome. No I/O of its own."""
+Steps = Generator[tuple[Statement, Parameters | Many], Row | None, Outcome]
+"""One transaction: it yields statements, gets each one's first row (all rows, where the statement is defined so), and
+returns its outcome. No I/O of its own."""
 
 Operation = Callable[[], Steps[Outcome]]
 """Begins those steps; an engine may begin them again after undoing all that they did."""

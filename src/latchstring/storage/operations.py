@@ -12,9 +12,19 @@ from latchstring.authorization_server.ports import AssertionRefusal, Claim, Comm
 from latchstring.authorization_server.refusals import CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE
 from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
+from latchstring.storage.life_cycle import end_left_grants
 from latchstring.storage.policy_operations import judge
 from latchstring.storage.recording import record_grant_event
-from latchstring.storage.statements import apps, consents, devices, grants, keys, people, registrations, sweeping
+from latchstring.storage.statements import (
+    apps,
+    consents,
+    devices,
+    grants,
+    keys,
+    people,
+    registrations,
+    sweeping,
+)
 
 
 class Swept(Enum):
@@ -62,9 +72,7 @@ def consent(
     if pushed_request_id is not None and (yield grants.LOCK_PUSHED_REQUEST, pushed) is None:
         is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
         return ConsentCommit.REQUEST_USED if is_answered is None else ConsentCommit.ANSWERED
-    membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
-    member = yield grants.LOCK_MEMBERSHIP, membership
-    if member is None:
+    if not (yield from _lock_what_it_stands_on(grant_row, locks_client=client_row is None)):
         return ConsentCommit.MEMBERSHIP_ENDED
     verdict = yield from _judge_grant(grant_row, grant_row["scope"], rulebook)
     if verdict is not Verdict.ALLOWED:
@@ -129,6 +137,19 @@ def _judge_grant(grant_row: dict[str, Any], scope: str, rulebook: Rulebook) -> S
     return (yield from judge(*place, granted, rulebook))
 
 
+def _lock_what_it_stands_on(grant_row: dict[str, Any], *, locks_client: bool = True) -> Steps[bool]:
+    """Hold still what a grant stands on until the transaction's end, so that whatever ends any of it finds the grant.
+    False if the user is no active member; whether the app is reachable is asked in the write. A client whose row is
+    about to be written is held by that: many who share it first would wait for each other."""
+    of_user = {"user_id": grant_row["user_id"]}
+    if (yield grants.LOCK_MEMBERSHIP, {**of_user, "organization_id": grant_row["organization_id"]}) is None:
+        return False
+    row = (yield grants.LOCK_CLIENT, {"client_id": grant_row["client_id"]}) if locks_client else None
+    if row is not None and not row[0]:
+        yield grants.LOCK_OWNER_MEMBERSHIP, {**of_user, "client_id": grant_row["client_id"]}
+    return True
+
+
 def commit_assertion(
     grant_row: dict[str, Any],
     scope: str,
@@ -141,7 +162,8 @@ def commit_assertion(
     """Use up an assertion for the grant that its issuer's earlier ones have made, or for a new one. Every refusal comes
     before the first write."""
     membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
-    if (yield grants.LOCK_MEMBERSHIP_ALONE, membership) is None:
+    yield grants.LOCK_MEMBERSHIP_ALONE, membership
+    if not (yield from _lock_what_it_stands_on(grant_row)):
         return AssertionRefusal.MEMBERSHIP_ENDED
     of_client = {"client_id": grant_row["client_id"], "user_id": grant_row["user_id"]}
     if (yield grants.FIND_REACHABLE, of_client) is None:
@@ -265,10 +287,10 @@ def sweep(holder: bytes, now: int, plan: SweepPlan, forget: Callable[[str], None
     if position < sweeping.END_OF_GRANTS:
         row = yield sweeping.FIND_NEXT_GRANTS_END, {"position": position, "skipped": plan.batch - 1}
         end = sweeping.END_OF_GRANTS if row is None else bytes(row[0])
-        yield (
-            sweeping.SWEEP_GRANTS,
-            {"position": position, "end": end, **sweep_limits(now, plan)},
-        )
+        stretch = {"position": position, "end": end}
+        yield from end_left_grants(stretch, now)
+        yield sweeping.SWEEP_GRANTS, {**stretch, **sweep_limits(now, plan)}
+        yield sweeping.SWEEP_GRANT_USES, stretch
         yield sweeping.MOVE_SWEEP, {**moved, "new_position": end}
         return Swept.GOES_ON
     after = position.removeprefix(sweeping.END_OF_GRANTS).decode()

@@ -123,8 +123,13 @@ class PostgresEngine:
                     statement, parameters = next(steps)
                     while True:
                         sql, names = self._sql[statement]
-                        row = await connection.fetchrow(sql, *[parameters[name] for name in names])
-                        statement, parameters = steps.send(row)
+                        if isinstance(parameters, list):
+                            await connection.executemany(sql, [[each[name] for name in names] for each in parameters])
+                            statement, parameters = steps.send(None)
+                            continue
+                        arguments = [parameters[name] for name in names]
+                        fetch = connection.fetch if statement.gives_all else connection.fetchrow
+                        statement, parameters = steps.send(await fetch(sql, *arguments))
                 except StopIteration as stop:
                     outcome: Outcome = stop.value
                     return outcome

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -29,20 +30,29 @@ def record_event(event: Event) -> Steps[None]:
 
 def record_grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts | None = None) -> Steps[None]:
     """The event of a grant, of which a statement has returned `GRANT_FACTS`."""
+    yield from record_event(grant_event(action, row, origin, now, after))
+
+
+def grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts | None = None) -> Event:
+    """What `record_grant_event` keeps."""
     grant_id, client_id, user_id, organization_id = row
-    yield from record_event(
-        Event(
-            action=action,
-            at=now,
-            origin=origin,
-            subject_kind="grant",
-            subject_id=render_identifier(GRANT, bytes(grant_id)),
-            organization_id=organization_id,
-            client_id=client_id,
-            user_id=user_id,
-            after=after,
-        )
+    return Event(
+        action=action,
+        at=now,
+        origin=origin,
+        subject_kind="grant",
+        subject_id=render_identifier(GRANT, bytes(grant_id)),
+        organization_id=organization_id,
+        client_id=client_id,
+        user_id=user_id,
+        after=after,
     )
+
+
+def record_events(events_of_many: Sequence[Event]) -> Steps[None]:
+    """Keep many events at once."""
+    if events_of_many:
+        yield events.INSERT_EVENT, [_write_event(new_event_id(event.at), event) for event in events_of_many]
 
 
 def change_each_grant(

@@ -38,6 +38,8 @@ user = Table(
     Column("password_hash", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("is_operator", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("disabled_at", BigInteger),
+    Column("deleted_at", BigInteger),
 )
 
 organization = Table(
@@ -46,6 +48,8 @@ organization = Table(
     Column("organization_id", String(64), primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("leaver_grants_end_after", BigInteger),
 )
 
 membership = Table(
@@ -56,6 +60,8 @@ membership = Table(
     Column("role", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("suspended_at", BigInteger),
+    Index("ix_membership_organization_id_role", "organization_id", "role"),
 )
 
 client = Table(
@@ -83,6 +89,10 @@ client = Table(
     Column("client_uri", Text),
     Column("expires_at", BigInteger, index=True),
     Column("ended_at", BigInteger),
+    Column("suspended_at", BigInteger),
+    Column("suspended_by", String(64)),
+    Column("suspended_reason", Text),
+    Column("owner_closed_at", BigInteger),
 )
 
 # Initial access tokens, by hash.
@@ -197,10 +207,18 @@ grant = Table(
     Column("authorization_details", Text),
     Column("authenticated_at", BigInteger),
     Column("asserted_by", Text),
+    Column("suspended_at", BigInteger),
+    Column("suspended_reason", String(64)),
+    Column("member_role", String(16)),
+    Column("taken_over_at", BigInteger),
+    Column("taken_over_from", String(64)),
     # The mark of the last redemption or rotation: whoever is in doubt about its own looks for it here.
     Column("written_as", BigInteger),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
-    Index("ix_oauth_grant_client_id", "client_id"),
+    # Pages of an organization's and walks through an app's grants, by key. Nothing here changes with a refresh.
+    Index("ix_oauth_grant_organization_id_id", "organization_id", "id"),
+    Index("ix_oauth_grant_organization_id_client_id_id", "organization_id", "client_id", "id"),
+    Index("ix_oauth_grant_client_id_id", "client_id", "id"),
     sqlite_with_rowid=False,
 )
 
@@ -386,5 +404,39 @@ app_publication = Table(
     Column("reviewed", Text, nullable=False),
     Column("reviewed_by", String(64), nullable=False),
     Column("reviewed_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# -- the life of memberships, organizations, users and apps
+
+# When a grant was last used, where its own row does not say, and from which address: noted later, never waited for.
+grant_use = Table(
+    "grant_use",
+    metadata,
+    Column("grant_id", LargeBinary(16), primary_key=True),
+    Column("last_used_at", BigInteger, nullable=False),
+    Column("used_from", Text),
+    sqlite_with_rowid=False,
+)
+
+# What has changed and which grants have yet to be settled because of it: how far the walk through them has come.
+settlement = Table(
+    "settlement",
+    metadata,
+    Column("cause", String(64), primary_key=True),
+    Column("subject", String(16), primary_key=True),
+    Column("subject_id", String(64), primary_key=True),
+    Column("position", LargeBinary(16), nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("origin", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# One row, which every change of a life takes first: they come one after the other, so that each sees the others'.
+life_cycle = Table(
+    "life_cycle",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("turn", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

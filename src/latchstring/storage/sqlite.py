@@ -179,8 +179,15 @@ class SqliteEngine:
         try:
             statement, parameters = next(steps)
             while True:
+                if isinstance(parameters, list):
+                    self._connection.executemany(sql[statement], parameters)
+                    statement, parameters = steps.send(None)
+                    continue
                 rows = execute(sql[statement], parameters).fetchall()
-                statement, parameters = steps.send(rows[0] if rows else None)
+                if statement.gives_all:
+                    statement, parameters = steps.send(rows)
+                else:
+                    statement, parameters = steps.send(rows[0] if rows else None)
         except StopIteration as stop:
             return stop.value
 

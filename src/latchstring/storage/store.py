@@ -26,7 +26,6 @@ from latchstring.authorization_server.records import (
     Rebinding,
     RegistrationTokenRecord,
     ResourceServerRecord,
-    Role,
     SecretHash,
     SessionRecord,
     SigningKeyRecord,
@@ -39,6 +38,7 @@ from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.event_rows import EventRows
 from latchstring.storage.head import HEAD
+from latchstring.storage.life_cycle_store import LifeCycleStore
 from latchstring.storage.mail_rows import MailRows
 from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
@@ -58,7 +58,7 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore(EventRows, MailRows, PolicyRows):
+class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
     """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -102,6 +102,9 @@ class SqlStore(EventRows, MailRows, PolicyRows):
         # Within the transaction that changes it: nothing reads between here and its commit, and whoever asked for the
         # change may have gone away before it is done.
         self._remembered.pop(client_id, None)
+
+    def _forget_all(self) -> None:
+        self._remembered.clear()
 
     def _recall(self, client_id: str) -> ClientRecord | ResourceServerRecord | None:
         version = self._engine.find_version()
@@ -491,17 +494,6 @@ class SqlStore(EventRows, MailRows, PolicyRows):
         row = msgspec.structs.asdict(organization)
         await self._engine.commit(partial(people_operations.create_organization, row, origin))
 
-    async def add_membership(
-        self, *, user_id: str, organization_id: str, role: Role, now: int, origin: Origin = SYSTEM
-    ) -> Commit:
-        add = partial(people_operations.add_membership, user_id, organization_id, role, now, origin)
-        return await self._engine.commit(add)
-
-    async def end_membership(self, *, user_id: str, organization_id: str, now: int, origin: Origin = SYSTEM) -> Commit:
-        return await self._engine.commit(
-            partial(people_operations.end_membership, user_id, organization_id, now, origin)
-        )
-
     async def find_user(self, user_id: str) -> UserRecord | None:
         row = await self._engine.read(people.FIND_USER, {"user_id": user_id})
         return None if row is None else _read_user(row)
@@ -512,7 +504,7 @@ class SqlStore(EventRows, MailRows, PolicyRows):
 
     async def find_organization(self, organization_id: str) -> OrganizationRecord | None:
         row = await self._engine.read(people.FIND_ORGANIZATION, {"organization_id": organization_id})
-        return None if row is None else OrganizationRecord(organization_id=row[0], name=row[1], created_at=row[2])
+        return None if row is None else _read_organization(row)
 
     async def find_memberships(self, user_id: str) -> Sequence[MembershipRecord]:
         rows = await self._engine.read_all(people.FIND_MEMBERSHIPS, {"user_id": user_id})
@@ -616,6 +608,11 @@ def _read_grant(row: Row) -> GrantRecord:
         authorization_details=row[22],
         authenticated_at=row[23],
         asserted_by=row[24],
+        suspended_at=row[25],
+        suspended_reason=row[26],
+        member_role=row[27],
+        taken_over_at=row[28],
+        taken_over_from=row[29],
     )
 
 
@@ -643,6 +640,10 @@ def _read_client(row: Row) -> ClientRecord:
         client_uri=row[19],
         expires_at=row[20],
         ended_at=row[21],
+        suspended_at=row[22],
+        suspended_by=row[23],
+        suspended_reason=row[24],
+        owner_closed_at=row[25],
     )
 
 
@@ -688,6 +689,13 @@ def _read_membership(row: Row) -> MembershipRecord:
         role=row[3],
         created_at=row[4],
         ended_at=row[5],
+        suspended_at=row[6],
+    )
+
+
+def _read_organization(row: Row) -> OrganizationRecord:
+    return OrganizationRecord(
+        organization_id=row[0], name=row[1], created_at=row[2], closed_at=row[3], leaver_grants_end_after=row[4]
     )
 
 
@@ -699,4 +707,6 @@ def _read_user(row: Row) -> UserRecord:
         password_hash=row[4],
         created_at=row[5],
         is_operator=bool(row[6]),
+        disabled_at=row[7],
+        deleted_at=row[8],
     )

@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from latchstring.protocol.errors import StoreUnavailable
-from latchstring.storage import operations
+from latchstring.storage import life_cycle, operations
 from latchstring.storage.engine import Engine
 from latchstring.storage.operations import SweepPlan, Swept
+from latchstring.storage.statements import life_cycle as life_cycle_statements
 from latchstring.storage.statements import sweeping
 
 # Between two steps of a round: a sweep is never in a hurry, and the server always comes first (seconds).
@@ -51,7 +52,12 @@ class Sweeper:
         self._holder = os.urandom(16)
 
     async def step(self) -> Swept:
-        """One transaction's worth of sweeping, if it is this process's turn and due."""
+        """One transaction's worth of sweeping, if it is this process's turn and due. What a change of a life has left
+        to settle comes first: whoever made the change may have died."""
+        left = await self._engine.read(life_cycle_statements.FIND_ANY_SETTLEMENT, {})
+        if left is not None:
+            await self._engine.commit(partial(life_cycle.go_on_settling, left[0], self._clock()))
+            return Swept.GOES_ON
         state = await self.find_state()
         if state is not None and state.next_round_at > self._clock():
             return Swept.NOT_DUE  # by a read alone: an idle server writes nothing

@@ -1,8 +1,15 @@
 """What belongs to a client: secrets in use, approvals; and the APIs behind a guard."""
 
-from sqlalchemy import and_, bindparam, delete, insert, literal_column, null, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, literal_column, null, or_, select, update
 
-from latchstring.storage.schema import client, client_approval, client_secret_use, membership, resource_server
+from latchstring.storage.schema import (
+    client,
+    client_approval,
+    client_secret_use,
+    membership,
+    organization,
+    resource_server,
+)
 from latchstring.storage.statements.statement import BIGINT, ONE, TEXT, define, define_hot, define_insert
 
 REPLACE_SECRETS = define(
@@ -64,14 +71,27 @@ FIND_CLIENTS_FOR_USER = define(
     "find_clients_for_user",
     select(client)
     .join(membership, membership.c.organization_id == client.c.organization_id)
-    .where(membership.c.user_id == bindparam("user_id"), membership.c.ended_at.is_(None))
+    .where(
+        membership.c.user_id == bindparam("user_id"),
+        membership.c.ended_at.is_(None),
+        membership.c.suspended_at.is_(None),
+        client.c.ended_at.is_(None),
+        client.c.owner_closed_at.is_(None),
+    )
     .order_by(client.c.created_at.desc(), client.c.client_id),
 )
 _of_approval = and_(
     client_approval.c.client_id == bindparam("of_client"),
     client_approval.c.organization_id == bindparam("of_organization"),
 )
-FIND_CLIENT_APPROVAL = define("find_client_approval", select(client_approval).where(_of_approval))
+# While the organization is closed its approval is as good as ended.
+_approval_columns = (column for column in client_approval.columns if column is not client_approval.c.ended_at)
+FIND_CLIENT_APPROVAL = define(
+    "find_client_approval",
+    select(*_approval_columns, func.coalesce(client_approval.c.ended_at, organization.c.closed_at).label("ended_at"))
+    .outerjoin(organization, organization.c.organization_id == client_approval.c.organization_id)
+    .where(_of_approval),
+)
 _any_approved = bindparam("client_id", type_=client_approval.c.client_id.type)
 _any_approving = bindparam("organization_id", type_=client_approval.c.organization_id.type)
 FIND_CLIENT_APPROVALS = define(

@@ -51,6 +51,16 @@ FORGET_CONSENTS_OF_CLIENT = define(
     "forget_consents_of_client",
     delete(remembered_consent).where(remembered_consent.c.client_id == bindparam("of_client")),
 )
+FORGET_CONSENTS_OF_APP = define(
+    "forget_consents_of_app",
+    delete(remembered_consent).where(
+        remembered_consent.c.client_id == bindparam("of_client"),
+        remembered_consent.c.organization_id == bindparam("of_organization"),
+    ),
+)
+FORGET_CONSENTS_OF_USER = define(
+    "forget_consents_of_user", delete(remembered_consent).where(remembered_consent.c.user_id == bindparam("of_user"))
+)
 FORGET_CONSENTS_OF_MEMBERSHIP = define(
     "forget_consents_of_membership",
     delete(remembered_consent).where(

@@ -18,7 +18,15 @@ from sqlalchemy import (
     update,
 )
 
-from latchstring.storage.schema import client, grant, membership, organization, pushed_request, revoked_access_token
+from latchstring.storage.schema import (
+    client,
+    grant,
+    membership,
+    organization,
+    pushed_request,
+    revoked_access_token,
+    user,
+)
 from latchstring.storage.statements.statement import (
     ACTIVE,
     BIGINT,
@@ -42,22 +50,29 @@ FIND_GRANT = define_hot(
     lambda parameter: select(grant).where(grant.c.id == parameter("grant_id")),
 )
 _owner_member = membership.alias("owner_member")
+_is_owner_member: ColumnElement[bool] = and_(
+    _owner_member.c.organization_id == client.c.organization_id,
+    _owner_member.c.user_id == bindparam("user_id"),
+    _owner_member.c.ended_at.is_(None),
+    _owner_member.c.suspended_at.is_(None),
+)
 _is_reachable: ColumnElement[bool] = exists().where(
     client.c.client_id == bindparam("client_id"),
     client.c.ended_at.is_(None),
-    or_(
-        client.c.is_published,
-        exists().where(
-            _owner_member.c.organization_id == client.c.organization_id,
-            _owner_member.c.user_id == bindparam("user_id"),
-            _owner_member.c.ended_at.is_(None),
-        ),
-    ),
+    client.c.suspended_at.is_(None),
+    client.c.owner_closed_at.is_(None),
+    or_(client.c.is_published, exists().where(_is_owner_member)),
 )
+# The membership itself, and the user and organization that it stands on.
 _is_member_row: ColumnElement[bool] = and_(
     membership.c.user_id == bindparam("user_id"),
     membership.c.organization_id == bindparam("organization_id"),
     membership.c.ended_at.is_(None),
+    membership.c.suspended_at.is_(None),
+    user.c.user_id == membership.c.user_id,
+    user.c.disabled_at.is_(None),
+    organization.c.organization_id == membership.c.organization_id,
+    organization.c.closed_at.is_(None),
 )
 _is_member: ColumnElement[bool] = exists().where(_is_member_row)
 _grant_values: Select[Any] = select(
@@ -72,13 +87,30 @@ INSERT_CONSENT = define_insert(
         .returning(grant.c.id)
     ),
 )
-# Shared with other consents, waited for by the end of the membership; SQLite has one writer and needs no lock.
+# Shared with other consents, waited for by what ends any of the three; SQLite has one writer and needs no lock.
 LOCK_MEMBERSHIP = define(
-    "lock_membership", select(membership.c.user_id).where(_is_member_row).with_for_update(read=True)
+    "lock_membership",
+    select(membership.c.user_id, user.c.user_id, organization.c.organization_id)
+    .where(_is_member_row)
+    .with_for_update(read=True),
 )
 # For the assertions that make or prolong a grant: two for one member take turns, so that they find each other's.
 LOCK_MEMBERSHIP_ALONE = define(
-    "lock_membership_alone", select(membership.c.user_id).where(_is_member_row).with_for_update()
+    "lock_membership_alone",
+    select(membership.c.user_id)
+    .where(membership.c.user_id == bindparam("user_id"), membership.c.organization_id == bindparam("organization_id"))
+    .with_for_update(),
+)
+LOCK_CLIENT = define(
+    "lock_client",
+    select(client.c.is_published).where(client.c.client_id == bindparam("client_id")).with_for_update(read=True),
+)
+LOCK_OWNER_MEMBERSHIP = define(
+    "lock_owner_membership",
+    select(_owner_member.c.user_id)
+    .join(client, client.c.organization_id == _owner_member.c.organization_id)
+    .where(client.c.client_id == bindparam("client_id"), _is_owner_member)
+    .with_for_update(read=True, of=_owner_member),
 )
 FIND_REACHABLE = define("find_reachable", select(ONE).where(_is_reachable))
 PROLONG_ASSERTED = define(

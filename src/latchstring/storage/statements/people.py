@@ -1,10 +1,9 @@
 """Users, organizations, memberships, browser sessions."""
 
-from sqlalchemy import and_, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import bindparam, delete, func, insert, null, select, update
 
-from latchstring.storage.schema import grant, membership, organization, session, user
-from latchstring.storage.statements.grants import ENDING, define_next
-from latchstring.storage.statements.statement import ACTIVE, PENDING, SUSPENDED, define, define_insert
+from latchstring.storage.schema import membership, organization, session, user
+from latchstring.storage.statements.statement import define, define_insert
 
 INSERT_USER = define_insert(
     "insert_user",
@@ -42,7 +41,11 @@ UPSERT_MEMBERSHIP = define_insert(
         )
         .on_conflict_do_update(
             index_elements=["user_id", "organization_id"],
-            set_={"role": bindparam("role", type_=membership.c.role.type), "ended_at": null()},
+            set_={
+                "role": bindparam("role", type_=membership.c.role.type),
+                "ended_at": null(),
+                "suspended_at": null(),
+            },
         )
         .returning(membership.c.user_id)
     ),
@@ -58,15 +61,6 @@ END_MEMBERSHIP = define(
     .values(ended_at=bindparam("now"))
     .returning(membership.c.role),
 )
-_of_membership = and_(grant.c.user_id == bindparam("of_user"), grant.c.organization_id == bindparam("of_organization"))
-
-SUSPEND_NEXT_GRANT = define_next(
-    "suspend_next_grant", and_(_of_membership, grant.c.status == ACTIVE), {"status": SUSPENDED}
-)
-RESUME_NEXT_GRANT = define_next(
-    "resume_next_grant", and_(_of_membership, grant.c.status == SUSPENDED), {"status": ACTIVE}
-)
-END_NEXT_PENDING_GRANT = define_next("end_next_pending_grant", and_(_of_membership, grant.c.status == PENDING), ENDING)
 _memberships = select(
     membership.c.user_id,
     membership.c.organization_id,
@@ -74,12 +68,16 @@ _memberships = select(
     membership.c.role,
     membership.c.created_at,
     membership.c.ended_at,
+    membership.c.suspended_at,
 ).join(organization, organization.c.organization_id == membership.c.organization_id)
 FIND_MEMBERSHIPS = define(
     "find_memberships",
-    _memberships.where(membership.c.user_id == bindparam("user_id"), membership.c.ended_at.is_(None)).order_by(
-        func.lower(organization.c.name), organization.c.organization_id
-    ),
+    _memberships.where(
+        membership.c.user_id == bindparam("user_id"),
+        membership.c.ended_at.is_(None),
+        membership.c.suspended_at.is_(None),
+        organization.c.closed_at.is_(None),
+    ).order_by(func.lower(organization.c.name), organization.c.organization_id),
 )
 FIND_MEMBERSHIP = define(
     "find_membership",

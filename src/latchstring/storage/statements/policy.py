@@ -36,6 +36,7 @@ LOCK_ADMIN = define(
         membership.c.user_id == bindparam("user_id"),
         membership.c.role == _ADMIN,
         membership.c.ended_at.is_(None),
+        membership.c.suspended_at.is_(None),
     )
     .with_for_update(read=True),
 )

@@ -37,7 +37,7 @@ class Statement:
     `confirm` is the statement that finds, by grant and mark, what this one has written.
     """
 
-    __slots__ = ("batch", "build", "confirm", "name")
+    __slots__ = ("batch", "build", "confirm", "gives_all", "name")
 
     def __init__(
         self,
@@ -45,7 +45,10 @@ class Statement:
         build: Callable[[Insert], ClauseElement],
         batch: Batch | None = None,
         confirm: "Statement | None" = None,
+        *,
+        gives_all: bool = False,
     ) -> None:
+        self.gives_all = gives_all
         self.name = name
         self.build = build
         self.batch = batch
@@ -68,6 +71,13 @@ def define_insert(name: str, build: Callable[[Insert], ClauseElement]) -> Statem
 def define(name: str, executable: ClauseElement, *, confirm: Statement | None = None) -> Statement:
     """A statement that reads the same on every engine."""
     statement = Statement(name, lambda _: executable, confirm=confirm)
+    ALL.append(statement)
+    return statement
+
+
+def define_many(name: str, executable: ClauseElement) -> Statement:
+    """A statement that gives an operation all of its rows, not the first alone."""
+    statement = Statement(name, lambda _: executable, gives_all=True)
     ALL.append(statement)
     return statement
 

@@ -10,9 +10,11 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    exists,
     extract,
     func,
     literal_column,
+    not_,
     or_,
     select,
     update,
@@ -22,6 +24,7 @@ from latchstring.storage.schema import (
     client,
     device_authorization,
     grant,
+    grant_use,
     organization,
     pushed_request,
     registration_token,
@@ -102,6 +105,15 @@ _may_be_swept = or_(
 SWEEP_GRANTS = define(
     "sweep_grants",
     delete(grant).where(grant.c.id > bindparam("position"), grant.c.id <= bindparam("end"), _may_be_swept),
+)
+# Of a stretch whose grants have just been swept.
+SWEEP_GRANT_USES = define(
+    "sweep_grant_uses",
+    delete(grant_use).where(
+        grant_use.c.grant_id > bindparam("position"),
+        grant_use.c.grant_id <= bindparam("end"),
+        not_(exists().where(grant.c.id == grant_use.c.grant_id)),
+    ),
 )
 
 # Behind the grants the walk goes on through the clients: its position is that end, and the last one's id.

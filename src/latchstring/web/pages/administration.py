@@ -19,9 +19,9 @@ async def require_admin(page: Page) -> Administration:
     organization_id: str = page.request.path_params["organization_id"]
     store = page.services.store
     membership = await store.find_membership(user.user_id, organization_id)
-    if membership is None or membership.ended_at is not None or membership.role != "admin":
+    if membership is None or not membership.is_active or membership.role != "admin":
         raise PageRefused("not_found")
     organization = await store.find_organization(organization_id)
-    if organization is None:
+    if organization is None or organization.closed_at is not None:
         raise PageRefused("not_found")
     return Administration(user, organization)

@@ -182,6 +182,7 @@ async def _refuse_unsafe(page: Page, unsafe: UnsafeRequest, parameters: Paramete
         "request_refused": "unreadable_request",
         "document_unusable": "document_unusable",
         "document_busy": "document_busy",
+        "app_disabled": "app_disabled",
     }
     details = [detail("error", "invalid_request" if unsafe.error is None else unsafe.error.code)]
     if unsafe.error is not None:

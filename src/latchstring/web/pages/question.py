@@ -47,6 +47,8 @@ async def ask(
 ) -> Response:
     """The consent page; or a message, where the app is private to others or the person in no organization."""
     services = page.services
+    if client.is_suspended:
+        raise PageRefused("app_disabled", app=client.name)
     memberships = await services.store.find_memberships(user.user_id)
     if is_stranger(client, memberships):
         return await _refuse_private(page, client)
@@ -104,6 +106,9 @@ async def ask_again(
     if outcome in {ConsentCommit.REQUEST_USED, ConsentCommit.ANSWERED}:
         raise PageRefused("page_expired")
     if outcome is ConsentCommit.APP_UNAVAILABLE:
+        now = await page.services.store.find_client(client.client_id)
+        if now is not None and (now.is_suspended or now.ended_at is not None):
+            raise PageRefused("app_disabled", app=client.name)
         return await _refuse_private(page, client)
     if outcome in {ConsentCommit.NEEDS_APPROVAL, ConsentCommit.BLOCKED}:
         return await ask(page, question, client, user, error=outcome.value, status=403)

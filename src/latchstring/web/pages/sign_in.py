@@ -6,7 +6,7 @@ from latchstring.protocol.authorization_request import parse_login_hint, parse_r
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.pages.consent import AUTHORIZE
 from latchstring.web.pages.device import DEVICE
-from latchstring.web.pages.page import Page
+from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.throttle import RETRY_SIGN_IN_SECONDS, find_source
 
@@ -36,6 +36,9 @@ async def sign_in(page: Page) -> Response:
     if user is None:
         return await _render(page, continue_to, email=email, error="credentials", status=422)
     await page.services.throttle.take_back_sign_in(email, source)
+    if user.disabled_at is not None:
+        # Only to whoever knows the password: nobody learns of an account by asking.
+        raise PageRefused("account_disabled")
     address, visit = open_visit(page, continue_to or HOME)
     await page.services.login.end(page.cookie)
     page.take_cookie(await page.services.login.begin(user.user_id))

@@ -34,6 +34,7 @@ MessageKey = Literal[
     "too_large",
     "server_error",
     "store_unavailable",
+    "account_disabled",
     "signed_out",
     "device_connected",
     "device_declined",
@@ -294,6 +295,15 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
                 N_("Nothing was lost and nothing was changed. This usually passes within a minute."),
                 N_("Wait a moment, then reload the page."),
             ),
+        ),
+        "account_disabled": Message(
+            403,
+            N_("Your account is disabled"),
+            (
+                N_("You cannot sign in for now, and the apps you connected are paused. Nothing was lost."),
+                N_("The people who run %(deployment)s can tell you why, and enable it again."),
+            ),
+            kind="info",
         ),
         "signed_out": Message(
             200,

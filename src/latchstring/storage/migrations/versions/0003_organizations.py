@@ -16,6 +16,7 @@ def upgrade() -> None:
     _marks()
     _events()
     _write_marks()
+    _lives()
 
 
 def _remembered_consents() -> None:
@@ -144,3 +145,54 @@ def _events() -> None:
 def _write_marks() -> None:
     # By what a server recognizes a redemption or rotation as its own.
     op.add_column("oauth_grant", sa.Column("written_as", sa.BigInteger()))
+
+
+def _lives() -> None:
+    """What begins, pauses and ends: memberships, organizations, users, apps, and the grants with them."""
+    op.add_column("user_account", sa.Column("disabled_at", sa.BigInteger()))
+    op.add_column("user_account", sa.Column("deleted_at", sa.BigInteger()))
+    op.add_column("organization", sa.Column("closed_at", sa.BigInteger()))
+    op.add_column("organization", sa.Column("leaver_grants_end_after", sa.BigInteger()))
+    op.add_column("membership", sa.Column("suspended_at", sa.BigInteger()))
+    op.create_index("ix_membership_organization_id_role", "membership", ["organization_id", "role"])
+    op.add_column("client", sa.Column("suspended_at", sa.BigInteger()))
+    op.add_column("client", sa.Column("suspended_by", sa.String(64)))
+    op.add_column("client", sa.Column("suspended_reason", sa.Text()))
+    op.add_column("client", sa.Column("owner_closed_at", sa.BigInteger()))
+    op.add_column("oauth_grant", sa.Column("suspended_at", sa.BigInteger()))
+    op.add_column("oauth_grant", sa.Column("suspended_reason", sa.String(64)))
+    op.add_column("oauth_grant", sa.Column("member_role", sa.String(16)))
+    op.add_column("oauth_grant", sa.Column("taken_over_at", sa.BigInteger()))
+    op.add_column("oauth_grant", sa.Column("taken_over_from", sa.String(64)))
+    op.create_index("ix_oauth_grant_organization_id_id", "oauth_grant", ["organization_id", "id"])
+    op.create_index(
+        "ix_oauth_grant_organization_id_client_id_id", "oauth_grant", ["organization_id", "client_id", "id"]
+    )
+    op.create_index("ix_oauth_grant_client_id_id", "oauth_grant", ["client_id", "id"])
+    op.drop_index("ix_oauth_grant_client_id", "oauth_grant")
+    op.create_table(
+        "grant_use",
+        sa.Column("grant_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_from", sa.Text()),
+        sa.PrimaryKeyConstraint("grant_id", name="pk_grant_use"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "settlement",
+        sa.Column("cause", sa.String(64), nullable=False),
+        sa.Column("subject", sa.String(16), nullable=False),
+        sa.Column("subject_id", sa.String(64), nullable=False),
+        sa.Column("position", sa.LargeBinary(16), nullable=False),
+        sa.Column("by", sa.String(64), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("cause", "subject", "subject_id", name="pk_settlement"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "life_cycle",
+        sa.Column("name", sa.String(16), nullable=False),
+        sa.Column("turn", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_life_cycle"),
+        sqlite_with_rowid=False,
+    )
