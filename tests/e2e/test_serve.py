@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import time
 from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ import httpx
 import msgspec
 import pytest
 
+from latchstring.cli.workers import KEEP_ALIVE
 from tests.support.company import create_app, create_user, found_company
 from tests.support.deployment import PASSWORD
 from tests.support.journey import decide, exchange, introspect, obtain_code, open_consent, refresh
@@ -136,6 +138,18 @@ def test_sigterm_lets_a_request_in_flight_finish_and_idle_connections_go(servers
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b'{"error":"invalid_client"' in answer
     assert server.process.wait(45) == 0
+
+
+@pytest.mark.slow
+def test_connection_idle_for_longer_than_balancers_hesitate_is_still_answered(servers):
+    """With uvicorn's own 5 s it would be closed, and a request on its way to it lost."""
+    server = servers.start()
+    with socket.create_connection(("127.0.0.1", server.port), 60) as idle:
+        for pause in (0, 7):
+            time.sleep(pause)
+            idle.sendall(f"GET {METADATA} HTTP/1.1\r\nHost: server\r\n\r\n".encode())
+            assert read_to_end_of(b"}", idle).startswith(b"HTTP/1.1 200 ")
+    assert KEEP_ALIVE > 60
 
 
 @pytest.mark.slow

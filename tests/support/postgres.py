@@ -34,8 +34,11 @@ def free_port() -> int:
 class Cluster:
     """One running cluster; `create_database` makes a fresh database in it."""
 
-    def __init__(self, binaries: Path, directory: Path, primary: "Cluster | None" = None) -> None:
+    def __init__(
+        self, binaries: Path, directory: Path, primary: "Cluster | None" = None, host: str = "127.0.0.1"
+    ) -> None:
         self._binaries = binaries
+        self.host = host
         self.directory = directory
         self.port = free_port()
         # initdb and postgres refuse to run as root.
@@ -47,9 +50,13 @@ class Cluster:
         data = ("-D", str(directory / "data"), "-U", "latchstring", "--no-sync")
         if primary is None:
             self._run("initdb", *data, "-A", "trust", "-E", "UTF8")
+            if host != "127.0.0.1":
+                # The address is one of this machine's own, at the other end of which is a network namespace.
+                with (directory / "data" / "pg_hba.conf").open("a") as rules:
+                    rules.write("host all all samenet trust\n")
         else:
             self._run(
-                "pg_basebackup", *data, "-h", "127.0.0.1", "-p", str(primary.port), "-R", "-X", "stream", "-c", "fast"
+                "pg_basebackup", *data, "-h", primary.host, "-p", str(primary.port), "-R", "-X", "stream", "-c", "fast"
             )
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -67,7 +74,7 @@ class Cluster:
     def start(self, more_options: str = "") -> None:
         """Start the server and wait until it answers."""
         options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.directory} "
+            f"-p {self.port} -c listen_addresses={self.host} -c unix_socket_directories={self.directory} "
             f"-c fsync=on -c synchronous_commit=on -c max_connections=200 {more_options}"
         )
         log = str(self.directory / "log")
@@ -92,27 +99,27 @@ class Cluster:
 
     def ask(self, sql: str, database: str = "postgres") -> str:
         """What `psql` prints, bare."""
-        options = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "latchstring", "-XAtc")
+        options = ("-h", self.host, "-p", str(self.port), "-U", "latchstring", "-XAtc")
         return self._run("psql", *options, sql, database).stdout.strip()
 
     def url(self, database: str) -> str:
         """Where the database is."""
-        return f"postgresql://latchstring@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://latchstring@{self.host}:{self.port}/{database}"
 
     def create_database(self) -> str:
         """A fresh, empty database's URL."""
         self._serial += 1
         name = f"test_{os.getpid()}_{self._serial}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "latchstring", name)
+        self._run("createdb", "-h", self.host, "-p", str(self.port), "-U", "latchstring", name)
         return self.url(name)
 
 
 @contextlib.contextmanager
-def run_cluster(binaries: Path, primary: Cluster | None = None) -> Iterator[Cluster]:
+def run_cluster(binaries: Path, primary: Cluster | None = None, *, host: str = "127.0.0.1") -> Iterator[Cluster]:
     """A cluster in a temporary folder, gone with everything in it afterwards; a standby, if of a primary."""
     directory = Path(tempfile.mkdtemp(prefix="latchstring-pg-"))
     try:
-        cluster = Cluster(binaries, directory, primary)
+        cluster = Cluster(binaries, directory, primary, host)
         cluster.start()
         try:
             yield cluster

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,12 +142,14 @@ class QuickOperator(Operator):
 class Server:
     """One run of `latchstring serve`, in a session of its own; what it prints goes to two files."""
 
-    def __init__(self, operator: Operator, *arguments: str, name: str = "server", **environment: str) -> None:
+    def __init__(
+        self, operator: Operator, *arguments: str, name: str = "server", prefix: Sequence[str] = (), **environment: str
+    ) -> None:
         self.out_path = operator.directory / f"{name}.out"
         self.log_path = operator.directory / f"{name}.log"
         with self.out_path.open("wb") as out, self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "serve", "--database", operator.database, *(arguments or ("--port", "0"))],
+                [*prefix, PROGRAM, "serve", "--database", operator.database, *(arguments or ("--port", "0"))],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
@@ -175,6 +177,11 @@ class Server:
     def url(self) -> str:
         """The URL of the ready line."""
         return self.output.removeprefix("ready ").partition("\n")[0]
+
+    @property
+    def host(self) -> str:
+        """The address of the ready line."""
+        return self.url.removeprefix("http://").rpartition(":")[0]
 
     @property
     def port(self) -> int:
@@ -224,15 +231,16 @@ class Servers:
         self.operator = operator
         self.started: list[Server] = []
 
-    def begin(self, *arguments: str, **environment: str) -> Server:
-        """Start a server without waiting for it."""
-        server = Server(self.operator, *arguments, name=f"server-{len(self.started)}", **environment)
+    def begin(self, *arguments: str, prefix: Sequence[str] = (), **environment: str) -> Server:
+        """Start a server without waiting for it; the prefix is a command that runs it somewhere else."""
+        name = f"server-{len(self.started)}"
+        server = Server(self.operator, *arguments, name=name, prefix=prefix, **environment)
         self.started.append(server)
         return server
 
-    def start(self, *arguments: str, **environment: str) -> Server:
+    def start(self, *arguments: str, prefix: Sequence[str] = (), **environment: str) -> Server:
         """Start a server and wait until it is ready."""
-        return self.begin(*arguments, **environment).wait_until_ready()
+        return self.begin(*arguments, prefix=prefix, **environment).wait_until_ready()
 
     def logs(self) -> str:
         """Everything that all of them have written."""

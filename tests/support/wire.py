@@ -29,8 +29,9 @@ class Answer:
 class Wire:
     """One connection, one request at a time."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._port = port
+        self._host = host
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def connect(self) -> "Wire":
@@ -39,7 +40,7 @@ class Wire:
             self.close()
         if self._streams is None:
             try:
-                self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                self._streams = await asyncio.open_connection(self._host, self._port)
             except OSError as error:
                 raise Unanswered from error
         return self

@@ -23,6 +23,9 @@ from latchstring.web.app import Application
 from latchstring.wiring import build_application, build_renderer, prepare
 
 DRAIN_SECONDS: Final = 10
+# Seconds that an idle connection is kept: longer than balancers keep theirs to us (a minute, as they come), so that it
+# is they who hang up, and no request meets a connection that is just being closed.
+KEEP_ALIVE: Final = 75
 _RESTART_PAUSE: Final = 1.0
 _CONTEXT: Final = multiprocessing.get_context("spawn")
 
@@ -87,6 +90,7 @@ def _serve_here(
         config = uvicorn.Config(
             application,
             http="httptools",
+            timeout_keep_alive=KEEP_ALIVE,
             ws="none",
             lifespan="on",
             log_level="warning",
