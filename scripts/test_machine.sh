@@ -1,5 +1,6 @@
 #!/bin/sh
-# Puts on this machine what the tests need beside .venv: a Chromium and fonts for its screenshots, PostgreSQL, Redis.
+# Puts on this machine what the tests need beside .venv: a Chromium and fonts for its screenshots, PostgreSQL, Redis,
+# and the proxies that deploy/ has files for.
 #
 # A missing part is installed where that can be done (root on a system with apt-get). Where it cannot, the tests
 # that need it are skipped and say so; with CI=true it is a failure. Fonts for Chinese and Japanese are large (60 MB),
@@ -54,4 +55,8 @@ have_postgres() {
 
 # The tests start a throw-away cluster of their own; the packages' default one is neither needed nor touched.
 have_postgres || install "PostgreSQL" postgresql postgresql-client
+have_server() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+have_server nginx || install "nginx" nginx-light
+have_server haproxy || install "HAProxy" haproxy
+have_server pgbouncer || install "PgBouncer" pgbouncer
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || install "Redis" redis-server

@@ -63,11 +63,14 @@ class Authority:
         context.load_cert_chain(path)
         return context
 
+    @property
+    def certificate(self) -> bytes:
+        """Its own certificate, as PEM."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
     def trusting(self) -> ssl.SSLContext:
         """What a client needs to believe its servers."""
-        return ssl.create_default_context(
-            cadata=self._certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
-        )
+        return ssl.create_default_context(cadata=self.certificate.decode("ascii"))
 
 
 @dataclass
