@@ -5,7 +5,7 @@ BASE_PORT ?= 8400
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench growth profile fuzz mutants peers lock clean
+.PHONY: help setup run test check format bench growth profile fuzz mutants peers drill lock clean
 
 help: ## list the targets
 	@awk -F ' *## *' '/^[a-z]+:.*##/ { sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,11 @@ mutants: setup ## change the rules one at a time and see whether a test fails (M
 
 peers: setup ## send the conformance cases to other servers as well, installed in .peers/ (needs npm)
 	@exec $(PY) -m tests.peers $(ARGS)
+
+drill: setup ## kill, race and starve real servers, with the numbers of docs/explanation/drills.md (takes half an hour)
+	@scripts/test_machine.sh
+	@DRILL_KILLS=$(or $(DRILL_KILLS),100) DRILL_RACES=$(or $(DRILL_RACES),10000) \
+		$(PY) -m pytest -s tests/drills $(ARGS)
 
 lock: ## write requirements/lock.txt anew (ARGS=--upgrade moves the pins)
 	@scripts/lock.sh $(ARGS)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 import typer
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from latchstring.authorization_server.settings import Settings
 from latchstring.cli.main import app
