@@ -210,7 +210,8 @@ class Measurement:
 
     def _refresh_and_count(self, setup: _Setup) -> Rows | None:
         """Refresh the same grants again and again; what was not there before is left behind."""
-        if operations.REFRESH not in setup.subject.operations or not self._plan.refreshes:
+        is_first = setup.workers == self._plan.workers[0]
+        if not is_first or operations.REFRESH not in setup.subject.operations or not self._plan.refreshes:
             return None
         _say(f"refreshes on {setup.subject.title}, {_processes(setup.workers)}")
         before = setup.server.count_rows()
