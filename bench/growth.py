@@ -161,7 +161,7 @@ class _Size:
 
     def sweep(self, settings: Settings) -> SweepFigures:
         """A whole round, step after step."""
-        rows_before = self._store.count_rows()
+        rows_before = self._store.count_grants()
         tree = find_tree(self._store.processes)
         database, own = read_processor_time(tree), time.process_time()
         times = asyncio.run(_sweep(self._store.url, SweepPlan(retention=settings.ended_grant_lifetime)))
@@ -170,7 +170,7 @@ class _Size:
         processor = read_processor_time(tree).since(database).total + own
         return SweepFigures(
             rows_before=rows_before,
-            rows_deleted=rows_before - self._store.count_rows(),
+            rows_deleted=rows_before - self._store.count_grants(),
             steps=len(times),
             seconds=sum(times),
             longest_step=max(times),

@@ -43,7 +43,7 @@ class LatchstringServer:
         return self._requests.prepare(operation, count)
 
     def count_rows(self) -> int | None:
-        """Grants and singly revoked access tokens."""
+        """Of every table there is."""
         return self._store.count_rows()
 
     def stop_serving(self) -> None:

@@ -36,7 +36,7 @@ class Server(Protocol):
         """Fill the store with what `count` requests consume, and say what to send. Not measured."""
 
     def count_rows(self) -> int | None:
-        """How many rows grants and tokens take in the store; None where there is no store."""
+        """How many rows there are in the store; None where there is no store."""
 
     def stop(self) -> None:
         """End it and remove what it left."""
