@@ -48,6 +48,7 @@ from latchstring.authorization_server.registration_tokens import RegistrationTok
 from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.resources import Audiences
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
+from latchstring.authorization_server.revocation_feed import RevocationFeed
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.signing_keys import SigningKeys
@@ -386,6 +387,7 @@ def build_services(
             signed_access_tokens=signed_access_tokens,
             clock=clock,
         ),
+        revocation_feed=RevocationFeed(authenticator=authenticator, store=store, clock=clock),
         introspection_endpoint=IntrospectionEndpoint(
             authenticator=authenticator,
             store=store,

@@ -337,7 +337,7 @@ async def test_end_grant_twice_is_lost_and_keeps_the_first_reason(peopled: SqlSt
 async def test_revoke_access_token_names_it_and_marks_the_grant(peopled: SqlStore):
     grant = await active(peopled)
     assert await peopled.is_access_token_revoked(TOKEN_ID) is False
-    await peopled.revoke_access_token(grant.id, TOKEN_ID, expires_at=NOW + 3600)
+    await peopled.revoke_access_token(grant.id, TOKEN_ID, expires_at=NOW + 3600, now=NOW)
     assert await peopled.is_access_token_revoked(TOKEN_ID) is True
     assert await peopled.is_access_token_revoked(b"\x06" * 12) is False
     assert await find(peopled, grant) == msgspec.structs.replace(grant, access_revoked_until=NOW + 3600)
@@ -346,14 +346,14 @@ async def test_revoke_access_token_names_it_and_marks_the_grant(peopled: SqlStor
 async def test_revoke_access_token_is_idempotent_and_the_mark_only_grows(peopled: SqlStore):
     grant = await active(peopled)
     for expires_at, mark in ((NOW + 100, 100), (NOW + 50, 100), (NOW + 300, 300), (NOW + 300, 300)):
-        await peopled.revoke_access_token(grant.id, TOKEN_ID, expires_at=expires_at)
+        await peopled.revoke_access_token(grant.id, TOKEN_ID, expires_at=expires_at, now=NOW)
         assert (await find(peopled, grant)).access_revoked_until == NOW + mark
     assert await peopled.is_access_token_revoked(TOKEN_ID) is True
 
 
 async def test_revoke_access_token_leaves_other_grants_alone(peopled: SqlStore):
     grant, other = await active(peopled), await active(peopled)
-    await peopled.revoke_access_token(grant.id, TOKEN_ID, expires_at=NOW + 3600)
+    await peopled.revoke_access_token(grant.id, TOKEN_ID, expires_at=NOW + 3600, now=NOW)
     assert await find(peopled, other) == other
 
 
@@ -363,7 +363,7 @@ async def test_revoke_client_access_token_names_it_and_marks_the_client(peopled:
     before = await peopled.find_client(MAILLOOP)
     assert before == build_client()
     for expires_at, mark in ((NOW + 100, 100), (NOW + 50, 100), (NOW + 300, 300)):
-        await peopled.revoke_client_access_token(MAILLOOP, TOKEN_ID, expires_at=expires_at)
+        await peopled.revoke_client_access_token(MAILLOOP, TOKEN_ID, expires_at=expires_at, now=NOW)
         client = await peopled.find_client(MAILLOOP)
         assert client == msgspec.structs.replace(build_client(), access_revoked_until=NOW + mark)
     assert await peopled.is_access_token_revoked(TOKEN_ID) is True

@@ -165,7 +165,7 @@ async def test_lock_held_too_long_is_unavailable_consumes_nothing_and_recovers(
             redeem(store, pending),
             rotate(store, live, 1),
             store.end_grant(live.id, by="x", reason="disconnected", now=NOW),
-            store.revoke_access_token(live.id, bytes(12), expires_at=NOW + 60),
+            store.revoke_access_token(live.id, bytes(12), expires_at=NOW + 60, now=NOW),
             return_exceptions=True,
         )
         assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 4

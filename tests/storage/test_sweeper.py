@@ -102,7 +102,9 @@ async def test_round_deletes_what_else_has_expired(peopled: SqlStore, clock: Clo
     grant = await active(peopled)
     stale, fresh = NOW - DAY - 1, NOW + 60
     for number in range(10):
-        await peopled.revoke_access_token(grant.id, bytes([number]) * 12, expires_at=stale if number else fresh)
+        await peopled.revoke_access_token(
+            grant.id, bytes([number]) * 12, expires_at=stale if number else fresh, now=NOW
+        )
         await peopled.create_session(
             build_session(bytes([number]) * 32, created_at=0, expires_at=stale if number else fresh)
         )

@@ -54,10 +54,10 @@ async def test_revocation_of_an_access_token_kills_that_one_only(world: World) -
     assert await is_active(world, second["access_token"])
     grant = await find_grant(world, first["refresh_token"])
     assert (grant.status, grant.access_revoked_until) == ("active", world.deployment.clock.now + 3600)
-    assert len(dump(world)) == rows + 1, "one row, until the token would have expired"
+    assert len(dump(world)) == rows + 2, "one row, until the token would have expired, and its event"
     assert (await refresh(world.http, world.app, second["refresh_token"])).status_code == 200
     await revoke(world, world.app, first["access_token"])
-    assert len(dump(world)) == rows + 1, "again is the same"
+    assert len(dump(world)) == rows + 2, "again is the same"
 
 
 async def test_revocation_of_several_access_tokens_remembers_each_until_its_own_end(world: World) -> None:

@@ -11,7 +11,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 ActorKind = Literal["user", "client", "operator", "system", "cli"]
-SubjectKind = Literal["grant", "app", "membership", "organization", "user", "approval", "policy", "request", "webhook"]
+SubjectKind = Literal[
+    "grant", "token", "app", "membership", "organization", "user", "approval", "policy", "request", "webhook"
+]
 Facts = Mapping[str, Any]
 """What an event tells of a change: plain values by name, and never a credential."""
 EVENT: Final = "evnt"
@@ -26,6 +28,7 @@ class Action(StrEnum):
     GRANT_RESUMED = "grant.resumed"
     GRANT_TAKEN_OVER = "grant.taken_over"
     GRANT_REUSE_DETECTED = "grant.reuse_detected"
+    TOKEN_REVOKED = "token.revoked"
     MEMBERSHIP_ADDED = "membership.added"
     MEMBERSHIP_CHANGED = "membership.changed"
     MEMBERSHIP_SUSPENDED = "membership.suspended"

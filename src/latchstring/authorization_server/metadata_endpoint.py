@@ -35,6 +35,7 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         token_endpoint=f"{issuer}/oauth2/token/",
         revocation_endpoint=f"{issuer}/oauth2/revoke/",
         introspection_endpoint=f"{issuer}/oauth2/introspect/",
+        revocations_endpoint=f"{issuer}/oauth2/revocations/",
         pushed_authorization_request_endpoint=f"{issuer}/oauth2/par/",
         device_authorization_endpoint=f"{issuer}/oauth2/device_authorization/",
         jwks_uri=f"{issuer}/oauth2/jwks/",

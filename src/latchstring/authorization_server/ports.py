@@ -212,10 +212,14 @@ class GrantStore(Protocol):
     async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int, origin: Origin = SYSTEM) -> Commit:
         """End the grant unless it has ended already. Its tokens are dead when this returns."""
 
-    async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
+    async def revoke_access_token(
+        self, grant_id: bytes, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
+    ) -> None:
         """Kill one access token; the row lives until the token would have expired. Idempotent."""
 
-    async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
+    async def revoke_client_access_token(
+        self, client_id: str, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
+    ) -> None:
         """The same for a token that stands on a client."""
 
     async def use_once(self, digest: bytes, *, expires_at: int, now: int) -> Commit:
@@ -419,6 +423,9 @@ class EventStore(Protocol):
 
     async def find_events(self, wanted: EventFilter, *, before: bytes | None, at_most: int) -> Sequence[EventRecord]:
         """Events, the newest first, from the one before that id on."""
+
+    async def find_ending_events(self, after: bytes, *, at_most: int) -> Sequence[EventRecord]:
+        """Events that may end tokens (`revocation_feed.ENDING`), the oldest first, from the one after that id on."""
 
 
 class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, EventStore, LifeCycleStore, Protocol):

@@ -56,14 +56,16 @@ class RevocationEndpoint:
                 )
             return
         access = self._codec.parse_access_token(token) or await self._signed_access_tokens.parse(token)
-        if access is None or access.expires_at <= self._clock():
+        now = self._clock()
+        if access is None or access.expires_at <= now:
             return
+        origin, until = origin.of_client(client.client_id), access.expires_at
         if isinstance(access, ClientAccessToken):
             if find_holder(access, access.client_id) == client.client_id:
                 await self._store.revoke_client_access_token(
-                    access.client_id, access.token_id, expires_at=access.expires_at
+                    access.client_id, access.token_id, expires_at=until, now=now, origin=origin
                 )
             return
         grant = await self._store.find_grant(access.grant_id)
         if grant is not None and find_holder(access, grant.client_id) == client.client_id:
-            await self._store.revoke_access_token(grant.id, access.token_id, expires_at=access.expires_at)
+            await self._store.revoke_access_token(grant.id, access.token_id, expires_at=until, now=now, origin=origin)

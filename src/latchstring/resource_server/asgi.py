@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import httpx
 
 from latchstring.resource_server.connections import AsyncConnections
+from latchstring.resource_server.feed import AsyncFeed
 from latchstring.resource_server.guarding import (
     BaseGuard,
     CheckSigned,
@@ -48,6 +49,8 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         self._memory = find_async_memory(memory)
         self._connections = AsyncConnections(settings.introspection_endpoint, http_client)
         self._introspection = AsyncIntrospection(settings, self._connections)
+        is_fed = settings.revocations_endpoint is not None
+        self._feed = AsyncFeed(settings, self._verdicts, self._connections) if is_fed else None
         self._local_check: AsyncLocalCheck | None = None
         if settings.jwks_uri is not None:
             with needing_jwt_extra():
@@ -84,6 +87,8 @@ class Guard(BaseGuard[httpx.AsyncClient]):
 
         `sent` is what else a bound token is proved with; without it no bound token is taken.
         """
+        if self._feed is not None:
+            self._feed.attend()
         flow = self.check_flow(authorization, query, scope, sent)
         try:
             step = next(flow)
@@ -137,6 +142,8 @@ class Guard(BaseGuard[httpx.AsyncClient]):
 
     async def aclose(self) -> None:
         """Close the connections to the authorization server; done by itself when the app shuts down."""
+        if self._feed is not None:
+            await self._feed.aclose()
         await self._connections.aclose()
 
 

@@ -26,7 +26,14 @@ from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.resource_server.dpop import Dpop, ProofChecker, refuse_replay
 from latchstring.resource_server.possession import Sent, Shown
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer, render_refusal
-from latchstring.resource_server.settings import DEFAULT_TIMEOUT, GuardSettings, verify_scopes
+from latchstring.resource_server.settings import (
+    DEFAULT_BOUND,
+    DEFAULT_FED_LIFETIME,
+    DEFAULT_TIMEOUT,
+    GuardSettings,
+    verify_scopes,
+)
+from latchstring.resource_server.verdicts import Verdicts, name_token
 from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token, looks_signed
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,128}")
@@ -75,10 +82,15 @@ class BaseGuard(ABC, Generic[HttpClient]):
     `issuer` and `introspection_endpoint` are the authorization server's; `client_id` and `client_secret` are
     this API's own credentials there; `resource` is this API's identifier, the audience of its tokens. Unset,
     it is refused with `ConfigurationError`. A token without an audience is for every API of the deployment.
-    Nothing is cached: a token revoked is dead at the next request. `timeout` is in seconds.
+    Nothing is cached unless you say so: a token revoked is dead at the next request. `timeout` is in seconds.
+
+    With `revocations_endpoint` what the server has said of a token is used again, for `answer_lifetime` seconds (300),
+    while the server's revocation feed tells of nothing that concerns it: what is revoked is dead within a second or so.
+    If the feed has not been heard for `revocations_bound` seconds, every token is asked about. Without the feed an
+    answer is kept only if `answer_lifetime` (up to 60 seconds) says so, and a token revoked may be let in so long.
 
     With `jwks_uri`, JWT access tokens (RFC 9068) are checked here, by their signature alone, and are good until they
-    expire; opaque ones are asked about as ever. It needs `latchstring[jwt]`.
+    expire, or until the feed tells otherwise; opaque ones are asked about as ever. It needs `latchstring[jwt]`.
 
     Tokens bound to a key (RFC 9449) are taken where joserfc is installed; `dpop` says what is asked of them. Tokens
     bound to a certificate (RFC 8705) are taken with `client_certificate_header` and `trusted_proxy_networks`, or where
@@ -94,6 +106,9 @@ class BaseGuard(ABC, Generic[HttpClient]):
         client_secret: str,
         resource: str = "",
         jwks_uri: str | None = None,
+        revocations_endpoint: str | None = None,
+        revocations_bound: float = DEFAULT_BOUND,
+        answer_lifetime: float | None = None,
         scopes_supported: Sequence[str] = (),
         timeout: float = DEFAULT_TIMEOUT,
         dpop: Dpop | None = None,
@@ -103,6 +118,8 @@ class BaseGuard(ABC, Generic[HttpClient]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         verify_scopes(scopes_supported)
+        if answer_lifetime is None:
+            answer_lifetime = 0.0 if revocations_endpoint is None else DEFAULT_FED_LIFETIME
         self.settings = GuardSettings(
             issuer=issuer,
             introspection_endpoint=introspection_endpoint,
@@ -110,6 +127,9 @@ class BaseGuard(ABC, Generic[HttpClient]):
             client_id=client_id,
             client_secret=client_secret,
             jwks_uri=jwks_uri,
+            revocations_endpoint=revocations_endpoint,
+            revocations_bound=revocations_bound,
+            answer_lifetime=answer_lifetime,
             scopes_supported=tuple(scopes_supported),
             timeout=timeout,
             client_certificate_header=client_certificate_header,
@@ -119,6 +139,11 @@ class BaseGuard(ABC, Generic[HttpClient]):
         self._proofs = ProofChecker(dpop, resource)
         self._checks_signed = jwks_uri is not None
         self._clock = clock
+        self._verdicts = Verdicts(
+            lifetime=answer_lifetime,
+            bound=None if revocations_endpoint is None else revocations_bound,
+            monotonic=time.monotonic,
+        )
         self._connect(http_client, None if dpop is None else dpop.memory)
 
     @abstractmethod
@@ -132,8 +157,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
         token = find_token(authorization, query, DPOP if self._proofs.is_required else BEARER)
         now = self._clock()
         proof = self._proofs.verify(token, sent, now)
-        is_signed = self._checks_signed and looks_signed(token.token)
-        answer = cast(IntrospectionResponse, (yield (CheckSigned if is_signed else Introspect)(token.token)))
+        answer = yield from self._judge(token.token)
         certificate = None if sent is None or sent.certificate is None else certificate_thumbprint(sent.certificate)
         access = decide_access(
             answer,
@@ -149,6 +173,24 @@ class BaseGuard(ABC, Generic[HttpClient]):
             if is_first is not True:
                 raise refuse_replay()
         return access
+
+    def _judge(self, token: str) -> Flow[IntrospectionResponse]:
+        """What the token stands for: by itself, by what the server has said before, or by asking it."""
+        verdicts = self._verdicts
+        if self._checks_signed and looks_signed(token):
+            answer = cast(IntrospectionResponse, (yield CheckSigned(token)))
+            if not verdicts.is_in_doubt(answer):
+                return answer
+        if not verdicts.keeps:
+            return cast(IntrospectionResponse, (yield Introspect(token)))
+        name = name_token(token)
+        kept = verdicts.find(name)
+        if kept is not None:
+            return kept
+        known = verdicts.count  # what is told while the server is asked may not be in its answer
+        answer = cast(IntrospectionResponse, (yield Introspect(token)))
+        verdicts.keep(name, answer, known)
+        return answer
 
     def refuse(self, refusal: Refusal, request_id: str) -> RenderedAnswer:
         """The refusal as this API says it. Logged without any credential; an error when it is our fault."""

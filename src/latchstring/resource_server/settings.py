@@ -18,6 +18,11 @@ from latchstring.protocol.resource_metadata import (
 from latchstring.protocol.scope import is_scope_token
 
 DEFAULT_TIMEOUT: Final = 5.0
+DEFAULT_BOUND: Final = 5.0
+# A token that was revoked is let in that long where nobody tells of it: a minute at most.
+MAX_ANSWER_LIFETIME: Final = 60.0
+MAX_FED_LIFETIME: Final = 3600.0
+DEFAULT_FED_LIFETIME: Final = 300.0
 
 
 class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +32,10 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     another API would pass (case S9), so there is no guard without it. `timeout` is in seconds and
     bounds one whole question to the introspection endpoint. `client_certificate_header` is where the proxies on
     `trusted_proxy_networks`, and they alone, put the certificate that a client showed them.
+
+    `answer_lifetime` (seconds) is how long an answer about a token is used again; 0 asks each time. With
+    `revocations_endpoint` the server says what has ended as it ends, and answers are kept by it: `revocations_bound`
+    (seconds) is how old its last word may be, and `answer_lifetime` is 300 unless it is given.
     """
 
     issuer: str
@@ -39,11 +48,14 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = DEFAULT_TIMEOUT
     client_certificate_header: str = ""
     trusted_proxy_networks: tuple[str, ...] = ()
+    revocations_endpoint: str | None = None
+    revocations_bound: float = DEFAULT_BOUND
+    answer_lifetime: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("issuer", "resource", "introspection_endpoint", "jwks_uri"):
+        for name in ("issuer", "resource", "introspection_endpoint", "jwks_uri", "revocations_endpoint"):
             value = getattr(self, name)
-            if value is None and name == "jwks_uri":
+            if value is None and name in {"jwks_uri", "revocations_endpoint"}:
                 continue
             if not value:
                 raise ConfigurationError(f"Guard: {name} is not set. {_PURPOSE[name]}")
@@ -58,7 +70,18 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
         verify_scopes(self.scopes_supported)
         if not 0 < self.timeout <= 60:
             raise ConfigurationError("Guard: timeout is a number of seconds above 0 and up to 60.")
+        if not 1 <= self.revocations_bound <= 60:
+            raise ConfigurationError("Guard: revocations_bound is 1 to 60 seconds.")
+        limit = MAX_ANSWER_LIFETIME if self.revocations_endpoint is None else MAX_FED_LIFETIME
+        if not 0 <= self.answer_lifetime <= limit:
+            why = "with revocations_endpoint" if self.revocations_endpoint else "without revocations_endpoint"
+            raise ConfigurationError(f"Guard: answer_lifetime is 0 to {limit:.0f} seconds {why}.")
         self.find_certificate_header()
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether an answer about a token is ever used again."""
+        return self.answer_lifetime > 0
 
     def __repr__(self) -> str:
         return f"GuardSettings(resource={self.resource!r}, issuer={self.issuer!r}, client_secret=…)"
@@ -113,6 +136,7 @@ _PURPOSE: Final = {
     "issuer": "It is the issuer in the authorization server's metadata, such as https://login.example.com.",
     "resource": "It is this API's own identifier and its tokens' audience, such as https://api.example.com.",
     "introspection_endpoint": "It is in the authorization server's metadata, as introspection_endpoint.",
+    "revocations_endpoint": "It is in the authorization server's metadata, as revocations_endpoint.",
     "jwks_uri": "It is in the authorization server's metadata, as jwks_uri; without it, JWTs are asked about too.",
     "credentials": "They are this API's own; `latchstring resource-server create` prints them.",
 }

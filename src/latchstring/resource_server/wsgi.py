@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import httpx
 
 from latchstring.resource_server.connections import Connections
+from latchstring.resource_server.feed import Feed
 from latchstring.resource_server.guarding import (
     BaseGuard,
     CheckSigned,
@@ -47,6 +48,8 @@ class SyncGuard(BaseGuard[httpx.Client]):
         self._memory = find_thread_memory(memory)
         self._connections = Connections(settings.introspection_endpoint, http_client)
         self._introspection = Introspection(settings, self._connections)
+        is_fed = settings.revocations_endpoint is not None
+        self._feed = Feed(settings, self._verdicts, self._connections) if is_fed else None
         self._local_check: LocalCheck | None = None
         if settings.jwks_uri is not None:
             with needing_jwt_extra():
@@ -80,6 +83,8 @@ class SyncGuard(BaseGuard[httpx.Client]):
 
         `sent` is what else a bound token is proved with; without it no bound token is taken.
         """
+        if self._feed is not None:
+            self._feed.attend()
         flow = self.check_flow(authorization, query, scope, sent)
         try:
             step = next(flow)
@@ -110,6 +115,8 @@ class SyncGuard(BaseGuard[httpx.Client]):
 
     def close(self) -> None:
         """Close the connections to the authorization server."""
+        if self._feed is not None:
+            self._feed.close()
         self._connections.close()
 
 

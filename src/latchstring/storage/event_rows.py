@@ -28,6 +28,10 @@ class EventRows:
         }
         return [read_event(row) for row in await self._engine.read_all(events.FIND_EVENTS, parameters)]
 
+    async def find_ending_events(self, after: bytes, *, at_most: int) -> Sequence[EventRecord]:
+        parameters = {"after_id": after, "at_most": at_most}
+        return [read_event(row) for row in await self._engine.read_all(events.FIND_ENDING_EVENTS, parameters)]
+
 
 def read_event(row: Row) -> EventRecord:
     """An event from its row."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from latchstring.authorization_server.events import Action, Origin
+from latchstring.authorization_server.events import Action, Event, Origin
 from latchstring.authorization_server.organization_policy import Rulebook, Verdict, list_asked
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.refusals import CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE
@@ -14,7 +14,7 @@ from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.life_cycle import end_left_grants
 from latchstring.storage.policy_operations import judge
-from latchstring.storage.recording import record_grant_event
+from latchstring.storage.recording import record_event, record_grant_event
 from latchstring.storage.statements import (
     apps,
     consents,
@@ -237,16 +237,38 @@ def device_consent(
     return commit
 
 
-def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int) -> Steps[None]:
+def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int, now: int, origin: Origin) -> Steps[None]:
     """Note the dead token, and on the grant's row until when it matters."""
-    yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
-    yield grants.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
+    is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    row = yield grants.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
+    if is_new is not None and row is not None:
+        _, client_id, user_id, organization_id = row
+        yield from record_event(_token_event(token_id, now, origin, client_id, user_id, organization_id))
 
 
-def revoke_client_access_token(client_id: str, token_id: bytes, expires_at: int) -> Steps[None]:
+def revoke_client_access_token(
+    client_id: str, token_id: bytes, expires_at: int, now: int, origin: Origin
+) -> Steps[None]:
     """The same for a token that stands on a client."""
-    yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
     yield grants.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
+    if is_new is not None:
+        yield from record_event(_token_event(token_id, now, origin, client_id, None, None))
+
+
+def _token_event(
+    token_id: bytes, now: int, origin: Origin, client_id: str, user_id: str | None, organization_id: str | None
+) -> Event:
+    return Event(
+        action=Action.TOKEN_REVOKED,
+        at=now,
+        origin=origin,
+        subject_kind="token",
+        subject_id=token_id.hex(),
+        organization_id=organization_id,
+        client_id=client_id,
+        user_id=user_id,
+    )
 
 
 def note_secret_uses(uses: Mapping[tuple[str, str], int]) -> Steps[None]:

@@ -230,12 +230,16 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
     async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int, origin: Origin = SYSTEM) -> Commit:
         return await self._engine.commit(partial(operations.end_grant, grant_id, by, reason, now, origin))
 
-    async def revoke_access_token(self, grant_id: bytes, token_id: bytes, *, expires_at: int) -> None:
-        await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at))
+    async def revoke_access_token(
+        self, grant_id: bytes, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
+    ) -> None:
+        await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at, now, origin))
 
-    async def revoke_client_access_token(self, client_id: str, token_id: bytes, *, expires_at: int) -> None:
+    async def revoke_client_access_token(
+        self, client_id: str, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
+    ) -> None:
         def revoke() -> Steps[None]:
-            yield from operations.revoke_client_access_token(client_id, token_id, expires_at)
+            yield from operations.revoke_client_access_token(client_id, token_id, expires_at, now, origin)
             self._forget(client_id)
 
         await self._engine.commit(revoke)

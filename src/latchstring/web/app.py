@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
+from latchstring.web import revocations
 from latchstring.web.asgi import ClientGone, Receive, Scope, Send
 from latchstring.web.base_path import find_relative, place_machine
 from latchstring.web.device_authorization import answer_device_authorization
@@ -40,6 +41,7 @@ _MACHINES: Final[dict[str, MachineHandler]] = {
     "/oauth2/par": answer_pushed_request,
     "/oauth2/device_authorization": answer_device_authorization,
     "/oauth2/introspect": answer_introspection,
+    revocations.PATH: revocations.answer_revocations,
     "/oauth2/jwks": answer_key_set,
     REGISTER: answer_registration,
     "/.well-known/oauth-authorization-server": answer_metadata,

@@ -21,6 +21,7 @@ from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
 from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
+from latchstring.authorization_server.revocation_feed import RevocationFeed
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
@@ -44,6 +45,7 @@ class Services:
     token_endpoint: TokenEndpoint
     revocation_endpoint: RevocationEndpoint
     introspection_endpoint: IntrospectionEndpoint
+    revocation_feed: RevocationFeed
     signing_keys: SigningKeys
     pushed_request_endpoint: PushedRequestEndpoint
     device_authorization_endpoint: DeviceAuthorizationEndpoint

@@ -2,6 +2,7 @@
 
 from sqlalchemy import ColumnElement, and_, bindparam, insert, literal_column, or_, select
 
+from latchstring.authorization_server.revocation_feed import ENDING
 from latchstring.storage.schema import audit_event
 from latchstring.storage.statements.statement import define
 
@@ -22,6 +23,17 @@ FIND_EVENTS = define(
         and_(*(_is_or_any(name) for name in ("organization_id", "client_id", "user_id", "action"))),
     )
     .order_by(audit_event.c.id.desc())
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
+)
+FIND_ENDING_EVENTS = define(
+    "find_ending_events",
+    select(audit_event)
+    .where(
+        audit_event.c.id > bindparam("after_id"),
+        or_(*(audit_event.c.action == literal_column(f"'{action.value}'") for action in sorted(ENDING))),
+    )
+    .order_by(audit_event.c.id)
     .limit(bindparam("at_most"))
     .offset(literal_column("0")),
 )

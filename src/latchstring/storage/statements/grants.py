@@ -247,6 +247,7 @@ INSERT_REVOKED_TOKEN = define_insert(
         insert(revoked_access_token)
         .values(token_id=bindparam("token_id"), expires_at=bindparam("until"))
         .on_conflict_do_nothing(index_elements=["token_id"])
+        .returning(revoked_access_token.c.token_id)
     ),
 )
 MARK_REVOKED_TOKEN = define(
@@ -258,7 +259,8 @@ MARK_REVOKED_TOKEN = define(
             (grant.c.access_revoked_until < bindparam("until"), bindparam("until")),
             else_=grant.c.access_revoked_until,
         )
-    ),
+    )
+    .returning(*GRANT_FACTS),
 )
 MARK_REVOKED_CLIENT_TOKEN = define(
     "mark_revoked_client_token",
