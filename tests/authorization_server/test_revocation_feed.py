@@ -24,7 +24,9 @@ NOW = 1_800_000_000
 
 def make_event(number: int, at: int) -> EventRecord:
     """Number names it, in a way that does not follow the order of time."""
-    event = Event(action=Action.TOKEN_REVOKED, at=at, origin=SYSTEM, subject_kind="token", subject_id=f"{number:024x}")
+    event = Event(
+        action=Action.TOKEN_REVOKED, at=at, origin=SYSTEM, subject_kind="token", subject_id="", user_id=f"user_{number}"
+    )
     return EventRecord(
         id=at.to_bytes(5, "big") + (number * 2654435761 % 2**32).to_bytes(4, "big") + bytes(7), event=event
     )
@@ -117,8 +119,9 @@ def test_what_is_no_cursor_is_refused(text):
         ("membership", Revocation(at=NOW, user_id="user_1", organization_id="orga_1")),
         ("organization", Revocation(at=NOW, organization_id="orga_1")),
         ("approval", Revocation(at=NOW, organization_id="orga_1")),
+        ("policy", Revocation(at=NOW, organization_id="orga_1")),
         ("user", Revocation(at=NOW, user_id="subject")),
-        ("token", Revocation(at=NOW, jti="subject")),
+        ("token", Revocation(at=NOW, user_id="user_1", organization_id="orga_1")),
         ("app", Revocation(at=NOW)),
     ],
 )
@@ -139,12 +142,20 @@ def test_whose_tokens_an_event_is_about(kind, expected):
 # What leaves every token as it was: each new action is put here or into the feed, by whoever makes it.
 HARMLESS = {
     Action.GRANT_CREATED,
+    Action.GRANT_RESUMED,
     Action.MEMBERSHIP_ADDED,
+    Action.MEMBERSHIP_RESUMED,
     Action.APP_CREATED,
     Action.APP_CHANGED,
+    Action.APP_PUBLISHED,
+    Action.APP_REINSTATED,
     Action.APP_SECRETS_CHANGED,
+    Action.POLICY_APP_APPROVED,
     Action.ORGANIZATION_CREATED,
+    Action.ORGANIZATION_CHANGED,
+    Action.ORGANIZATION_REOPENED,
     Action.USER_CREATED,
+    Action.USER_ENABLED,
     Action.OPERATOR_ADDED,
     Action.OPERATOR_REMOVED,
 }

@@ -27,6 +27,7 @@ HELD_BY: Final = {
     "S14": ("tests/protocol/test_dpop.py", "tests/resource_server/test_dpop.py", "tests/web/test_dpop.py"),
     "S15": ("tests/resource_server/test_dpop.py", "tests/web/test_dpop.py", "tests/storage/test_races.py"),
     "S16": ("tests/protocol/test_client_certificate.py", "tests/resource_server/test_dpop.py"),
+    "S17": ("tests/resource_server/test_feed.py", "tests/resource_server/test_verdicts.py"),
     "F7": ("tests/resource_server/test_asgi.py",),
     "L1": ("tests/client/test_metadata.py::test_discover_of_another_issuer_s_document_is_refused",),
     "L2": ("tests/client/test_login.py::test_complete_with_iss_follows_the_table",),

@@ -1,5 +1,6 @@
 """The examples of the how-to pages do what the pages say: commands with what they print, programs with what they do."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ from latchstring.demo import sample_api
 from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.resource_server import SyncGuard
+from latchstring.resource_server.refusal import Refusal
 from latchstring.wiring import build_application, prepare
 from tests.docs.live import serving
 from tests.docs.markdown import DOCS, Page, read_page, read_pages
@@ -481,10 +483,27 @@ async def test_guarded_plain_app_lets_good_tokens_in(world: World) -> None:
     await defined["guard"].aclose()
 
 
+async def test_guard_that_asks_once_hears_of_a_revocation(world: World) -> None:
+    guard = run_block(GUARD, 7)["guard"]
+    token = obtain_own_token(world)
+    header = [f"Bearer {token}".encode()]
+    async with asyncio.timeout(20):
+        await guard.check(header)
+        while not guard._verdicts.is_fresh():
+            await asyncio.sleep(0.02)
+        await guard.check(header)
+        world.revoke(token)
+        with pytest.raises(Refusal):
+            while True:
+                await guard.check(header)
+                await asyncio.sleep(0.02)
+    await guard.aclose()
+
+
 async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RESOURCE", FILES), ("API_CLIENT_ID", ""), ("API_CLIENT_SECRET", "")):
         monkeypatch.setenv(name, value or world.environment[name.replace("API", "FILES")])
-    defined = run_block(GUARD, 7)
+    defined = run_block(GUARD, 8)
     token = obtain_own_token(world, resource=FILES)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=FILES) as http:
         for good in (token, obtain_own_token(world)):
@@ -496,7 +515,7 @@ async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypa
 
 
 async def test_guard_that_requires_dpop_lets_bound_tokens_in(world: World) -> None:
-    guard = run_block(GUARD, 8)["guard"]
+    guard = run_block(GUARD, 9)["guard"]
     key, url, now = Prover(), f"{world.issuer}/oauth2/token/", int(time.time())
     given = {"grant_type": "client_credentials", "scope": "all.full_access"}
     own = (world.environment["CRM_CLIENT_ID"], world.environment["CRM_CLIENT_SECRET"])

@@ -14,7 +14,7 @@ from tests.drills.load import Actor, close_wires, collect_secrets, mint_codes, o
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
-GUARDS, ROUNDS, BOUND = 4, 40, 3.0
+GUARDS, ROUNDS, BOUND = 4, 20, 3.0
 API = "https://api.example.com"
 
 

@@ -181,7 +181,9 @@ async def test_change_of_ones_own_is_seen_by_the_next_read(peopled: SqlStore):
         found = await peopled.find_client(MAILLOOP)
         assert found is not None
         assert found.name == f"Name {number}"
-        await peopled.revoke_client_access_token(MAILLOOP, bytes([number]) * 12, expires_at=NOW + number, now=NOW)
+        await peopled.revoke_client_access_token(
+            MAILLOOP, bytes([number]) * 12, organization_id=ACORN, expires_at=NOW + number, now=NOW
+        )
         found = await peopled.find_client(MAILLOOP)
         assert found is not None
         assert found.access_revoked_until == NOW + number

@@ -363,7 +363,9 @@ async def test_revoke_client_access_token_names_it_and_marks_the_client(peopled:
     before = await peopled.find_client(MAILLOOP)
     assert before == build_client()
     for expires_at, mark in ((NOW + 100, 100), (NOW + 50, 100), (NOW + 300, 300)):
-        await peopled.revoke_client_access_token(MAILLOOP, TOKEN_ID, expires_at=expires_at, now=NOW)
+        await peopled.revoke_client_access_token(
+            MAILLOOP, TOKEN_ID, organization_id=ACORN, expires_at=expires_at, now=NOW
+        )
         client = await peopled.find_client(MAILLOOP)
         assert client == msgspec.structs.replace(build_client(), access_revoked_until=NOW + mark)
     assert await peopled.is_access_token_revoked(TOKEN_ID) is True

@@ -218,9 +218,16 @@ class GrantStore(Protocol):
         """Kill one access token; the row lives until the token would have expired. Idempotent."""
 
     async def revoke_client_access_token(
-        self, client_id: str, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
+        self,
+        client_id: str,
+        token_id: bytes,
+        *,
+        organization_id: str,
+        expires_at: int,
+        now: int,
+        origin: Origin = SYSTEM,
     ) -> None:
-        """The same for a token that stands on a client."""
+        """The same for a token that stands on a client, which works for that organization."""
 
     async def use_once(self, digest: bytes, *, expires_at: int, now: int) -> Commit:
         """Note that the thing of that SHA-256 digest was used; `LOST` if it was before, on any server. It is

@@ -63,7 +63,12 @@ class RevocationEndpoint:
         if isinstance(access, ClientAccessToken):
             if find_holder(access, access.client_id) == client.client_id:
                 await self._store.revoke_client_access_token(
-                    access.client_id, access.token_id, expires_at=until, now=now, origin=origin
+                    access.client_id,
+                    access.token_id,
+                    organization_id=access.organization_id,
+                    expires_at=until,
+                    now=now,
+                    origin=origin,
                 )
             return
         grant = await self._store.find_grant(access.grant_id)

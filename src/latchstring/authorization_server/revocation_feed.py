@@ -27,14 +27,23 @@ ENDING: Final = frozenset(
     {
         Action.GRANT_ENDED,
         Action.GRANT_SUSPENDED,
-        Action.GRANT_RESUMED,
+        Action.GRANT_TAKEN_OVER,
         Action.GRANT_REUSE_DETECTED,
+        Action.TOKEN_REVOKED,
         Action.MEMBERSHIP_CHANGED,
+        Action.MEMBERSHIP_SUSPENDED,
         Action.MEMBERSHIP_ENDED,
+        Action.APP_WITHDRAWN,
+        Action.APP_SUSPENDED,
         Action.APP_DELETED,
         Action.APP_APPROVED,
         Action.APP_APPROVAL_ENDED,
-        Action.TOKEN_REVOKED,
+        Action.POLICY_CHANGED,
+        Action.POLICY_APP_BLOCKED,
+        Action.POLICY_APP_FORGOTTEN,
+        Action.ORGANIZATION_CLOSED,
+        Action.USER_DISABLED,
+        Action.USER_DELETED,
     }
 )
 """What may end tokens or narrow them. An approval that is given anew ends those of the one before."""
@@ -75,17 +84,15 @@ def find_first_id(at: int) -> bytes:
 
 
 def find_revocation(event: Event) -> Revocation:
-    """Whose tokens the event is about. A token that was exchanged names another client than its grant: of a grant, the
-    member and the organization count; of an app, every token does."""
+    """Whose tokens the event is about. One that was exchanged names another client and another id than what it came
+    from, and dies with it: so member and organization count, and for an app every token does."""
     match event.subject_kind:
-        case "grant" | "membership":
+        case "grant" | "token" | "membership":
             return Revocation(at=event.at, user_id=event.user_id, organization_id=event.organization_id)
-        case "approval" | "organization":
+        case "approval" | "organization" | "policy":
             return Revocation(at=event.at, organization_id=event.organization_id)
         case "user":
             return Revocation(at=event.at, user_id=event.subject_id)
-        case "token":
-            return Revocation(at=event.at, jti=event.subject_id)
     return Revocation(at=event.at)
 
 

@@ -13,13 +13,12 @@ MAX_WAIT: Final = 5.0
 
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of these facts, issued up to `at` (epoch seconds), are good no longer, or for less: who knows them asks
-    again. What is left out is any: an entry of nothing but `at` is about every token."""
+    """Tokens of that member and organization, issued up to `at` (epoch seconds), may be good no longer, or for less:
+    who knows some asks about them again. What is left out is any: an entry of nothing but `at` is about every token."""
 
     at: int
     user_id: str | None = None
     organization_id: str | None = None
-    jti: str | None = None
 
 
 class FeedAnswer(msgspec.Struct, frozen=True, kw_only=True):

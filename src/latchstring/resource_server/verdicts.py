@@ -48,7 +48,7 @@ class Verdicts:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
-        self._revocations: OrderedDict[tuple[str | None, ...], tuple[int, int]] = OrderedDict()
+        self._revocations: OrderedDict[tuple[str | None, str | None], tuple[int, int]] = OrderedDict()
         self._count = 0
         self._forgotten = (0, 0)
         self._fresh_until = float("-inf")
@@ -102,7 +102,7 @@ class Verdicts:
         with self._lock:
             for each in revocations:
                 self._count += 1
-                key = (each.jti, each.user_id, each.organization_id)
+                key = (each.user_id, each.organization_id)
                 at = max(each.at, self._revocations.pop(key, (0, 0))[1])
                 self._revocations[key] = (self._count, at)
                 while len(self._revocations) > MAX_REVOCATIONS:
@@ -120,12 +120,6 @@ class Verdicts:
 
     def _find_all(self, answer: IntrospectionResponse) -> list[tuple[int, int]]:
         user, organization = answer.user_id, answer.organization_id
-        keys = (
-            (None, user, organization),
-            (None, None, organization),
-            (None, user, None),
-            (answer.jti, None, None),
-            (None, None, None),
-        )
+        keys = ((user, organization), (None, organization), (user, None), (None, None))
         find = self._revocations.get
         return [found for key in keys if (found := find(key)) is not None]

@@ -247,13 +247,13 @@ def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int, now: 
 
 
 def revoke_client_access_token(
-    client_id: str, token_id: bytes, expires_at: int, now: int, origin: Origin
+    client_id: str, token_id: bytes, organization_id: str, expires_at: int, now: int, origin: Origin
 ) -> Steps[None]:
     """The same for a token that stands on a client."""
     is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
     yield grants.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
     if is_new is not None:
-        yield from record_event(_token_event(token_id, now, origin, client_id, None, None))
+        yield from record_event(_token_event(token_id, now, origin, client_id, None, organization_id))
 
 
 def _token_event(

@@ -236,10 +236,19 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at, now, origin))
 
     async def revoke_client_access_token(
-        self, client_id: str, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
+        self,
+        client_id: str,
+        token_id: bytes,
+        *,
+        organization_id: str,
+        expires_at: int,
+        now: int,
+        origin: Origin = SYSTEM,
     ) -> None:
         def revoke() -> Steps[None]:
-            yield from operations.revoke_client_access_token(client_id, token_id, expires_at, now, origin)
+            yield from operations.revoke_client_access_token(
+                client_id, token_id, organization_id, expires_at, now, origin
+            )
             self._forget(client_id)
 
         await self._engine.commit(revoke)
