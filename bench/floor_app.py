@@ -5,6 +5,7 @@
 
 import asyncio
 import multiprocessing
+import signal
 import socket
 import sys
 from typing import Any, Final
@@ -64,6 +65,8 @@ def main() -> None:
     """Serve with that many processes, each with its own listening socket."""
     listener = _listen(0)
     port = listener.getsockname()[1]
+    # uvicorn drains and then raises the signal again: leave in the way that ends the other processes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     context = multiprocessing.get_context("spawn")
     for _ in range(int(sys.argv[1]) - 1):
         context.Process(target=_work, args=(port,), daemon=True).start()

@@ -1,7 +1,7 @@
 """`python -m bench growth`: whether a store that is a thousand times as large is any slower.
 
 Each size is a database of its own with a server of its own; all of them are measured in turns, so that all meet the
-same disturbances. The requests are about grants all over the table, each of them touched once.
+same disturbances. The requests are about grants all over the table, other ones in each round while there are any.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from bench import operations
 from bench.deployment import Deployment, Requests
@@ -35,7 +36,9 @@ from latchstring.wiring import epoch_seconds, load_settings
 
 SIZES: Final = (10_000, 1_000_000, 10_000_000)
 SAMPLES: Final = 5000
-ROUNDS: Final = 5
+ROUNDS: Final = 7
+# So many rounds' worth of grants; after them it is the first ones' turn again.
+DIFFERENT: Final = 8
 CONNECTIONS: Final = 32
 # Enough for the index of the largest; what a machine with such a database would be given.
 POSTGRES_OPTIONS: Final = (
@@ -98,7 +101,7 @@ class _Size:
         self.count = count
         self._store = store
         self._deployment = Deployment(store)
-        population = Population(self._deployment, count, int(time.time()), samples * (ROUNDS + 2))
+        population = Population(self._deployment, count, int(time.time()), samples * DIFFERENT)
         began = time.monotonic()
         store.fill(population)
         self.load_seconds = time.monotonic() - began
@@ -148,11 +151,14 @@ class _Size:
         codec = self._deployment.codec
         if operation is operations.REFRESH:
             items = [codec.render_refresh_token(each.grant_id, each.generation, each.row_secret) for each in samples]
-            return self._requests.render_refresh(items)
+            for sample in samples:
+                sample.generation += 1
+            # Each once: the next time round it is the next generation's turn.
+            return replace(self._requests.render_refresh(items), kind="once")
         return self._requests.render_introspection([self._deployment.render_access_token(s.grant_id) for s in samples])
 
     def _take(self, count: int) -> Sequence[Sample]:
-        """Other grants each time, as far as there are so many."""
+        """Other grants each time, until all have had their turn."""
         if self._used + count > len(self._samples):
             self._used = 0
         taken = self._samples[self._used : self._used + count]

@@ -29,8 +29,8 @@ _DEAD: Final = _ENDED_LONG_AGO + _NEVER_REDEEMED + _ENDED_LATELY
 SWEEPABLE: Final = (_ENDED_LONG_AGO + _NEVER_REDEEMED) / 100
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """What the current tokens of a grant are rendered from."""
+class Sample(msgspec.Struct):
+    """What the current tokens of a grant are rendered from; `generation` goes up with each refresh."""
 
     grant_id: bytes
     row_secret: bytes

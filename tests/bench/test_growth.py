@@ -48,7 +48,7 @@ async def _verify(url: str, client_id: str, samples: Sequence[Sample]) -> None:
 @pytest.mark.xdist_group("bench")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_growth_small_sizes_are_filled_measured_and_swept(engine: str) -> None:
-    growth = run_growth(engine, [400, 2000], None, samples=30, rounds=1)
+    growth = run_growth(engine, [400, 2000], None, samples=60, rounds=2)
     kept = msgspec.json.decode(msgspec.json.encode(growth), type=Growth)
     assert kept == growth
     assert [size.grants for size in growth.sizes] == [400, 2000]
