@@ -41,11 +41,18 @@ def published_by(name: str) -> dict[str, object]:
 
 
 def organization(name: str, role: str = "member") -> dict[str, object]:
-    return {"id": f"orga_{name}", "role": role, "standing": "allowed", "left_out": [], **picture(name)}
+    common: dict[str, object] = {"standing": "allowed", "left_out": [], "removed": [], "given_at": None}
+    return {"id": f"orga_{name}", "role": role, **common, **picture(name)}
 
 
-FULL_ACCESS = {"name": "all.full_access", "title": "", "description": "", "risk": "high"}
-THREE_SCOPES = [
+def grouped(*scopes: dict[str, object], title: str = "", **given: object) -> dict[str, object]:
+    """Scopes under what they touch, as a consent page has them."""
+    common = {"is_new": False, "is_optional": False, "is_kept": True}
+    return {"title": title, "titles": {}, "scopes": [{**scope, **common, **given} for scope in scopes]}
+
+
+FULL_ACCESS: dict[str, object] = {"name": "all.full_access", "title": "", "description": "", "risk": "high"}
+THREE_SCOPES: list[dict[str, object]] = [
     {
         "name": "contacts.read",
         "title": "Read your contacts",
@@ -86,9 +93,15 @@ CONSENT: dict[str, object] = {
     "app": APP,
     "organizations": THREE_ORGANIZATIONS,
     "selected_organization_id": None,
+    "is_asked_for": False,
+    "is_other_asked_for": False,
+    "roles": "",
+    "last_time": None,
     "details": [],
-    "scopes": [FULL_ACCESS],
+    "groups": [grouped(FULL_ACCESS)],
     "is_offline": True,
+    "lifetimes": (90 * DAY, DAY),
+    "lifetime": None,
     "redirect_host": "app.mailloop.example",
     "is_redirect_local": False,
     "user_code": None,
@@ -97,6 +110,19 @@ CONSENT: dict[str, object] = {
     "sign_out_continue": "sealed",
 }
 
+GROUPS = [
+    grouped(THREE_SCOPES[0], title="Contacts", is_new=True),
+    grouped(THREE_SCOPES[1], title="Email", is_optional=True, is_new=True),
+    grouped(THREE_SCOPES[2], title="Irrevocable things", is_optional=True, is_kept=False),
+]
+LAST_TIME: dict[str, object] = {
+    "given_at": NOW - 96 * DAY,
+    "app_name": None,
+    "redirect_host": None,
+    "is_publisher_new": False,
+    "is_offline_new": False,
+    "is_anything_new": True,
+}
 DEVICE_CONSENT: dict[str, object] = {
     **CONSENT,
     "action": "/device/answer",
@@ -144,6 +170,7 @@ GRANTS = [
         "details": [],
         "scopes": [FULL_ACCESS],
         "is_offline": True,
+        "ends_at": None,
         "created_at": NOW - 96 * DAY,
         "last_used_at": NOW - 7 * MINUTE,
         "status": "active",
@@ -154,6 +181,7 @@ GRANTS = [
         "details": [],
         "scopes": [FULL_ACCESS],
         "is_offline": True,
+        "ends_at": NOW + 78 * DAY,
         "created_at": NOW - 12 * DAY,
         "last_used_at": NOW - 3 * HOUR,
         "status": "suspended",
@@ -171,6 +199,7 @@ CONNECTED = [
                 "details": DETAILS,
                 "scopes": THREE_SCOPES[:2],
                 "is_offline": False,
+                "ends_at": None,
                 "created_at": NOW - 20,
                 "last_used_at": None,
                 "status": "active",
@@ -262,7 +291,7 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "sign-in-again", "sign_in.html", {**SIGN_IN, **again, "continue_to": "sealed"}
     chooser = {"app_name": "Mailloop", "selected_href": "/oauth2/authorize/?visit=x", "sign_out_continue": "sealed"}
     yield "select-account", "select_account.html", {"user": USER, **chooser}
-    yield "consent-details", "consent.html", {**CONSENT, "details": DETAILS, "scopes": [], "is_offline": False}
+    yield "consent-details", "consent.html", {**CONSENT, "details": DETAILS, "groups": [], "is_offline": False}
     yield "send-back", "send_back.html", SEND_BACK
     announced = [detail("error", "invalid_scope"), detail("error_description", "The scope is malformed.")]
     yield (
@@ -280,6 +309,26 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     one = [organization("Acorn Partners", "admin")]
     yield "consent-one", "consent.html", {**CONSENT, "organizations": one}
     yield "consent-several", "consent.html", CONSENT
+    yield "consent-groups", "consent.html", {**CONSENT, "organizations": one, "groups": GROUPS}
+    yield "consent-new", "consent.html", {**CONSENT, "organizations": one, "groups": GROUPS, "last_time": LAST_TIME}
+    nothing_new = {**LAST_TIME, "is_anything_new": False}
+    yield "consent-same", "consent.html", {**CONSENT, "organizations": one, "last_time": nothing_new}
+    moved = {**nothing_new, "app_name": LONG_NAME, "redirect_host": "app.looplabs.example", "is_publisher_new": True}
+    yield "consent-moved", "consent.html", {**CONSENT, "organizations": one, "last_time": moved}
+    capped = [{**organization("Acorn Partners"), "removed": THREE_SCOPES[1:]}]
+    asked_for = {"is_asked_for": True, "selected_organization_id": "orga_Birch & Co"}
+    yield "consent-role", "consent.html", {**CONSENT, **asked_for, "organizations": capped, "error": "role_changed"}
+    choices = [
+        organization("Acorn Partners", "admin"),
+        {**organization("Birch & Co"), **capped[0], "given_at": NOW - DAY},
+    ]
+    choices[1] = {**choices[1], **picture("Birch & Co"), "id": "orga_Birch & Co"}
+    yield "consent-asked-for", "consent.html", {**CONSENT, **asked_for, "organizations": choices, "groups": GROUPS}
+    other = {"is_other_asked_for": True, "error": "nothing_left"}
+    yield "consent-nothing-left", "consent.html", {**CONSENT, **other, "groups": GROUPS}
+    for why in ("other_account", "other_organization"):
+        refused = {"why": why, "app_name": "Mailloop", "action": "/consent", "request": "x", "sign_out_continue": "x"}
+        yield f"reconnect-{why}", "reconnect.html", {"user": USER, **refused}
     yield "consent-verified", "consent.html", {**CONSENT, "app": {**APP, "is_verified": True}}
     cedar = {**organization("Cedar Ltd"), "standing": "needs_approval"}
     dogwood = {**organization("Dogwood", "admin"), "standing": "needs_approval", "left_out": [THREE_SCOPES[2]]}
@@ -298,7 +347,7 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield (
         "consent-local-hour",
         "consent.html",
-        {**CONSENT, **local, "app": plain_app, "is_offline": False, "scopes": THREE_SCOPES},
+        {**CONSENT, **local, "app": plain_app, "is_offline": False, "groups": [grouped(*THREE_SCOPES)]},
     )
     hostile = {**APP, **picture("\u202eمرحبا <b>x</b>"), "publisher": LONG_NAME, "is_verified": True}
     yield (

@@ -286,7 +286,12 @@ def build_flows(
     entropy: Entropy,
 ) -> dict[str, Flow]:
     """What the token endpoint can do, by `grant_type`: assertions only where an issuer is trusted."""
-    audiences = Audiences(store=store, signing_keys=signing_keys, clock=clock)
+    audiences = Audiences(
+        store=store,
+        signing_keys=signing_keys,
+        clock=clock,
+        organization_resources=settings.organization_resources,
+    )
     issuer = TokenIssuer(codec=codec, audiences=audiences, settings=settings, clock=clock, entropy=entropy)
     flows: dict[str, Flow] = {
         AUTHORIZATION_CODE: AuthorizationCodeFlow(

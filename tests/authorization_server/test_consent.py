@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from latchstring.authorization_server.answers import Answer
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.consent import Consent, is_stranger
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
@@ -59,7 +60,7 @@ def build_consent(house: House, entropy: CountingEntropy | None = None) -> Conse
 async def test_allow_makes_one_pending_grant_of_exactly_what_was_agreed(house: House):
     prompt = build_prompt(sent_redirect_uri=REDIRECT_URI, code_challenge="c" * 43, scope=("all.full_access",))
     entropy = CountingEntropy()
-    text = await build_consent(house, entropy).allow(prompt, build_client(), ANN, ACORN)
+    text = await build_consent(house, entropy).allow(prompt, build_client(), ANN, Answer(organization_id=ACORN))
     assert isinstance(text, str)
     code = house.codec.parse_code(text)
     assert code is not None
@@ -76,7 +77,9 @@ async def test_allow_makes_one_pending_grant_of_exactly_what_was_agreed(house: H
 
 async def test_allow_twice_makes_two_grants(house: House):
     consent = build_consent(house)
-    first, second = [await consent.allow(build_prompt(), build_client(), ANN, ACORN) for _ in range(2)]
+    first, second = [
+        await consent.allow(build_prompt(), build_client(), ANN, Answer(organization_id=ACORN)) for _ in range(2)
+    ]
     assert first != second
     assert len(await house.store.find_grants(user_id=ANN, organization_id=ACORN)) == 2
 
@@ -85,14 +88,16 @@ async def test_a25_allow_for_an_organization_of_others_makes_no_code(house: Hous
     """CVE-2026-33132."""
     await house.store.create_organization(build_organization("orga_other", "Other"))
     for organization_id in ("orga_other", "orga_unknown", ""):
-        commit = await build_consent(house).allow(build_prompt(), build_client(), ANN, organization_id)
+        commit = await build_consent(house).allow(
+            build_prompt(), build_client(), ANN, Answer(organization_id=organization_id)
+        )
         assert commit is ConsentCommit.MEMBERSHIP_ENDED
     assert await house.store.find_grants(user_id=None, organization_id=None) == []
 
 
 async def test_a25_allow_after_the_membership_ended_makes_no_code(house: House):
     await house.store.end_membership(user_id=ANN, organization_id=ACORN, now=NOW)
-    commit = await build_consent(house).allow(build_prompt(), build_client(), ANN, ACORN)
+    commit = await build_consent(house).allow(build_prompt(), build_client(), ANN, Answer(organization_id=ACORN))
     assert commit is ConsentCommit.MEMBERSHIP_ENDED
 
 
@@ -101,7 +106,9 @@ async def test_allow_to_an_app_that_was_withdrawn_makes_no_code(house: House):
     await house.client("oa2client_private", organization_id="orga_other", is_published=False)
     for client_id in ("oa2client_private", "oa2client_unknown"):
         client = build_client(client_id=client_id)
-        commit = await build_consent(house).allow(build_prompt(client_id=client_id), client, ANN, ACORN)
+        commit = await build_consent(house).allow(
+            build_prompt(client_id=client_id), client, ANN, Answer(organization_id=ACORN)
+        )
         assert commit is ConsentCommit.APP_UNAVAILABLE
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from latchstring.authorization_server.answers import Answer
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.login import hash_session
@@ -83,8 +84,12 @@ async def allow(house: House, asked: DeviceAuthorization, cookie: str = COOKIE, 
     values: dict[str, Any] = {"organization_id": ACORN, "authenticated_at": NOW - 9, **given}
     organization_id = values.pop("organization_id")
     device = await claim(house, asked.user_code)
-    allowed = build_consent(house).allow_device(device, build_client(), ANN, organization_id, cookie=cookie, **values)
-    return await allowed
+    allowed = build_consent(house).allow_device(
+        device, build_client(), ANN, Answer(organization_id=organization_id), cookie=cookie, **values
+    )
+    commit = await allowed
+    assert isinstance(commit, ConsentCommit)
+    return commit
 
 
 async def poll(house: House, asked: DeviceAuthorization, client_id: str = TELEVISION, **given: Any) -> TokenResponse:
@@ -274,7 +279,9 @@ async def test_allow_and_decline_by_another_browser_or_too_late_do_nothing(house
     assert await consent.decline_device(device, "b" * 64) is Commit.LOST
     house.now += 600
     assert await consent.decline_device(device, COOKIE) is Commit.LOST
-    late = consent.allow_device(device, build_client(), ANN, ACORN, cookie=COOKIE, authenticated_at=None)
+    late = consent.allow_device(
+        device, build_client(), ANN, Answer(organization_id=ACORN), cookie=COOKIE, authenticated_at=None
+    )
     assert await late is ConsentCommit.REQUEST_USED
     assert await find_device(house, asked) == device
 

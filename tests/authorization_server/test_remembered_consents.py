@@ -11,25 +11,27 @@ from latchstring.authorization_server.remembered_consents import (
     find_recalled,
     is_assured,
 )
+from latchstring.authorization_server.settings import Settings
 from tests.authorization_server.builders import ACORN, NOW, REDIRECT_URI, build_client, build_grant, build_membership
 from tests.authorization_server.test_consent import build_prompt
 
+SETTINGS = Settings(issuer="https://auth.example")
 SCOPE = ("all.full_access", "offline_access")
 
 
 def recalled(*, client: Any = None, consent: Any = None, memberships: Any = None, now: int = NOW, **prompt: Any) -> Any:
     client = client or build_client()
     grant = build_grant(scope=SCOPE, **(consent or {}))
-    remembered = build_consent(grant, build_client(), asked=(*SCOPE, "contacts.read"), redirect_uri=REDIRECT_URI)
+    remembered = build_consent(grant, build_client(), declined=("contacts.read",), redirect_uri=REDIRECT_URI)
     own = [build_membership()] if memberships is None else memberships
-    found = find_recalled(build_prompt(**{"scope": SCOPE, **prompt}), client, own, [remembered], now)
+    found = find_recalled(build_prompt(**{"scope": SCOPE, **prompt}), client, own, [remembered], SETTINGS, now)
     assert found in {None, remembered}
     return found
 
 
 def test_build_consent_keeps_what_was_agreed_struck_out_and_told():
     grant = build_grant(scope=SCOPE, absolute_expires_at=NOW + 86400)
-    consent = build_consent(grant, build_client(), asked=(*SCOPE, "contacts.read"), redirect_uri=REDIRECT_URI)
+    consent = build_consent(grant, build_client(), declined=("contacts.read",), redirect_uri=REDIRECT_URI)
     assert (consent.scope, consent.declined_scope) == (SCOPE, ("contacts.read",))
     assert (consent.app_name, consent.publisher, consent.redirect_host) == ("Mailloop", ACORN, "app.example")
     assert (consent.grant_id, consent.given_at, consent.last_at) == (grant.id, grant.created_at, grant.created_at)
@@ -112,5 +114,5 @@ def test_find_organization_never_chooses_among_several():
 
 
 def test_find_agreed_leaves_out_what_was_struck_out():
-    consent = build_consent(build_grant(scope=SCOPE), build_client(), asked=(*SCOPE, "x"), redirect_uri=REDIRECT_URI)
+    consent = build_consent(build_grant(scope=SCOPE), build_client(), declined=("x",), redirect_uri=REDIRECT_URI)
     assert find_agreed(("x", "all.full_access"), consent) == ("all.full_access",)

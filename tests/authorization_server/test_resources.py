@@ -10,6 +10,8 @@ from latchstring.authorization_server.resources import (
     MAX_RESOURCES,
     Audience,
     Audiences,
+    map_own_resources,
+    map_resources,
     narrow_resources,
     refuse_many,
     verify_resources,
@@ -135,7 +137,7 @@ def build_audiences(store: Formats, clock: Time | None = None) -> Any:
 async def test_find_audience_is_a_jwt_where_every_api_takes_one(requested, granted, resource, is_signed):
     audiences = build_audiences(Formats(a=["jwt"], b=["opaque"], c=["jwt", "jwt"]))
     signer: Any = "the signer" if is_signed else None
-    assert await audiences.find(requested, granted) == Audience(resource, signer)
+    assert await audiences.find(requested, granted, "orga_a") == Audience(resource, signer)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ async def test_find_audience_beyond_the_grant_or_unknown_is_invalid_target():
     audiences = build_audiences(Formats(a=["jwt"], b=["jwt"]))
     for requested, granted in (((B,), (A,)), (("https://x.example/",), ())):
         with pytest.raises(OAuthError) as refused:
-            await audiences.find(requested, granted)
+            await audiences.find(requested, granted, "orga_a")
         assert refused.value.code == "invalid_target"
 
 
@@ -181,3 +183,35 @@ async def test_find_signer_remembers_no_more_than_it_has_room_for():
         await audiences.find_signer((resource,))
         assert len(audiences._formats) <= 1000
     assert len(store.asked) > 1001
+
+
+TEMPLATES = {"https://a.example/of/{organization_id}/v1": A, "https://b.example/{organization_id}": B}
+
+
+@pytest.mark.parametrize(
+    "resources, mapped, organization_id",
+    [
+        ((), (), None),
+        ((A,), (A,), None),
+        (("https://a.example/of/orga_1/v1",), (A,), "orga_1"),
+        (("https://a.example/of/orga_1/v1", A, "https://b.example/orga_1"), (A, B), "orga_1"),
+        (("https://a.example/of//v1",), ("https://a.example/of//v1",), None),
+        (("https://a.example/of/v1",), ("https://a.example/of/v1",), None),
+        (("https://a.example/of/x/y/v1",), ("https://a.example/of/x/y/v1",), None),
+        (("https://a.example/of/orga%5F1/v1",), ("https://a.example/of/orga%5F1/v1",), None),
+        (("https://a.example/of/orga_1/v1/",), ("https://a.example/of/orga_1/v1/",), None),
+    ],
+)
+def test_map_resources_of_an_organizations_part_name_the_api_and_the_organization(resources, mapped, organization_id):
+    """A27."""
+    assert map_resources(resources, TEMPLATES) == (mapped, organization_id)
+    assert map_resources(resources, {}) == (resources, None)
+
+
+def test_map_resources_of_two_organizations_or_of_another_is_invalid_target():
+    two = ("https://b.example/orga_1", "https://b.example/orga_2")
+    for refuse in (lambda: map_resources(two, TEMPLATES), lambda: map_own_resources(two[:1], "orga_2", TEMPLATES)):
+        with pytest.raises(OAuthError) as refused:
+            refuse()
+        assert refused.value.code == "invalid_target"
+    assert map_own_resources(two[:1], "orga_1", TEMPLATES) == (B,)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from latchstring.authorization_server.answers import Answer
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from tests.conformance.given import CHALLENGE, VERIFIER, World, _state
 
@@ -45,7 +46,7 @@ async def registered_code(world: World, **metadata: Any) -> None:
         code_challenge=CHALLENGE,
         organization_id=None,
     )
-    code = await services.consent.allow(prompt, client, world.user_id, world.values["acorn"])
+    code = await services.consent.allow(prompt, client, world.user_id, Answer(organization_id=world.values["acorn"]))
     assert isinstance(code, str)
     world.values["code"] = code
     parsed = world.deployment.codec.parse_code(code)

@@ -126,7 +126,7 @@ def test_configuration_example_is_accepted(tmp_path: Path) -> None:
     config.write_text(block.content)
     settings = load_settings(config)
     told = tomllib.loads(block.content)
-    tables = {"scopes", "authorization_details_types"}
+    tables = {"scopes", "scope_groups", "authorization_details_types"}
     assert {name: getattr(settings, name) for name in told if name not in tables} == {
         name: value for name, value in told.items() if name not in tables
     }

@@ -144,3 +144,54 @@ async def test_recalls_racing_a_disconnect_leave_no_grant_that_came_after_it(
     assert {outcome[1] for outcome in outcomes if isinstance(outcome, tuple)} <= {CREATED, NOT_REMEMBERED}
     assert (await recall(peopled, consent))[1] is NOT_REMEMBERED
     assert await peopled.find_remembered_consents(MAILLOOP, ANN) == []
+
+
+@pytest.mark.parametrize("role, commit", [(None, CREATED), ("member", CREATED), ("admin", ConsentCommit.ROLE_CHANGED)])
+async def test_commit_consent_for_a_role_that_is_no_longer_makes_nothing(peopled: SqlStore, role, commit):
+    """A25: in the very write, for whatever asks."""
+    grant = fresh_grant()
+    assert await peopled.commit_consent(grant, consent=consent_of(grant), role=role) is commit
+    assert (await peopled.find_grant(grant.id) is None) is (commit is not CREATED)
+    assert bool(await peopled.find_remembered_consents(MAILLOOP, ANN)) is (commit is CREATED)
+
+
+async def redeem(store: SqlStore, grant: GrantRecord) -> Commit:
+    return await store.commit_redemption(
+        grant.id,
+        generation=1,
+        now=NOW + 1,
+        expires_at=NOW + 1000,
+        absolute_expires_at=None,
+        replacing=None if grant.replaces is None else grant,
+    )
+
+
+async def test_redemption_that_replaces_ends_the_other_grant_once_and_together(
+    peopled: SqlStore, open_another: OpenStore
+):
+    old = fresh_grant()
+    await peopled.commit_consent(old)
+    assert await redeem(peopled, old) is Commit.APPLIED
+    new = fresh_grant(replaces=old.id)
+    await peopled.commit_consent(new)
+    assert (await peopled.find_grant(new.id)) == new
+    stores = (peopled, open_another())
+    outcomes = await asyncio.gather(*(redeem(stores[number % 2], new) for number in range(12)))
+    assert outcomes.count(Commit.APPLIED) == 1
+    replaced, active = await peopled.find_grant(old.id), await peopled.find_grant(new.id)
+    assert replaced is not None
+    assert active is not None
+    assert (replaced.status, replaced.ended_by, replaced.ended_reason) == ("ended", ANN, "replaced")
+    assert active.status == "active"
+
+
+async def test_redemption_that_comes_too_late_ends_nothing(peopled: SqlStore):
+    old = fresh_grant()
+    await peopled.commit_consent(old)
+    await redeem(peopled, old)
+    new = fresh_grant(replaces=old.id, expires_at=NOW)
+    await peopled.commit_consent(new)
+    assert await redeem(peopled, new) is Commit.LOST
+    kept = await peopled.find_grant(old.id)
+    assert kept is not None
+    assert kept.status == "active"

@@ -93,6 +93,7 @@ async def introspect(http: httpx.AsyncClient, guard: tuple[str, str], token: str
 
 async def grant_code(deployment: Deployment, app: App, user_id: str, organization_id: str, **prompt: Any) -> str:
     """A code straight from the consent rule, for tests whose subject is not the page."""
+    from latchstring.authorization_server.answers import Answer
     from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 
     given = {
@@ -105,6 +106,8 @@ async def grant_code(deployment: Deployment, app: App, user_id: str, organizatio
         "organization_id": None,
         **prompt,
     }
-    code = await deployment.services.consent.allow(AuthorizationPrompt(**given), app.record, user_id, organization_id)
+    code = await deployment.services.consent.allow(
+        AuthorizationPrompt(**given), app.record, user_id, Answer(organization_id=organization_id)
+    )
     assert isinstance(code, str)
     return code

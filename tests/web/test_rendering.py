@@ -30,7 +30,7 @@ from latchstring.web.rendering.renderer import (
     split_at_difference,
     tint_for,
 )
-from scripts.preview_pages import CONSENT, NOW, ONE_APP, SIGN_IN, states
+from scripts.preview_pages import CONSENT, NOW, ONE_APP, SIGN_IN, grouped, states
 
 LOCALES = ["en", "de", "es", "fr", "ja", "zh_Hans"]
 STATES = {name: (template, context) for name, template, context in states()}
@@ -213,7 +213,7 @@ def test_consent_for_a_local_program_warns(renderer: PageRenderer):
 def test_consent_full_access_speaks_for_the_deployment_unless_it_has_its_own_words(renderer: PageRenderer):
     assert "Read and change everything you can in <bdi>Northwind CRM</bdi>" in _consent(renderer)
     scope = {"name": "all.full_access", "title": "Use the CRM", "description": "All of it.", "risk": "high"}
-    html = _consent(renderer, scopes=[scope])
+    html = _consent(renderer, groups=[grouped(scope)])
     assert "Use the CRM" in html
     assert "everything you can" not in html
 
@@ -545,6 +545,6 @@ def test_enter_on_a_radio_button_neither_allows_nor_declines(renderer: PageRende
         page.wait_for_load_state()
         browser.close()
     assert [post.rpartition("request=sealed")[2] for post in posts] == [
-        "&organization_id=orga_Birch+%26+Co&decision=allow",
-        "&decision=deny",
+        "&organization_id=orga_Birch+%26+Co&until=&decision=allow",
+        "&until=&decision=deny",
     ]

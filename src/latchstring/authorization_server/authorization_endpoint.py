@@ -13,12 +13,16 @@ from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy, must_push_requests
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import refuse_suspended
+from latchstring.authorization_server.resources import map_resources, refuse_many
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import (
+    FIXED,
+    SEVERAL,
     AuthorizationRequest,
     parse_authorization_request,
     parse_login_hint,
     parse_max_age,
+    parse_organization_selection,
     parse_prompt,
 )
 from latchstring.protocol.authorization_response import FORM_POST, QUERY, RESPONSE_MODES
@@ -77,7 +81,9 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """A valid request, ready for a person. `client_id` is as sent; `sent_redirect_uri` is None when the request left
     it out.
 
-    `prompts`, `max_age` (seconds) and `login_hint` say how the person is to be met.
+    `prompts`, `max_age` (seconds) and `login_hint` say how the person is to be met. `organization_id` is what the app
+    asked for; where it `is_organization_fixed`, the member can choose no other. With `grant_id` the app asks them to
+    renew that grant: `reconnects` is its id and its member's.
     """
 
     client_id: str
@@ -95,6 +101,10 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     login_hint: str | None = None
     authorization_details: str | None = None
     dpop_jkt: str | None = None
+    organization_selection: str | None = None
+    is_organization_fixed: bool = False
+    grant_id: str | None = None
+    reconnects: tuple[bytes, str] | None = None
 
     @property
     def target(self) -> RedirectTarget:
@@ -196,6 +206,7 @@ def decide(
         client.security.authorization_details_types,
         settings.authorization_details_types,
     )
+    resource, organization_id, is_fixed = _decide_organization(request, settings)
     return AuthorizationPrompt(
         client_id=request.client_id,
         redirect_uri=target.redirect_uri,
@@ -203,16 +214,37 @@ def decide(
         state=target.state,
         scope=decide_scope(request.scope, client, settings, has_details=details is not None),
         code_challenge=request.code_challenge,
-        organization_id=request.organization_id,
+        organization_id=organization_id,
         pushed_request_id=pushed_request_id,
-        resource=request.resource,
+        resource=resource,
         response_mode=target.response_mode,
         prompts=parse_prompt(request.prompt),
         max_age=parse_max_age(request.max_age),
         login_hint=parse_login_hint(request.login_hint),
         authorization_details=details,
         dpop_jkt=request.dpop_jkt,
+        organization_selection=parse_organization_selection(request.organization_selection),
+        is_organization_fixed=is_fixed,
+        grant_id=request.grant_id,
     )
+
+
+def _decide_organization(request: AuthorizationRequest, settings: Settings) -> tuple[tuple[str, ...], str | None, bool]:
+    """The resources, which organization the app asks for, and whether it may be no other: the one that a resource names
+    may not."""
+    refuse_many(request.resource)
+    resource, of_resource = map_resources(request.resource, settings.organization_resources)
+    if of_resource is not None:
+        if request.organization_id not in {None, of_resource}:
+            raise OAuthError("invalid_target", "The resource is of another organization than organization_id.")
+        if request.organization_selection == SEVERAL:
+            raise OAuthError("invalid_target", "The resource is of one organization, and several are asked for.")
+        return resource, of_resource, True
+    if request.organization_selection == FIXED and request.organization_id is None and request.grant_id is None:
+        raise OAuthError("invalid_request", "organization_selection=fixed needs organization_id or grant_id.")
+    if request.organization_selection == SEVERAL and request.grant_id is not None:
+        raise OAuthError("invalid_request", "grant_id names one grant, and several organizations are asked for.")
+    return resource, request.organization_id, request.organization_selection == FIXED
 
 
 def _verify_code_challenge(request: AuthorizationRequest, client: ClientRecord) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from latchstring.authorization_server.answers import Agreed, Answer, AnswerRefusal, decide
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.identifiers import new_grant_id
@@ -17,6 +18,7 @@ from latchstring.authorization_server.records import (
     DeviceAuthorizationRecord,
     GrantRecord,
     MembershipRecord,
+    Role,
 )
 from latchstring.authorization_server.remembered_consents import (
     build_consent,
@@ -24,6 +26,7 @@ from latchstring.authorization_server.remembered_consents import (
     find_organization,
     find_recalled,
 )
+from latchstring.authorization_server.scope_roles import depends_on_role, fingerprint
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 from latchstring.protocol.confirmation import Confirmation
@@ -60,29 +63,41 @@ class Consent:
         prompt: AuthorizationPrompt,
         client: ClientRecord,
         user_id: str,
-        organization_id: str,
+        answer: Answer,
         *,
         grant_id: bytes | None = None,
         authenticated_at: int | None = None,
         origin: Origin = SYSTEM,
-    ) -> str | ConsentCommit:
-        """The code, or why there is none. Membership, the app's reach and the organization's policy are checked in the
-        very write, so that nothing that ended between page and click slips through; an app that registered itself gets
-        its row by it. What the organization's admins left out is not granted.
+    ) -> str | ConsentCommit | AnswerRefusal:
+        """The code, or why there is none. Membership, role, the app's reach and the organization's policy are checked
+        in the very write, so that nothing that ended between page and click slips through; an app that registered
+        itself gets its row by it. What the organization's admins left out is not granted.
 
         The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
         worth anything, and no second grant. `authenticated_at` is when the member had signed in.
         """
-        prompt = await self._leave_out(prompt, client, user_id, organization_id)
+        if prompt.is_organization_fixed and answer.organization_id != prompt.organization_id:
+            return AnswerRefusal.OTHER_ORGANIZATION
+        prompt = await self._leave_out(prompt, client, user_id, answer.organization_id)
+        agreed = await self._settle(prompt.scope, user_id, answer, has_details=prompt.authorization_details is not None)
+        if not isinstance(agreed, Agreed):
+            return agreed
         grant = self._build_grant(
-            prompt, client, user_id, organization_id, grant_id=grant_id, authenticated_at=authenticated_at
+            prompt,
+            client,
+            user_id,
+            answer.organization_id,
+            agreed,
+            grant_id=grant_id,
+            authenticated_at=authenticated_at,
         )
         commit = await self._store.commit_consent(
             grant,
             rulebook=self._settings.rulebook,
             self_registered=client if client.is_self_registered else None,
             pushed_request_id=prompt.pushed_request_id,
-            consent=build_consent(grant, client, asked=prompt.scope, redirect_uri=prompt.redirect_uri),
+            consent=build_consent(grant, client, declined=agreed.declined, redirect_uri=prompt.redirect_uri),
+            role=agreed.role,
             origin=origin,
         )
         if commit is ConsentCommit.ANSWERED:
@@ -108,25 +123,39 @@ class Consent:
             return None
         prompt = await self._leave_out(prompt, client, user_id, organization_id)
         consents = await self._store.find_remembered_consents(client.client_id, user_id)
-        recalled = find_recalled(prompt, client, memberships, consents, self._clock())
+        recalled = find_recalled(prompt, client, memberships, consents, self._settings, self._clock())
         if recalled is None:
             return None
+        answer = Answer(organization_id=recalled.organization_id)
+        agreed = await self._settle(find_agreed(prompt.scope, recalled), user_id, answer, has_details=False)
+        if not isinstance(agreed, Agreed):
+            return None
+        agreed = msgspec.structs.replace(agreed, expires_at=recalled.expires_at)
         grant = self._build_grant(
-            msgspec.structs.replace(prompt, scope=find_agreed(prompt.scope, recalled)),
-            client,
-            user_id,
-            recalled.organization_id,
-            authenticated_at=authenticated_at,
-            absolute_expires_at=recalled.expires_at,
+            prompt, client, user_id, recalled.organization_id, agreed, authenticated_at=authenticated_at
         )
         commit = await self._store.commit_consent(
             grant,
             rulebook=self._settings.rulebook,
             pushed_request_id=prompt.pushed_request_id,
             recalled=recalled.grant_id,
+            role=agreed.role,
             origin=origin,
         )
         return self._codec.render_code(grant.id, grant.row_secret) if commit is ConsentCommit.CREATED else None
+
+    async def _settle(
+        self, asked: tuple[str, ...], user_id: str, answer: Answer, *, has_details: bool
+    ) -> Agreed | AnswerRefusal | ConsentCommit:
+        role: Role | None = None
+        if depends_on_role(asked, self._settings):
+            membership = await self._store.find_membership(user_id, answer.organization_id)
+            if membership is None or membership.ended_at is not None:
+                return ConsentCommit.MEMBERSHIP_ENDED
+            role = membership.role
+            if answer.told_roles is not None and fingerprint(answer.organization_id, role) not in answer.told_roles:
+                return ConsentCommit.ROLE_CHANGED
+        return decide(asked, answer, role, self._settings, self._clock(), has_details=has_details)
 
     def _build_grant(
         self,
@@ -134,10 +163,10 @@ class Consent:
         client: ClientRecord,
         user_id: str,
         organization_id: str,
+        agreed: Agreed,
         *,
         grant_id: bytes | None = None,
         authenticated_at: int | None,
-        absolute_expires_at: int | None = None,
     ) -> GrantRecord:
         now = self._clock()
         return _new_grant(
@@ -145,7 +174,7 @@ class Consent:
             client_id=client.client_id,
             user_id=user_id,
             organization_id=organization_id,
-            scope=prompt.scope,
+            scope=agreed.scope,
             resource=prompt.resource,
             confirmation=None if prompt.dpop_jkt is None else Confirmation(jkt=prompt.dpop_jkt),
             redirect_uri=prompt.sent_redirect_uri,
@@ -153,9 +182,10 @@ class Consent:
             row_secret=self._entropy(ROW_SECRET_SIZE),
             created_at=now,
             expires_at=now + self._settings.code_lifetime,
-            absolute_expires_at=absolute_expires_at,
+            absolute_expires_at=agreed.expires_at,
             authenticated_at=authenticated_at,
             authorization_details=prompt.authorization_details,
+            replaces=None if prompt.reconnects is None else prompt.reconnects[0],
         )
 
     async def _leave_out(
@@ -183,24 +213,27 @@ class Consent:
         device: DeviceAuthorizationRecord,
         client: ClientRecord,
         user_id: str,
-        organization_id: str,
+        answer: Answer,
         *,
         cookie: str,
         authenticated_at: int | None,
         origin: Origin = SYSTEM,
-    ) -> ConsentCommit:
+    ) -> ConsentCommit | AnswerRefusal:
         """The same for a device, by the browser in which its code was entered: the grant takes over the request's id
         and row secret, so that the device code is good for it (`docs/decisions/0012`)."""
-        now = self._clock()
         asked = list_asked(device.scope)
-        left_out = await self._policies.find_left_out(device.client_id, user_id, organization_id, asked)
+        left_out = await self._policies.find_left_out(device.client_id, user_id, answer.organization_id, asked)
         scope, _ = leave_out(device.scope, None, left_out)
+        agreed = await self._settle(scope, user_id, answer, has_details=False)
+        if not isinstance(agreed, Agreed):
+            return agreed
+        now = self._clock()
         grant = _new_grant(
             id=device.id,
             client_id=device.client_id,
             user_id=user_id,
-            organization_id=organization_id,
-            scope=scope,
+            organization_id=answer.organization_id,
+            scope=agreed.scope,
             resource=device.resource,
             redirect_uri=None,
             code_challenge=None,
@@ -208,14 +241,16 @@ class Consent:
             created_at=now,
             # A person who answers at the last moment is not told in vain that the device will notice.
             expires_at=max(device.expires_at, now + self._settings.code_lifetime),
+            absolute_expires_at=agreed.expires_at,
             authenticated_at=authenticated_at,
         )
-        consent = build_consent(grant, client, asked=scope, redirect_uri=None)
+        consent = build_consent(grant, client, declined=agreed.declined, redirect_uri=None)
         return await self._store.commit_device_consent(
             grant,
             session_hash=hash_session(cookie),
             now=now,
             consent=consent,
+            role=agreed.role,
             origin=origin,
             rulebook=self._settings.rulebook,
         )
@@ -249,6 +284,7 @@ def _new_grant(
     absolute_expires_at: int | None = None,
     confirmation: Confirmation | None = None,
     authorization_details: str | None = None,
+    replaces: bytes | None = None,
 ) -> GrantRecord:
     return GrantRecord(
         id=id,
@@ -275,6 +311,7 @@ def _new_grant(
         ended_reason=None,
         authenticated_at=authenticated_at,
         authorization_details=authorization_details,
+        replaces=replaces,
     )
 
 

@@ -9,7 +9,7 @@ from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import DeviceAuthorizationRecord
 from latchstring.authorization_server.refusals import refuse_suspended
-from latchstring.authorization_server.resources import verify_resources
+from latchstring.authorization_server.resources import map_resources, refuse_many, verify_resources
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 from latchstring.protocol.authorization_details import refuse_details
@@ -59,7 +59,10 @@ class DeviceAuthorizationEndpoint:
         if "authorization_details" in parameters:
             raise refuse_details("A device cannot ask for authorization_details.")
         scope = decide_scope(parameters.get("scope"), client, self._settings)
-        resource = await verify_resources(tuple(dict.fromkeys(parameters.lists.get("resource", ()))), self._store)
+        requested = tuple(dict.fromkeys(parameters.lists.get("resource", ())))
+        refuse_many(requested)
+        resource, of_resource = map_resources(requested, self._settings.organization_resources)
+        await verify_resources(resource, self._store)
         lifetime = self._settings.device_code_lifetime
         for _ in range(_MAX_ROUNDS):
             now = self._clock()
@@ -70,7 +73,7 @@ class DeviceAuthorizationEndpoint:
                 row_secret=self._entropy(ROW_SECRET_SIZE),
                 scope=scope,
                 resource=resource,
-                organization_id=parameters.get("organization_id"),
+                organization_id=of_resource or parameters.get("organization_id"),
                 is_denied=False,
                 session_hash=None,
                 interval=POLL_INTERVAL,

@@ -43,10 +43,14 @@ class TokenIssuer:
         """When a grant redeemed now ends at the latest: as the member chose, within what the setting allows."""
         return earliest(after(now, self._settings.refresh_token_absolute_lifetime), grant.absolute_expires_at)
 
-    async def find_audience(self, requested: Sequence[str], granted: tuple[str, ...]) -> Audience:
+    def map_own(self, requested: Sequence[str], organization_id: str) -> tuple[str, ...]:
+        """The resources that were asked for, each by its API's own identifier."""
+        return self._audiences.map_own(requested, organization_id)
+
+    async def find_audience(self, requested: Sequence[str], granted: tuple[str, ...], organization_id: str) -> Audience:
         """What the token will be for, to be asked before a commit: `issue` cannot fail any more. Not needed where no
         resource was requested and none granted: then it is `ALL_GRANTED`."""
-        return await self._audiences.find(requested, granted)
+        return await self._audiences.find(requested, granted, organization_id)
 
     async def find_exact_audience(self, resource: tuple[str, ...]) -> Audience:
         """The same for a token that is for exactly these resources, already verified; for every API without any."""

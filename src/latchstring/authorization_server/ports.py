@@ -28,6 +28,7 @@ from latchstring.authorization_server.records import (
     Rebinding,
     RegistrationTokenRecord,
     ResourceServerRecord,
+    Role,
     SecretHash,
     SessionRecord,
     SigningKeyRecord,
@@ -100,6 +101,7 @@ class ConsentCommit(Enum):
     NOT_REMEMBERED = "not_remembered"
     NEEDS_APPROVAL = "needs_approval"
     BLOCKED = "blocked"
+    ROLE_CHANGED = "role_changed"
 
 
 class Claim(Enum):
@@ -134,6 +136,7 @@ class GrantStore(Protocol):
         pushed_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
+        role: Role | None = None,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, the organization lets
@@ -143,7 +146,8 @@ class GrantStore(Protocol):
         there is one; deleted in the meantime, it is unavailable.
 
         `consent` is remembered in the same transaction, in place of the one before. `recalled` is the grant of the
-        remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does."""
+        remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does. `role`
+        is the one that the scope was worked out for: `ROLE_CHANGED` where the user has another one."""
 
     async def find_remembered_consents(self, client_id: str, user_id: str) -> Sequence[ConsentRecord]:
         """What the user has agreed to with the client, by organization; expired consents too."""
@@ -187,8 +191,11 @@ class GrantStore(Protocol):
         expires_at: int | None,
         absolute_expires_at: int | None,
         rebinding: Rebinding | None = None,
+        replacing: GrantRecord | None = None,
+        origin: Origin = SYSTEM,
     ) -> Commit:
-        """`pending` → `active` if it is still pending and unexpired."""
+        """`pending` → `active` if it is still pending and unexpired. `replacing` is the grant itself where it replaces
+        another one, which ends with that."""
 
     async def commit_rotation(
         self,
@@ -268,6 +275,7 @@ class DeviceStore(Protocol):
         session_hash: bytes,
         now: int,
         consent: ConsentRecord | None = None,
+        role: Role | None = None,
         origin: Origin = SYSTEM,
         rulebook: Rulebook = STRICTEST,
     ) -> ConsentCommit:

@@ -90,8 +90,10 @@ class PushedRequestEndpoint:
             authorization_request, found, target = await find_target(request, self._clients)
         except UnsafeRequest as unsafe:
             raise OAuthError("invalid_request", _WHY.get(unsafe.key, "The request is not valid."), unsafe.key) from None
-        decide(request, authorization_request, found, target, self._settings, is_pushed=True, is_signed=is_signed)
-        await verify_resources(authorization_request.resource, self._store)
+        prompt = decide(
+            request, authorization_request, found, target, self._settings, is_pushed=True, is_signed=is_signed
+        )
+        await verify_resources(prompt.resource, self._store)
         thumbprint = await self._proofs.find_key(proofs, client, PUSHED_REQUEST_PATH) if proofs else None
         if thumbprint is not None and request.setdefault("dpop_jkt", thumbprint) != thumbprint:
             raise OAuthError("invalid_dpop_proof", "dpop_jkt is another key than that of the DPoP proof.")

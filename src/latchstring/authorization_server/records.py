@@ -184,7 +184,8 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `confirmation` is the key that its code is bound to; after that, the one proved with the last redemption or refresh.
     `authorization_details` (RFC 9396) are a JSON array. `authenticated_at` is when the member had signed in.
-    `asserted_by` is the trusted issuer whose word stands in for the member's consent.
+    `asserted_by` is the trusted issuer whose word stands in for the member's consent. `replaces` is the grant that ends
+    when this one's code is redeemed.
 
     `suspended_reason` is what must be over before it works again (`refusals`). `member_role` is the member's role since
     it last changed; None is the role of the consent. `taken_over_at` is when another member took over the grant of one
@@ -226,6 +227,7 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     member_role: Role | None = None
     taken_over_at: int | None = None
     taken_over_from: str | None = None
+    replaces: bytes | None = None
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"

@@ -26,6 +26,7 @@ USER_DELETED = "user_deleted"
 APP_SUSPENDED = "app_suspended"
 APP_DELETED = "app_deleted"
 APP_PRIVATE = "app_private"
+REPLACED = "replaced"
 
 _WORDS = {
     CODE_REPLAYED: "superseded: the authorization code was used twice, so the grant was ended.",
@@ -34,6 +35,7 @@ _WORDS = {
     REVOKED_BY_CLIENT: "revoked: the app itself revoked the grant.",
     DISCONNECTED: "revoked: a person disconnected the app.",
     ENDED_BY_OPERATOR: "revoked: the operator ended the grant.",
+    REPLACED: "superseded: the member connected the app anew, in place of this grant.",
     REGISTRATION_DELETED: "revoked: the app deleted its registration.",
     RESTORED: "restored: the server went back to a backup, which cannot know what was used or revoked after it.",
     BLOCKED_BY_ADMIN: "revoked: an admin of the organization blocked the app.",

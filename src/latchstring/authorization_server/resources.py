@@ -1,12 +1,14 @@
 """Which APIs a grant or a token is for (RFC 8707), and what tokens for them look like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from latchstring.authorization_server.ports import ClientStore, Clock
 from latchstring.authorization_server.records import AccessTokenFormat
+from latchstring.authorization_server.settings import ORGANIZATION_PLACEHOLDER
 from latchstring.authorization_server.signing_keys import Signer, SigningKeys
 from latchstring.protocol.errors import OAuthError
 
@@ -15,6 +17,7 @@ MAX_LENGTH: Final = 1024  # of all together: they travel in access tokens
 # How long a resource's token format is remembered; it is chosen once, when its resource server is made.
 FORMAT_KEPT: Final = 60
 _MAX_KEPT: Final = 1000
+_ID_CHARACTERS: Final = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-")
 
 
 class Audience(msgspec.Struct, frozen=True):
@@ -32,6 +35,45 @@ def refuse_many(resources: Sequence[str]) -> None:
     """Refuse more than a token can carry, before anything is looked up."""
     if len(resources) > MAX_RESOURCES or sum(map(len, resources)) > MAX_LENGTH:
         raise OAuthError("invalid_target", "There are too many resources.")
+
+
+def map_resources(
+    resources: Sequence[str], organization_resources: Mapping[str, str]
+) -> tuple[tuple[str, ...], str | None]:
+    """The resources with an API's identifier in place of those that name one organization's part of it (RFC 8707 §2
+    lets the server map to a more general one), and that organization. `invalid_target` where they name several."""
+    if not organization_resources:
+        return tuple(resources), None
+    mapped: dict[str, None] = {}
+    organizations = set()
+    for resource in resources:
+        found = _find_part(resource, organization_resources)
+        mapped[resource if found is None else found[0]] = None
+        if found is not None:
+            organizations.add(found[1])
+    if len(organizations) > 1:
+        raise OAuthError("invalid_target", "The resources are of several organizations, and a grant is for one.")
+    return tuple(mapped), next(iter(organizations), None)
+
+
+def _find_part(resource: str, organization_resources: Mapping[str, str]) -> tuple[str, str] | None:
+    for template, identifier in organization_resources.items():
+        before, _, after = template.partition(ORGANIZATION_PLACEHOLDER)
+        organization_id = resource[len(before) : len(resource) - len(after)]
+        is_id = bool(organization_id) and _ID_CHARACTERS.issuperset(organization_id)
+        if is_id and resource.startswith(before) and resource.endswith(after):
+            return identifier, organization_id
+    return None
+
+
+def map_own_resources(
+    resources: Sequence[str], organization_id: str, organization_resources: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The same for what stands on one organization; `invalid_target` where another one is named."""
+    mapped, of_resources = map_resources(resources, organization_resources)
+    if of_resources not in {None, organization_id}:
+        raise OAuthError("invalid_target", "The resource is of another organization than the grant.")
+    return mapped
 
 
 async def verify_resources(resources: Sequence[str], store: ClientStore) -> tuple[str, ...]:
@@ -56,20 +98,34 @@ def narrow_resources(requested: tuple[str, ...], granted: tuple[str, ...]) -> tu
 class Audiences:
     """Decides what a token is for before anything is used up for it."""
 
-    def __init__(self, *, store: ClientStore, signing_keys: SigningKeys, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: ClientStore,
+        signing_keys: SigningKeys,
+        clock: Clock,
+        organization_resources: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._store = store
         self._signing_keys = signing_keys
         self._clock = clock
+        self._organization_resources = organization_resources
         self._formats: dict[str, tuple[AccessTokenFormat, int]] = {}
 
-    async def find(self, requested: Sequence[str], granted: tuple[str, ...]) -> Audience:
-        """What a token is for that was asked for with those resources, on a grant of those (RFC 8707 §2.2).
+    def map_own(self, requested: Sequence[str], organization_id: str) -> tuple[str, ...]:
+        """What was asked for, each API by its own identifier; refuses another organization's part of one."""
+        return map_own_resources(requested, organization_id, self._organization_resources)
+
+    async def find(self, requested: Sequence[str], granted: tuple[str, ...], organization_id: str) -> Audience:
+        """What a token is for that was asked for with those resources, on an organization's grant of those (RFC 8707
+        §2.2).
 
         A JWT where each of its APIs takes JWTs, else opaque: every API can ask about an opaque one.
         """
         resource: tuple[str, ...] = ()
         if requested:
-            resource = narrow_resources(await verify_resources(requested, self._store), granted)
+            own = self.map_own(requested, organization_id)
+            resource = narrow_resources(await verify_resources(own, self._store), granted)
         signer = await self.find_signer(resource or granted)
         return Audience(resource if signer is None else resource or granted, signer)
 

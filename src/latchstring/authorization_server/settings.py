@@ -8,14 +8,17 @@ import msgspec
 from latchstring.authorization_server.details_types import DetailsType, verify_details_types
 from latchstring.authorization_server.mail_settings import MailSettings, verify_mail_settings
 from latchstring.authorization_server.organization_policy import OrganizationPolicy, Risk, Rulebook, build_risks
+from latchstring.authorization_server.records import Role
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer, verify_trusted_issuer
 from latchstring.protocol.client_certificate import parse_certificate_source
 from latchstring.protocol.errors import ConfigurationError
+from latchstring.protocol.resource_metadata import verify_resource_identifier
 from latchstring.protocol.scope import OFFLINE_ACCESS, is_scope_token
 
 SigningAlgorithm = Literal["ES256", "EdDSA", "PS256", "RS256"]
 
 FULL_ACCESS: Final = "all.full_access"
+ORGANIZATION_PLACEHOLDER: Final = "{organization_id}"
 MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
 MAX_ACCESS_TOKEN_LIFETIME: Final = 24 * 3600
 MAX_REGISTRATION_LIFETIME: Final = 30 * 24 * 3600
@@ -45,13 +48,27 @@ _ISSUER_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 class ScopeDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """What a scope lets an app do, in words for members. An empty title stands for the built-in text.
 
-    Where `is_for_anyone` is false, an app that registered itself never gets it.
+    `titles` and `descriptions` are the same in other languages, by tag (`de`, `zh-Hans`). `group` names one of the
+    setting's `scope_groups`. A member may strike out what `is_optional`. With `roles` it is only for members who have
+    one of them. Where `is_for_anyone` is false, an app that registered itself never gets it.
     """
 
     title: str = ""
+    titles: dict[str, str] = {}
     description: str = ""
+    descriptions: dict[str, str] = {}
     risk: Risk = "medium"
+    group: str = ""
+    is_optional: bool = False
+    roles: tuple[Role, ...] | None = None
     is_for_anyone: bool = True
+
+
+class ScopeGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """What scopes touch, as a heading over them: `title`, and `titles` in other languages."""
+
+    title: str
+    titles: dict[str, str] = {}
 
 
 def _built_in_scopes() -> dict[str, ScopeDefinition]:
@@ -68,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verified: without it nobody is known by the subject of a certificate (RFC 8705 §2.1).
     `trusted_issuers` are those whose assertions count as a grant, by their `iss`.
 
+    `scope_groups` are in the order of the consent page. `organization_resources` say how one organization's part of an
+    API is named, `https://api.example/organizations/{organization_id}`, and as which registered resource server it
+    counts.
+
     `registration` says who may register a client by itself (RFC 7591): nobody, who has an initial access token, or
     anyone. Within `registration_lifetime` a person must have connected it. With `accepts_metadata_documents` a client
     may be known by a document of its own, of any host or of `metadata_document_hosts` alone.
@@ -81,6 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     logo_url: str | None = None
     token_prefix: str = "ls"
     scopes: dict[str, ScopeDefinition] = msgspec.field(default_factory=_built_in_scopes)
+    scope_groups: dict[str, ScopeGroup] = {}
+    organization_resources: dict[str, str] = {}
     authorization_details_types: dict[str, DetailsType] = {}
     code_lifetime: int = 60
     access_token_lifetime: int = 3600
@@ -168,16 +191,42 @@ def _verify_certificate_source(settings: Settings) -> None:
             raise _refuse("client_certificate_header, trusted_proxy_networks", str(error)) from None
 
 
+def _verify_scopes(settings: Settings) -> None:
+    if not settings.scopes:
+        raise _refuse("scopes", "define at least one scope")
+    for name, scope in settings.scopes.items():
+        if not is_scope_token(name) or name == OFFLINE_ACCESS:
+            raise _refuse("scopes", f"{name!r} is not a scope that a deployment can define (RFC 6749 §3.3)")
+        if scope.group and scope.group not in settings.scope_groups:
+            raise _refuse("scopes", f"{name}: {scope.group!r} is not one of scope_groups")
+        if scope.roles == ():
+            raise _refuse("scopes", f"{name}: name a role that it is for, or leave out roles")
+    for name, group in settings.scope_groups.items():
+        if not group.title:
+            raise _refuse("scope_groups", f"{name}: give a title, which members read")
+
+
+def _verify_organization_resource(template: str, identifier: str) -> None:
+    before, placeholder, after = template.partition(ORGANIZATION_PLACEHOLDER)
+    if not placeholder or "{" in before + after or "}" in before + after:
+        raise _refuse("organization_resources", f"name the organization once, by {ORGANIZATION_PLACEHOLDER}")
+    if not before.endswith("/") or after[:1] not in {"", "/"}:
+        raise _refuse("organization_resources", "the organization is a segment of the path by itself")
+    try:
+        verify_resource_identifier(before + "orga_0" + after)
+        verify_resource_identifier(identifier)
+    except ValueError as error:
+        raise _refuse("organization_resources", str(error)) from None
+
+
 def validate_settings(settings: Settings) -> Settings:
     """The settings themselves, or `ConfigurationError` naming the setting and the fix."""
     _verify_issuer(settings.issuer)
     if not (settings.token_prefix.isascii() and settings.token_prefix.isalnum() and len(settings.token_prefix) <= 12):
         raise _refuse("token_prefix", "use 1 to 12 ASCII letters and digits")
-    if not settings.scopes:
-        raise _refuse("scopes", "define at least one scope")
-    for name in settings.scopes:
-        if not is_scope_token(name) or name == OFFLINE_ACCESS:
-            raise _refuse("scopes", f"{name!r} is not a scope that a deployment can define (RFC 6749 §3.3)")
+    _verify_scopes(settings)
+    for template, identifier in settings.organization_resources.items():
+        _verify_organization_resource(template, identifier)
     try:
         verify_details_types(settings.authorization_details_types)
     except ValueError as error:

@@ -26,6 +26,8 @@ PUSHED_PARAMETERS: Final = frozenset(
         "login_hint",
         "authorization_details",
         "dpop_jkt",
+        "organization_selection",
+        "grant_id",
     }
 )
 NONE: Final = "none"
@@ -33,6 +35,10 @@ LOGIN: Final = "login"
 CONSENT: Final = "consent"
 SELECT_ACCOUNT: Final = "select_account"
 PROMPTS: Final = (NONE, LOGIN, CONSENT, SELECT_ACCOUNT)
+FIXED: Final = "fixed"
+SEVERAL: Final = "several"
+ORGANIZATION_SELECTIONS: Final = (FIXED, SEVERAL)
+"""Our own `organization_selection`: the organization named and no other, or one after another."""
 MAX_HINT_LENGTH: Final = 320  # of an email address (RFC 5321 §4.5.3.1)
 
 
@@ -67,6 +73,8 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     login_hint: str | None = None
     authorization_details: str | None = None
     dpop_jkt: str | None = None
+    organization_selection: str | None = None
+    grant_id: str | None = None
 
 
 def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
@@ -88,6 +96,8 @@ def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
         login_hint=get("login_hint"),
         authorization_details=get("authorization_details"),
         dpop_jkt=get("dpop_jkt"),
+        organization_selection=get("organization_selection"),
+        grant_id=get("grant_id"),
     )
 
 
@@ -99,6 +109,13 @@ def parse_prompt(text: str | None) -> tuple[str, ...]:
     if NONE in prompts and len(prompts) > 1:
         raise OAuthError("invalid_request", "prompt has none together with another value.")
     return prompts
+
+
+def parse_organization_selection(text: str | None) -> str | None:
+    """How the member may choose; None is one among all that are theirs."""
+    if text is not None and text not in ORGANIZATION_SELECTIONS:
+        raise OAuthError("invalid_request", "organization_selection has a value that is not supported.")
+    return text
 
 
 def parse_max_age(text: str | None) -> int | None:

@@ -20,6 +20,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_authorization_details": 400,
     "invalid_request_uri": 400,
     "login_required": 400,
+    "account_selection_required": 400,
     "consent_required": 400,
     "interaction_required": 400,
     "unsupported_response_type": 400,

@@ -9,7 +9,12 @@ import msgspec
 from latchstring.authorization_server.events import Action, Event, Origin
 from latchstring.authorization_server.organization_policy import Rulebook, Verdict, list_asked
 from latchstring.authorization_server.ports import AssertionRefusal, Claim, Commit, ConsentCommit
-from latchstring.authorization_server.refusals import CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE
+from latchstring.authorization_server.refusals import (
+    CODE_REPLAYED,
+    DEVICE_CODE_REPLAYED,
+    REFRESH_TOKEN_REUSE,
+    REPLACED,
+)
 from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.life_cycle import end_left_grants
@@ -25,6 +30,7 @@ from latchstring.storage.statements import (
     registrations,
     sweeping,
 )
+from latchstring.storage.statements.statement import Statement
 
 
 class Swept(Enum):
@@ -64,16 +70,20 @@ def consent(
     origin: Origin,
     *,
     recalled: bytes | None = None,
+    role: str | None = None,
 ) -> Steps[ConsentCommit]:
     """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself, remember the
     consent; when a condition does not hold, say which. `recalled` is the grant whose remembered consent stands in for
-    the member's answer."""
+    the member's answer. `role` is the one that the scope is for, where it depends on that."""
     pushed = {"request_id": pushed_request_id}
     if pushed_request_id is not None and (yield grants.LOCK_PUSHED_REQUEST, pushed) is None:
         is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
         return ConsentCommit.REQUEST_USED if is_answered is None else ConsentCommit.ANSWERED
-    if not (yield from _lock_what_it_stands_on(grant_row, locks_client=client_row is None)):
+    role_now = yield from _lock_what_it_stands_on(grant_row, locks_client=client_row is None)
+    if role_now is None:
         return ConsentCommit.MEMBERSHIP_ENDED
+    if role is not None and role_now != role:
+        return ConsentCommit.ROLE_CHANGED
     verdict = yield from _judge_grant(grant_row, grant_row["scope"], rulebook)
     if verdict is not Verdict.ALLOWED:
         return ConsentCommit(verdict.value)
@@ -123,6 +133,16 @@ def end_grant(grant_id: bytes, by: str, reason: str, now: int, origin: Origin) -
     return Commit.APPLIED
 
 
+def redeem_replacing(
+    statement: Statement, redemption: dict[str, Any], grant_row: dict[str, Any], origin: Origin
+) -> Steps[Commit]:
+    """Redeem a grant, and end the one that it was to renew: not before, so that neither is ever missing."""
+    if (yield statement, redemption) is None:
+        return Commit.LOST
+    yield from end_grant(grant_row["replaces"], grant_row["user_id"], REPLACED, redemption["now"], origin)
+    return Commit.APPLIED
+
+
 def disconnect(grant_row: dict[str, Any], by: str, reason: str, now: int, origin: Origin) -> Steps[Commit]:
     """End a grant and forget the consent behind it: the app has to ask again. Idempotent."""
     commit = yield from end_grant(grant_row["id"], by, reason, now, origin)
@@ -137,17 +157,19 @@ def _judge_grant(grant_row: dict[str, Any], scope: str, rulebook: Rulebook) -> S
     return (yield from judge(*place, granted, rulebook))
 
 
-def _lock_what_it_stands_on(grant_row: dict[str, Any], *, locks_client: bool = True) -> Steps[bool]:
+def _lock_what_it_stands_on(grant_row: dict[str, Any], *, locks_client: bool = True) -> Steps[str | None]:
     """Hold still what a grant stands on until the transaction's end, so that whatever ends any of it finds the grant.
-    False if the user is no active member; whether the app is reachable is asked in the write. A client whose row is
-    about to be written is held by that: many who share it first would wait for each other."""
+    The member's role, or None if the user is no active member; whether the app is reachable is asked in the write. A
+    client whose row is about to be written is held by that: many who share it first would wait for each other."""
     of_user = {"user_id": grant_row["user_id"]}
-    if (yield grants.LOCK_MEMBERSHIP, {**of_user, "organization_id": grant_row["organization_id"]}) is None:
-        return False
+    member = yield grants.LOCK_MEMBERSHIP, {**of_user, "organization_id": grant_row["organization_id"]}
+    if member is None:
+        return None
     row = (yield grants.LOCK_CLIENT, {"client_id": grant_row["client_id"]}) if locks_client else None
     if row is not None and not row[0]:
         yield grants.LOCK_OWNER_MEMBERSHIP, {**of_user, "client_id": grant_row["client_id"]}
-    return True
+    role: str = member[3]
+    return role
 
 
 def commit_assertion(
@@ -163,7 +185,7 @@ def commit_assertion(
     before the first write."""
     membership = {"user_id": grant_row["user_id"], "organization_id": grant_row["organization_id"]}
     yield grants.LOCK_MEMBERSHIP_ALONE, membership
-    if not (yield from _lock_what_it_stands_on(grant_row)):
+    if (yield from _lock_what_it_stands_on(grant_row)) is None:
         return AssertionRefusal.MEMBERSHIP_ENDED
     of_client = {"client_id": grant_row["client_id"], "user_id": grant_row["user_id"]}
     if (yield grants.FIND_REACHABLE, of_client) is None:
@@ -226,12 +248,13 @@ def device_consent(
     now: int,
     rulebook: Rulebook,
     origin: Origin,
+    role: str | None = None,
 ) -> Steps[ConsentCommit]:
     """Insert the pending grant in place of the request that the session has claimed."""
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
     if (yield devices.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
-    commit = yield from consent(grant_row, None, None, rulebook, consent_row, origin)
+    commit = yield from consent(grant_row, None, None, rulebook, consent_row, origin, role=role)
     if commit is ConsentCommit.CREATED:
         yield devices.END_DEVICE, {"device_id": grant_row["id"]}
     return commit

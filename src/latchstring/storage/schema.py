@@ -212,6 +212,7 @@ grant = Table(
     Column("member_role", String(16)),
     Column("taken_over_at", BigInteger),
     Column("taken_over_from", String(64)),
+    Column("replaces", LargeBinary(16)),
     # The mark of the last redemption or rotation: whoever is in doubt about its own looks for it here.
     Column("written_as", BigInteger),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),

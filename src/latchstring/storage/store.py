@@ -26,6 +26,7 @@ from latchstring.authorization_server.records import (
     Rebinding,
     RegistrationTokenRecord,
     ResourceServerRecord,
+    Role,
     SecretHash,
     SessionRecord,
     SigningKeyRecord,
@@ -135,6 +136,7 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         pushed_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
+        role: Role | None = None,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         kept = None if self_registered is None else {**_write_client(self_registered), "expires_at": None}
@@ -143,7 +145,14 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
 
         def commit() -> Steps[ConsentCommit]:
             outcome = yield from operations.consent(
-                _write_grant(grant), kept, pushed_request_id, rulebook, consent_row, origin, recalled=recalled
+                _write_grant(grant),
+                kept,
+                pushed_request_id,
+                rulebook,
+                consent_row,
+                origin,
+                recalled=recalled,
+                role=role,
             )
             self._forget(grant.client_id)
             return outcome
@@ -195,12 +204,19 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         expires_at: int | None,
         absolute_expires_at: int | None,
         rebinding: Rebinding | None = None,
+        replacing: GrantRecord | None = None,
+        origin: Origin = SYSTEM,
     ) -> Commit:
         redemption = _write_redemption(grant_id, generation, now, expires_at, absolute_expires_at)
         redemption["mark"] = next(self._marks)
+        statement = grants.REDEEM
         if rebinding is not None:
-            return await self._write(grants.REDEEM_REBOUND, redemption | _write_rebinding(rebinding))
-        return await self._write(grants.REDEEM, redemption)
+            statement, redemption = grants.REDEEM_REBOUND, redemption | _write_rebinding(rebinding)
+        if replacing is not None:
+            return await self._engine.commit(
+                partial(operations.redeem_replacing, statement, redemption, _write_grant(replacing), origin)
+            )
+        return await self._write(statement, redemption)
 
     async def commit_rotation(
         self, grant_id: bytes, *, generation: int, now: int, expires_at: int | None, rebinding: Rebinding | None = None
@@ -311,12 +327,13 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         session_hash: bytes,
         now: int,
         consent: ConsentRecord | None = None,
+        role: Role | None = None,
         rulebook: Rulebook = STRICTEST,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         consent_row = None if consent is None else write_consent(consent)
         row = _write_grant(grant)
-        commit = partial(operations.device_consent, row, consent_row, session_hash, now, rulebook, origin)
+        commit = partial(operations.device_consent, row, consent_row, session_hash, now, rulebook, origin, role)
         return await self._engine.commit(commit)
 
     async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:
@@ -626,6 +643,7 @@ def _read_grant(row: Row) -> GrantRecord:
         member_role=row[27],
         taken_over_at=row[28],
         taken_over_from=row[29],
+        replaces=row[30],
     )
 
 

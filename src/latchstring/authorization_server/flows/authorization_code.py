@@ -69,7 +69,7 @@ class AuthorizationCodeFlow:
                 narrowed_details = authorization_details.narrow(request.authorization_details, granted, None)
             audience = ALL_GRANTED
             if request.resource or grant.resource:
-                audience = await self._issuer.find_audience(request.resource, grant.resource)
+                audience = await self._issuer.find_audience(request.resource, grant.resource, grant.organization_id)
             generation = decision.generation
             absolute = self._issuer.find_end(grant, now) if generation else None
             commit = await self._store.commit_redemption(
@@ -81,6 +81,8 @@ class AuthorizationCodeFlow:
                 else now + self._settings.access_token_lifetime,
                 absolute_expires_at=absolute,
                 rebinding=find_rebinding(grant, confirmation),
+                replacing=None if grant.replaces is None else grant,
+                origin=origin,
             )
             if commit is Commit.APPLIED:
                 return self._issuer.issue(

@@ -35,7 +35,7 @@ class ClientCredentialsFlow:
         access = client_credentials.decide(request, client, approval)
         audience = ALL_GRANTED
         if request.resource:
-            audience = await self._issuer.find_audience(request.resource, ())
+            audience = await self._issuer.find_audience(request.resource, (), access.organization_id)
         return self._issuer.issue_to_client(
             client,
             access.organization_id,

@@ -77,7 +77,7 @@ class DeviceCodeFlow:
                 )
             audience = ALL_GRANTED
             if request.resource or grant.resource:
-                audience = await self._issuer.find_audience(request.resource, grant.resource)
+                audience = await self._issuer.find_audience(request.resource, grant.resource, grant.organization_id)
             if decision is Redemption.REDEEM:
                 generation = 1 if OFFLINE_ACCESS in grant.scope else 0
                 commit = await self._redeem(grant, generation, confirmation, now)

@@ -72,7 +72,7 @@ class JwtBearerFlow:
         refuse_forgotten(asserted.claims, self._codec.epoch, now, max_lifetime=MAX_ASSERTION_LIFETIME)
         claimed = jwt_bearer.decide(request, client, asserted)
         user_id = await self._find_user(claimed.user, asserted.trusted)
-        audience = await self._issuer.find_audience(request.resource, ())
+        audience = await self._issuer.find_audience(request.resource, (), claimed.organization_id)
         grant = self._build_grant(client, user_id, claimed, asserted, now)
         committed = await self._store.commit_assertion(
             grant,

@@ -81,7 +81,7 @@ class RefreshTokenFlow:
                 narrowed_details = authorization_details.narrow(request.authorization_details, granted, request.scope)
             audience = ALL_GRANTED
             if request.resource or grant.resource:
-                audience = await self._issuer.find_audience(request.resource, grant.resource)
+                audience = await self._issuer.find_audience(request.resource, grant.resource, grant.organization_id)
             if decision.verdict is RotationVerdict.ROTATE:
                 commit = await self._store.commit_rotation(
                     grant.id,

@@ -60,7 +60,7 @@ class TokenExchangeFlow:
             token,
             live,
             scope=exchange.scope,
-            audience=await self._issuer.find_exact_audience(await self._narrow(request, subject.resource)),
+            audience=await self._issuer.find_exact_audience(await self._narrow(request, subject)),
             facts=exchange.facts,
             expires_at=expires_at,
             now=now,
@@ -85,13 +85,15 @@ class TokenExchangeFlow:
         )
         return token, live, presented
 
-    async def _narrow(self, request: TokenRequest, within: tuple[str, ...]) -> tuple[str, ...]:
+    async def _narrow(self, request: TokenRequest, subject: token_exchange.Presented) -> tuple[str, ...]:
         """The APIs that the new token is for: those named, which the subject token must be for too, or all of its."""
         assert request.exchange is not None
+        within = subject.resource
         audiences = request.exchange.audience
         refuse_many((*request.resource, *audiences))
         named = [await self._find_resource(audience) for audience in audiences]
-        asked = await verify_resources(tuple(dict.fromkeys((*request.resource, *named))), self._store)
+        asked = self._issuer.map_own(tuple(dict.fromkeys((*request.resource, *named))), subject.organization_id)
+        await verify_resources(asked, self._store)
         if within and not set(asked) <= set(within):
             raise OAuthError("invalid_target", "The subject token is not for that resource or audience.")
         return asked or within

@@ -90,7 +90,7 @@ INSERT_CONSENT = define_insert(
 # Shared with other consents, waited for by what ends any of the three; SQLite has one writer and needs no lock.
 LOCK_MEMBERSHIP = define(
     "lock_membership",
-    select(membership.c.user_id, user.c.user_id, organization.c.organization_id)
+    select(membership.c.user_id, user.c.user_id, organization.c.organization_id, membership.c.role)
     .where(_is_member_row)
     .with_for_update(read=True),
 )

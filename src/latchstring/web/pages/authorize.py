@@ -23,6 +23,7 @@ from latchstring.authorization_server.consent import is_stranger, is_vouched_for
 from latchstring.authorization_server.interaction import Interaction, Step, Visit
 from latchstring.authorization_server.policy import find_used_allowances
 from latchstring.authorization_server.pushed_request_endpoint import find_pushed_parameters
+from latchstring.authorization_server.reconnecting import find_reconnected, is_anothers
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import verify_resources
 from latchstring.protocol.authorization_request import NONE
@@ -32,7 +33,7 @@ from latchstring.web.asgi import read_form_body
 from latchstring.web.headers import form_action_for
 from latchstring.web.pages.consent import AUTHORIZE, build_question, encode_prompt, render_location
 from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused, render_address
-from latchstring.web.pages.question import ask
+from latchstring.web.pages.question import ask, refuse_reconnect
 from latchstring.web.pages.send_back import render_error_details, send_back
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.rendering.messages import MessageKey, detail
@@ -84,11 +85,15 @@ async def authorize(page: Page) -> Response:
             is_signed=is_pushed or visit.is_signed,
         )
         await verify_resources(prompt.resource, page.services.store)
+        prompt = await find_reconnected(prompt, client, page.services.store)
         _refuse_long(page, prompt)
         next_step = interaction.decide(prompt, visit, page.authenticated_at, now)
         if user is not None and next_step is Interaction.NOTHING:
             memberships = await page.services.store.find_memberships(user.user_id)
-            if _is_visit(page):
+            if is_anothers(prompt, user.user_id):
+                if NONE in prompt.prompts:
+                    raise OAuthError("account_selection_required", "The grant is of another account's.")
+            elif _is_visit(page):
                 code = await page.services.consent.recall(
                     prompt,
                     client,
@@ -110,7 +115,10 @@ async def authorize(page: Page) -> Response:
         return _sign_in(page, prompt, visit)
     if next_step is Interaction.SELECT_ACCOUNT:
         return _select_account(page, prompt, visit, client)
-    return await ask(page, build_question(page, prompt, client, user, visit), client, user)
+    question = build_question(page, prompt, client, user, visit)
+    if is_anothers(prompt, user.user_id):
+        return refuse_reconnect(page, question, client, "other_account")
+    return await ask(page, question, client, user)
 
 
 async def _count_document(page: Page, client_id: str) -> None:

@@ -10,8 +10,8 @@ from latchstring.authorization_server.records import ConnectionRecord
 from latchstring.authorization_server.registration import find_document_host
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.scope import OFFLINE_ACCESS
+from latchstring.web.pages.consent_words import render_scopes
 from latchstring.web.pages.page import Page, PageRefused
-from latchstring.web.pages.question import render_scopes
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
 
@@ -73,6 +73,7 @@ def _render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str,
         "details": describe(grant.authorization_details, settings.authorization_details_types),
         "scopes": render_scopes(grant.scope, settings),
         "is_offline": OFFLINE_ACCESS in grant.scope,
+        "ends_at": grant.absolute_expires_at,
         "created_at": grant.activated_at or grant.created_at,
         "last_used_at": grant.rotated_at,
         "status": grant.status,

@@ -6,16 +6,20 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from latchstring.authorization_server.answers import AnswerRefusal
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt, render_code, render_error
 from latchstring.authorization_server.consent import render_version
 from latchstring.authorization_server.interaction import Visit
+from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.reconnecting import is_anothers, refuse_mismatch
 from latchstring.authorization_server.records import ClientRecord, UserRecord
-from latchstring.protocol.authorization_request import render_request_uri
+from latchstring.protocol.authorization_request import FIXED, render_request_uri
 from latchstring.protocol.authorization_response import FORM_POST
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.redirect_uri import find_registered
 from latchstring.protocol.scope import render_scope
+from latchstring.web.pages.answer import read_answer
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.question import Question, ask, ask_again
 from latchstring.web.pages.send_back import send_back
@@ -68,26 +72,28 @@ async def answer_consent(page: Page) -> Response:
         await services.consent.decline(prompt)
         denied = OAuthError("access_denied", "The member declined.")
         return send_back(page, render_error(prompt.target, denied, issuer))
-    if decision != "allow":
+    if decision == "mismatch":
+        return send_back(page, render_error(prompt.target, refuse_mismatch(prompt), issuer))
+    if decision != "allow" or is_anothers(prompt, user.user_id):
         raise PageRefused("unreadable_request")
     question = build_question(page, prompt, client, user, asked.visit)
     if render_version(client) != asked.version:
         return await ask(page, question, client, user, error="app_changed", status=409)
-    organization_id = form.get("organization_id", "")
-    outcome = None
-    if organization_id:
+    answer = read_answer(page, form, prompt.scope)
+    outcome: str | ConsentCommit | AnswerRefusal | None = None
+    if answer is not None:
         outcome = await services.consent.allow(
             prompt,
             client,
             user.user_id,
-            organization_id,
+            answer,
             grant_id=asked.grant_id,
             authenticated_at=page.authenticated_at,
             origin=page.origin,
         )
     if isinstance(outcome, str):
         return send_back(page, render_code(prompt.target, outcome, issuer))
-    return await ask_again(page, question, client, user, outcome, organization_id)
+    return await ask_again(page, question, client, user, outcome, answer)
 
 
 def render_location(prompt: AuthorizationPrompt) -> str:
@@ -110,6 +116,8 @@ def render_location(prompt: AuthorizationPrompt) -> str:
         "login_hint": prompt.login_hint,
         "authorization_details": prompt.authorization_details,
         "dpop_jkt": prompt.dpop_jkt,
+        "organization_selection": FIXED if prompt.is_organization_fixed else prompt.organization_selection,
+        "grant_id": prompt.grant_id,
     }
     pairs = [(name, value) for name, value in parameters.items() if value is not None]
     return f"{AUTHORIZE}?" + urlencode([*pairs, *(("resource", resource) for resource in prompt.resource)])
@@ -135,6 +143,7 @@ def build_question(
         organization_id=prompt.organization_id,
         redirect_uri=prompt.redirect_uri,
         authorization_details=prompt.authorization_details,
+        is_fixed=prompt.is_organization_fixed,
     )
 
 

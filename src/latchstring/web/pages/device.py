@@ -6,9 +6,11 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from latchstring.authorization_server.answers import AnswerRefusal
 from latchstring.authorization_server.ports import Claim, ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, DeviceAuthorizationRecord, UserRecord
 from latchstring.protocol.device_authorization import parse_user_code, render_user_code
+from latchstring.web.pages.answer import read_answer
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.question import Question, ask, ask_again
 from latchstring.web.throttle import RETRY_USER_CODE_SECONDS, find_source
@@ -82,27 +84,28 @@ async def answer_device(page: Page) -> Response:
     device = await services.user_codes.find_claimed(asked.device_id, page.cookie)
     if device is None:
         return done
-    decision, organization_id = form.get("decision"), form.get("organization_id", "")
+    decision = form.get("decision")
     if decision == "deny":
         await services.consent.decline_device(device, page.cookie)
         return done
     if decision != "allow":
         raise PageRefused("unreadable_request")
     client = await _find_client(page, device.client_id)
-    outcome = None
-    if organization_id:
+    answer = read_answer(page, form, device.scope)
+    outcome: ConsentCommit | AnswerRefusal | None = None
+    if answer is not None:
         outcome = await services.consent.allow_device(
             device,
             client,
             user.user_id,
-            organization_id,
+            answer,
             cookie=page.cookie,
             authenticated_at=page.authenticated_at,
             origin=page.origin,
         )
     if outcome in {ConsentCommit.CREATED, ConsentCommit.REQUEST_USED}:
         return done
-    return await ask_again(page, _question(page, device, user), client, user, outcome, organization_id)
+    return await ask_again(page, _question(page, device, user), client, user, outcome, answer)
 
 
 async def _show_connected(page: Page, asked: _Asked) -> Response:

@@ -18,8 +18,8 @@ from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.parameters import Parameters
 from latchstring.web.pages.administration import Administration, require_admin
+from latchstring.web.pages.consent_words import render_items
 from latchstring.web.pages.page import Page, PageRefused
-from latchstring.web.pages.question import render_items
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
 _NOTICES: Final = ("policy_saved", "rule_ended", "approval_ended")

@@ -1,20 +1,23 @@
 """What a member is asked, and asked again when an Allow came to nothing: the same however the app asks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from starlette.responses import Response
 
+from latchstring.authorization_server.answers import Answer, AnswerRefusal, find_lifetimes
 from latchstring.authorization_server.authorization_details import describe
 from latchstring.authorization_server.consent import is_stranger
-from latchstring.authorization_server.organization_policy import Decision, Verdict, find_details_type, list_asked
+from latchstring.authorization_server.organization_policy import Verdict, list_asked
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, MembershipRecord, OrganizationRecord, UserRecord
 from latchstring.authorization_server.registration import find_document_host, find_own_links
-from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.scope_roles import find_removed
 from latchstring.protocol.redirect_uri import is_loopback, redirect_host
 from latchstring.protocol.scope import OFFLINE_ACCESS
 from latchstring.web.headers import form_action_for
+from latchstring.web.pages.answer import Given, seal_roles
+from latchstring.web.pages.consent_words import find_new, render_groups, render_last_time, render_organizations
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.messages import detail
 from latchstring.web.rendering.renderer import initial_for, tint_for
@@ -23,7 +26,7 @@ from latchstring.web.rendering.renderer import initial_for, tint_for
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request as the page shows it. `request` is sealed and goes with the answer to `action`; `location` is the
     address of our own that asks the same once more. Afterwards the member is sent to `redirect_uri`, or goes back to
-    the device that shows `user_code`."""
+    the device that shows `user_code`. The app asked for `organization_id`; where `is_fixed`, it may be no other."""
 
     action: str
     request: str
@@ -33,6 +36,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     redirect_uri: str | None = None
     authorization_details: str | None = None
     user_code: str | None = None
+    is_fixed: bool = False
 
 
 async def ask(
@@ -44,8 +48,10 @@ async def ask(
     error: str | None = None,
     error_organization: str = "",
     status: int = 200,
+    given: Given | None = None,
 ) -> Response:
-    """The consent page; or a message, where the app is private to others or the person in no organization."""
+    """The consent page; or a message, where the app is private to others or the person in no organization. `given` is
+    what stood in its boxes, where it is shown again."""
     services = page.services
     if client.is_suspended:
         raise PageRefused("app_disabled", app=client.name)
@@ -61,7 +67,25 @@ async def ask(
     publisher = await _find_owner(page, client)
     uri = question.redirect_uri
     terms_uri, policy_uri = find_own_links(client)
-    offered = {membership.organization_id for membership in memberships}
+    settings = services.settings
+    asked_for = next((own for own in memberships if own.organization_id == question.organization_id), None)
+    if question.is_fixed:
+        if asked_for is None:
+            return refuse_organization(page, question, client)
+        memberships = [asked_for]
+    found = await services.store.find_remembered_consents(client.client_id, user.user_id)
+    consents = {consent.organization_id: consent for consent in found}
+    single = memberships[0] if len(memberships) == 1 else asked_for
+    last = None if single is None else consents.get(single.organization_id)
+    if single is not None and len(memberships) == 1:
+        removed = find_removed(question.scope, single.role, settings)
+        decision = decisions.get(single.organization_id)
+        left_out = () if decision is None else decision.left_out
+        shown = [value for value in question.scope if value not in removed and value not in left_out]
+    else:
+        shown = list(question.scope)
+    if given is None:
+        given = Given() if last is None else Given(kept=frozenset(question.scope) - {*last.declined_scope})
     context = {
         "action": question.action,
         "request": question.request,
@@ -77,11 +101,17 @@ async def ask(
             "tint": tint_for(client.client_id),
             "initial": initial_for(client.name),
         },
-        "organizations": _render_organizations(memberships, decisions, services.settings),
-        "selected_organization_id": question.organization_id if question.organization_id in offered else None,
-        "details": describe(question.authorization_details, services.settings.authorization_details_types),
-        "scopes": render_scopes(question.scope, services.settings),
+        "organizations": render_organizations(memberships, question.scope, consents, decisions, settings),
+        "selected_organization_id": None if asked_for is None else asked_for.organization_id,
+        "is_asked_for": asked_for is not None,
+        "is_other_asked_for": question.organization_id is not None and asked_for is None,
+        "roles": seal_roles(page, question.scope, memberships),
+        "last_time": render_last_time(last, client, shown, question.redirect_uri, question.authorization_details),
+        "details": describe(question.authorization_details, settings.authorization_details_types),
+        "groups": render_groups(shown, settings, new=find_new(shown, last), kept=given.kept),
         "is_offline": OFFLINE_ACCESS in question.scope,
+        "lifetimes": find_lifetimes(settings),
+        "lifetime": given.lifetime,
         "redirect_host": "" if uri is None else redirect_host(uri),
         "is_redirect_local": uri is not None and is_loopback(uri),
         "user_code": question.user_code,
@@ -97,12 +127,19 @@ async def ask_again(
     question: Question,
     client: ClientRecord,
     user: UserRecord,
-    outcome: ConsentCommit | None,
-    organization_id: str,
+    outcome: ConsentCommit | AnswerRefusal | None,
+    answer: Answer | None,
 ) -> Response:
-    """Why an Allow for that organization came to nothing; `outcome` is None where none was chosen."""
-    if outcome is None:
+    """Why that Allow came to nothing; `outcome` is None where no organization was chosen."""
+    if outcome is None or answer is None:
         return await ask(page, question, client, user, error="choose_organization", status=422)
+    given = Given(answer.kept, answer.lifetime)
+    if outcome is AnswerRefusal.OTHER_ORGANIZATION:
+        return await ask(page, question, client, user, error="other_organization", status=403)
+    if outcome is AnswerRefusal.NOTHING_LEFT:
+        return await ask(page, question, client, user, error="nothing_left", status=422, given=given)
+    if outcome is ConsentCommit.ROLE_CHANGED:
+        return await ask(page, question, client, user, error="role_changed", status=409, given=given)
     if outcome in {ConsentCommit.REQUEST_USED, ConsentCommit.ANSWERED}:
         raise PageRefused("page_expired")
     if outcome is ConsentCommit.APP_UNAVAILABLE:
@@ -111,64 +148,29 @@ async def ask_again(
             raise PageRefused("app_disabled", app=client.name)
         return await _refuse_private(page, client)
     if outcome in {ConsentCommit.NEEDS_APPROVAL, ConsentCommit.BLOCKED}:
-        return await ask(page, question, client, user, error=outcome.value, status=403)
-    membership = await page.services.store.find_membership(user.user_id, organization_id)
+        return await ask(page, question, client, user, error=outcome.value, status=403, given=given)
+    membership = await page.services.store.find_membership(user.user_id, answer.organization_id)
     error = "not_your_organization" if membership is None else "membership_ended"
     name = "" if membership is None else membership.organization_name
     return await ask(page, question, client, user, error=error, error_organization=name, status=403)
 
 
-def _render_organizations(
-    memberships: Sequence[MembershipRecord], decisions: Mapping[str, Decision], settings: Settings
-) -> list[dict[str, object]]:
-    return [
-        {
-            **render_standing(decisions.get(membership.organization_id), settings),
-            "id": membership.organization_id,
-            "name": membership.organization_name,
-            "role": membership.role,
-            "tint": tint_for(membership.organization_id),
-            "initial": initial_for(membership.organization_name),
-        }
-        for membership in memberships
-    ]
+def refuse_organization(page: Page, question: Question, client: ClientRecord) -> Response:
+    """The app asked for an organization and no other, and it is none of the member's."""
+    return refuse_reconnect(page, question, client, "other_organization")
 
 
-def render_scopes(scope: Sequence[str], settings: Settings) -> list[dict[str, str]]:
-    """What each scope means to a member; `offline_access` has its own words on the page."""
-    return [
-        {
-            "name": value,
-            "title": settings.scopes[value].title,
-            "description": settings.scopes[value].description,
-            "risk": settings.scopes[value].risk,
-        }
-        for value in scope
-        if value in settings.scopes
-    ]
-
-
-def render_standing(decision: Decision | None, settings: Settings) -> dict[str, object]:
-    """What an organization has to say about the app: its verdict, and what its admins left out."""
-    if decision is None:  # a membership that began just now
-        return {"standing": Verdict.ALLOWED.value, "left_out": []}
-    return {"standing": decision.verdict.value, "left_out": render_items(decision.left_out, settings)}
-
-
-def render_items(items: Sequence[str], settings: Settings) -> list[dict[str, str]]:
-    """What a policy decides about, in words: scopes, and types of authorization details."""
-    types = settings.authorization_details_types
-    rendered = []
-    for item in items:
-        name = find_details_type(item)
-        if name is None:
-            rendered += render_scopes([item], settings) or [
-                {"name": item, "title": item, "description": "", "risk": "high"}
-            ]
-        elif name in types:
-            words = types[name].description or name
-            rendered.append({"name": item, "title": words, "description": "", "risk": types[name].risk})
-    return rendered
+def refuse_reconnect(page: Page, question: Question, client: ClientRecord, why: str) -> Response:
+    """What the app asked for is not this member's to give: another account may, or the app is told."""
+    context = {
+        "why": why,
+        "app_name": client.name,
+        "action": question.action,
+        "request": question.request,
+        "sign_out_continue": page.seal_continue(question.location),
+    }
+    uri = question.redirect_uri
+    return page.render("reconnect.html", context, 403, form_action="'self'" if uri is None else form_action_for(uri))
 
 
 def refuse_blocked(page: Page, client: ClientRecord, memberships: Sequence[MembershipRecord]) -> Response:

@@ -183,17 +183,22 @@ class PageRenderer:
             placeholders = {"deployment": str(deployment["name"]), **text.placeholders}
             return translations.ugettext(text.message) % {k: isolate(v) for k, v in placeholders.items()}
 
+        def own_words(record: object, name: str) -> str:
+            """The deployment's words in the reader's language, or else as they are."""
+            translated = record.get(f"{name}s", {}) if isinstance(record, Mapping) else {}
+            return str(translated.get(language.tag) or _read(record, name))
+
         def scope_title(scope: object) -> Markup | str:
             """A scope's title: the deployment's own words, ours for a built-in one, else its name."""
             name = scope if isinstance(scope, str) else _read(scope, "name")
-            title = "" if isinstance(scope, str) else _read(scope, "title")
+            title = "" if isinstance(scope, str) else own_words(scope, "title")
             built_in = _BUILT_IN_SCOPES.get(name)
             return say(Text(built_in[0])) if built_in is not None and not title else title or name
 
         def scope_description(scope: object) -> Markup | str:
             """What a scope allows, in a sentence; empty where nobody wrote one."""
             if isinstance(scope, str) or _read(scope, "title"):
-                return "" if isinstance(scope, str) else _read(scope, "description")
+                return "" if isinstance(scope, str) else own_words(scope, "description")
             built_in = _BUILT_IN_SCOPES.get(_read(scope, "name"))
             return say(Text(built_in[1])) if built_in is not None else _read(scope, "description")
 
@@ -206,6 +211,7 @@ class PageRenderer:
             deployment=deployment,
             language=language,
             static_url=self.static_url,
+            own_words=own_words,
             scope_title=scope_title,
             scope_description=scope_description,
         )
