@@ -120,6 +120,7 @@ ENDPOINTS: Final[dict[str, str]] = {
     "check_session_iframe": "/oauth2/check_session",
     "backchannel_authentication_endpoint": "/oauth2/bc-authorize",
     "challenge_endpoint": "/oauth2/challenge",
+    "revocations_endpoint": "/oauth2/revocations",
 }
 
 Trial = Callable[[World, str], Awaitable[bool]]

@@ -39,5 +39,5 @@ async def answer_revocations(services: Services, scope: Scope, receive: Receive,
 def _read_wait(parameters: Parameters) -> float:
     text = parameters.get("wait", "0")
     if not (text.isascii() and text.isdigit() and len(text) < 4):
-        raise OAuthError("invalid_request", f"wait is a number of seconds, 0 to {MAX_WAIT:.0f}.")
+        raise OAuthError("invalid_request", "wait is a number of seconds, 0 to 5.")
     return min(float(text), MAX_WAIT)
