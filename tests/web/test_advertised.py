@@ -94,6 +94,7 @@ UNIVERSE: Final[dict[str, list[str]]] = {
         "urn:openid:params:grant-type:ciba",
     ],
     "code_challenge_methods_supported": ["S256", "plain", "S512"],
+    "organization_selection_values_supported": ["fixed", "several", "all"],
     "token_endpoint_auth_methods_supported": _AUTH_METHODS,
     "revocation_endpoint_auth_methods_supported": _AUTH_METHODS,
     "introspection_endpoint_auth_methods_supported": _AUTH_METHODS,
@@ -195,6 +196,14 @@ async def try_challenge_method(world: World, value: str) -> bool:
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
     body = world.app.body(grant_type="authorization_code", code=code, code_verifier=VERIFIER)
     return (await post(world, "/oauth2/token", body)).status_code == 200
+
+
+async def try_organization_selection(world: World, value: str) -> bool:
+    page = await _authorize(world, organization_selection=value, organization_id=world.acorn)
+    if not _is_consent(page):
+        assert _error_of(page) == "invalid_request"
+        return False
+    return True
 
 
 # -- the token endpoint
@@ -389,6 +398,7 @@ TRIALS: Final[dict[str, Trial]] = {
     "response_modes_supported": try_response_mode,
     "grant_types_supported": try_grant_type,
     "code_challenge_methods_supported": try_challenge_method,
+    "organization_selection_values_supported": try_organization_selection,
     "introspection_signing_alg_values_supported": try_introspection_algorithm,
     "request_object_signing_alg_values_supported": try_request_object_algorithm,
     "dpop_signing_alg_values_supported": try_proof_algorithm,

@@ -4,6 +4,7 @@ Two kinds of refusal, in this order: an `UnsafeRequest` has no redirect URI that
 page; only after client and redirect URI are proven may an `OAuthError` be redirected.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -121,6 +122,13 @@ def render_error(target: RedirectTarget, error: OAuthError, issuer: str) -> Auth
 def render_code(target: RedirectTarget, code: str, issuer: str) -> AuthorizationResponse:
     """The code for the app (RFC 6749 §4.1.2, RFC 9207 §2)."""
     return AuthorizationResponse(target, {"code": code, "state": target.state, "iss": issuer})
+
+
+def render_codes(target: RedirectTarget, codes: Sequence[str], issuer: str) -> AuthorizationResponse:
+    """The codes of several grants: the first as always, the others beside it (`docs/decisions/0021`)."""
+    first, *others = codes
+    parameters = {"code": first, "further_codes": " ".join(others) or None, "state": target.state, "iss": issuer}
+    return AuthorizationResponse(target, parameters)
 
 
 async def find_asking(client_id: str, clients: Clients) -> ClientRecord:

@@ -29,6 +29,7 @@ from latchstring.authorization_server.remembered_consents import (
 from latchstring.authorization_server.scope_roles import depends_on_role, fingerprint
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
+from latchstring.protocol.authorization_request import SEVERAL
 from latchstring.protocol.confirmation import Confirmation
 
 _encode = msgspec.json.Encoder().encode
@@ -181,7 +182,13 @@ class Consent:
             code_challenge=prompt.code_challenge,
             row_secret=self._entropy(ROW_SECRET_SIZE),
             created_at=now,
-            expires_at=now + self._settings.code_lifetime,
+            # One of several waits for the others; its code is not shown to anybody before it is issued.
+            expires_at=now
+            + (
+                self._settings.consent_page_lifetime
+                if prompt.organization_selection == SEVERAL
+                else self._settings.code_lifetime
+            ),
             absolute_expires_at=agreed.expires_at,
             authenticated_at=authenticated_at,
             authorization_details=prompt.authorization_details,
@@ -254,6 +261,14 @@ class Consent:
             origin=origin,
             rulebook=self._settings.rulebook,
         )
+
+    async def issue_codes(self, grant_ids: Sequence[bytes], user_id: str) -> list[str]:
+        """The codes of the user's grants that still wait, good from now on; none for one that has ended."""
+        now = self._clock()
+        issued = await self._store.issue_codes(
+            grant_ids, user_id=user_id, now=now, expires_at=now + self._settings.code_lifetime
+        )
+        return [self._codec.render_code(grant_id, row_secret) for grant_id, row_secret in issued]
 
     async def decline_device(self, device: DeviceAuthorizationRecord, cookie: str) -> Commit:
         """A No, which the device is told at its next poll."""

@@ -149,6 +149,12 @@ class GrantStore(Protocol):
         remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does. `role`
         is the one that the scope was worked out for: `ROLE_CHANGED` where the user has another one."""
 
+    async def issue_codes(
+        self, grant_ids: Sequence[bytes], *, user_id: str, now: int, expires_at: int
+    ) -> Sequence[tuple[bytes, bytes]]:
+        """Let the codes of those grants of the user's live until then, in one transaction: the ids and row secrets of
+        those that are still pending and unexpired."""
+
     async def find_remembered_consents(self, client_id: str, user_id: str) -> Sequence[ConsentRecord]:
         """What the user has agreed to with the client, by organization; expired consents too."""
 

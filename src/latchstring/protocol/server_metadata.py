@@ -35,6 +35,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     dpop_signing_alg_values_supported: list[str] = []
     tls_client_certificate_bound_access_tokens: bool = False
     client_id_metadata_document_supported: bool = False
+    organization_selection_values_supported: list[str] = []
     # Ours: what guards read to keep up with what has ended (`revocation_feed`).
     revocations_endpoint: str | None = None
 

@@ -133,6 +133,19 @@ def end_grant(grant_id: bytes, by: str, reason: str, now: int, origin: Origin) -
     return Commit.APPLIED
 
 
+def issue_codes(
+    grant_ids: Sequence[bytes], user_id: str, now: int, expires_at: int
+) -> Steps[list[tuple[bytes, bytes]]]:
+    """Let the codes of waiting grants live from now on; those that wait no longer are left out."""
+    issued = []
+    for grant_id in grant_ids:
+        issuing = {"of_grant": grant_id, "of_user": user_id, "now": now, "new_expires_at": expires_at}
+        row = yield grants.ISSUE_CODE, issuing
+        if row is not None:
+            issued.append((bytes(row[0]), bytes(row[1])))
+    return issued
+
+
 def redeem_replacing(
     statement: Statement, redemption: dict[str, Any], grant_row: dict[str, Any], origin: Origin
 ) -> Steps[Commit]:

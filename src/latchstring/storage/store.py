@@ -159,6 +159,11 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
 
         return await self._engine.commit(commit)
 
+    async def issue_codes(
+        self, grant_ids: Sequence[bytes], *, user_id: str, now: int, expires_at: int
+    ) -> Sequence[tuple[bytes, bytes]]:
+        return await self._engine.commit(partial(operations.issue_codes, grant_ids, user_id, now, expires_at))
+
     async def find_remembered_consents(self, client_id: str, user_id: str) -> Sequence[ConsentRecord]:
         of_member = {"client_id": client_id, "user_id": user_id}
         return [read_consent(row) for row in await self._engine.read_all(consents.FIND_REMEMBERED_CONSENTS, of_member)]

@@ -21,7 +21,7 @@ from latchstring.web.health import LIVENESS, READINESS, answer_liveness, answer_
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
-from latchstring.web.pages import apps, authorize, connections, consent, device, policy, secrets, sign_in
+from latchstring.web.pages import apps, authorize, connections, consent, device, policy, secrets, several, sign_in
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.push import answer_pushed_request
@@ -60,6 +60,7 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("GET", "/oauth2/authorize", authorize.authorize),
     ("POST", "/oauth2/authorize", authorize.authorize),
     ("POST", "/consent", consent.answer_consent),
+    ("POST", "/consent/next", several.answer_next),
     ("GET", "/device", device.show_device),
     ("POST", "/device", device.enter_code),
     ("GET", "/device/answer", device.show_answer),

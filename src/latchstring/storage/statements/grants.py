@@ -213,6 +213,18 @@ COUNT_RETRY = define_hot(
         .returning(grant.c.id)
     ),
 )
+ISSUE_CODE = define(
+    "issue_code",
+    update(grant)
+    .where(
+        grant.c.id == bindparam("of_grant"),
+        grant.c.user_id == bindparam("of_user"),
+        grant.c.status == PENDING,
+        grant.c.expires_at > bindparam("now"),
+    )
+    .values(expires_at=bindparam("new_expires_at"))
+    .returning(grant.c.id, grant.c.row_secret),
+)
 ENDING = {
     "status": ENDED,
     "ended_at": bindparam("now"),

@@ -31,7 +31,7 @@ from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import MAX_VALUE_LENGTH, Parameters, parse_parameters
 from latchstring.web.asgi import read_form_body
 from latchstring.web.headers import form_action_for
-from latchstring.web.pages.consent import AUTHORIZE, build_question, encode_prompt, render_location
+from latchstring.web.pages.asked import AUTHORIZE, build_question, encode_prompt, render_location
 from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused, render_address
 from latchstring.web.pages.question import ask, refuse_reconnect
 from latchstring.web.pages.send_back import render_error_details, send_back

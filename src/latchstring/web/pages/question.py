@@ -1,6 +1,6 @@
 """What a member is asked, and asked again when an Allow came to nothing: the same however the app asks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from starlette.responses import Response
@@ -49,15 +49,17 @@ async def ask(
     error_organization: str = "",
     status: int = 200,
     given: Given | None = None,
+    excluded: Collection[str] = (),
 ) -> Response:
     """The consent page; or a message, where the app is private to others or the person in no organization. `given` is
-    what stood in its boxes, where it is shown again."""
+    what stood in its boxes, where it is shown again; `excluded` are organizations that have been allowed already."""
     services = page.services
     if client.is_suspended:
         raise PageRefused("app_disabled", app=client.name)
     memberships = await services.store.find_memberships(user.user_id)
     if is_stranger(client, memberships):
         return await _refuse_private(page, client)
+    memberships = [own for own in memberships if own.organization_id not in excluded]
     if not memberships:
         return page.message("no_organization")
     asked = list_asked(question.scope, question.authorization_details)
@@ -129,17 +131,18 @@ async def ask_again(
     user: UserRecord,
     outcome: ConsentCommit | AnswerRefusal | None,
     answer: Answer | None,
+    excluded: Collection[str] = (),
 ) -> Response:
     """Why that Allow came to nothing; `outcome` is None where no organization was chosen."""
     if outcome is None or answer is None:
-        return await ask(page, question, client, user, error="choose_organization", status=422)
+        return await ask(page, question, client, user, error="choose_organization", status=422, excluded=excluded)
     given = Given(answer.kept, answer.lifetime)
     if outcome is AnswerRefusal.OTHER_ORGANIZATION:
-        return await ask(page, question, client, user, error="other_organization", status=403)
+        return await ask(page, question, client, user, error="other_organization", status=403, excluded=excluded)
     if outcome is AnswerRefusal.NOTHING_LEFT:
-        return await ask(page, question, client, user, error="nothing_left", status=422, given=given)
+        return await ask(page, question, client, user, error="nothing_left", status=422, given=given, excluded=excluded)
     if outcome is ConsentCommit.ROLE_CHANGED:
-        return await ask(page, question, client, user, error="role_changed", status=409, given=given)
+        return await ask(page, question, client, user, error="role_changed", status=409, given=given, excluded=excluded)
     if outcome in {ConsentCommit.REQUEST_USED, ConsentCommit.ANSWERED}:
         raise PageRefused("page_expired")
     if outcome is ConsentCommit.APP_UNAVAILABLE:
@@ -148,11 +151,11 @@ async def ask_again(
             raise PageRefused("app_disabled", app=client.name)
         return await _refuse_private(page, client)
     if outcome in {ConsentCommit.NEEDS_APPROVAL, ConsentCommit.BLOCKED}:
-        return await ask(page, question, client, user, error=outcome.value, status=403, given=given)
+        return await ask(page, question, client, user, error=outcome.value, status=403, given=given, excluded=excluded)
     membership = await page.services.store.find_membership(user.user_id, answer.organization_id)
     error = "not_your_organization" if membership is None else "membership_ended"
     name = "" if membership is None else membership.organization_name
-    return await ask(page, question, client, user, error=error, error_organization=name, status=403)
+    return await ask(page, question, client, user, error=error, error_organization=name, status=403, excluded=excluded)
 
 
 def refuse_organization(page: Page, question: Question, client: ClientRecord) -> Response:

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
-from latchstring.web.pages.consent import AUTHORIZE
+from latchstring.web.pages.asked import AUTHORIZE
 from latchstring.web.pages.device import DEVICE
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.visit import open_visit, render_visit
