@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from latchstring.authorization_server.authorization_details import DetailRow, DetailWords
+from latchstring.authorization_server.receipts import Receipt
 from latchstring.web.rendering.messages import detail, field_error, message_keys, message_page
 from latchstring.web.rendering.renderer import PageRenderer, initial_for, tint_for
 
@@ -115,6 +117,30 @@ GROUPS = [
     grouped(THREE_SCOPES[1], title="Email", is_optional=True, is_new=True),
     grouped(THREE_SCOPES[2], title="Irrevocable things", is_optional=True, is_kept=False),
 ]
+RECEIPT: dict[str, object] = {
+    "receipt": Receipt(
+        app_name="Mailloop",
+        publisher="Loop Labs",
+        redirect_host="app.mailloop.example",
+        terms_uri="https://mailloop.example/terms",
+        policy_uri="https://mailloop.example/privacy",
+        organization_name="Acorn Partners",
+        member_name="Ann Meyer",
+        member_email="ann@example.com",
+        scopes=(),
+        is_offline=True,
+        authorization_details=None,
+        given_at=NOW - 12 * DAY,
+        ends_at=NOW + 78 * DAY,
+        is_remembered=False,
+    ),
+    "grant_id": "grant_7hQ2mZc9TnVxWb4KpLr8Yd",
+    "client_id": "oa2client_7hQ2mZc9TnVxWb4KpLr8Yd",
+    "organization_id": "orga_7hQ2mZc9TnVxWb4KpLr8Yd",
+    "scopes": [FULL_ACCESS, *THREE_SCOPES],
+    "details": [],
+    "ended_at": None,
+}
 LAST_TIME: dict[str, object] = {
     "given_at": NOW - 96 * DAY,
     "app_name": None,
@@ -329,6 +355,15 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     for why in ("other_account", "other_organization"):
         refused = {"why": why, "app_name": "Mailloop", "action": "/consent", "request": "x", "sign_out_continue": "x"}
         yield f"reconnect-{why}", "reconnect.html", {"user": USER, **refused}
+    allowed = {"app_name": "Mailloop", "organizations": THREE_ORGANIZATIONS[:2], "request": "x"}
+    yield "several", "several.html", {"user": USER, **allowed}
+    yield "receipt", "receipt.html", {"user": USER, **RECEIPT}
+    for_good = msgspec.structs.replace(RECEIPT["receipt"], ends_at=None, app_name=LONG_NAME, is_remembered=True)  # type: ignore[type-var]
+    yield (
+        "receipt-long",
+        "receipt.html",
+        {"user": USER, **RECEIPT, "receipt": for_good, "ended_at": NOW, "details": DETAILS},
+    )
     yield "consent-verified", "consent.html", {**CONSENT, "app": {**APP, "is_verified": True}}
     cedar = {**organization("Cedar Ltd"), "standing": "needs_approval"}
     dogwood = {**organization("Dogwood", "admin"), "standing": "needs_approval", "left_out": [THREE_SCOPES[2]]}

@@ -306,3 +306,13 @@ async def test_grant_swept_while_it_is_consented_to_again_is_another_grant(peopl
     assert await peopled.commit_consent(grant) is ConsentCommit.CREATED
     await sweep_round(peopled.sweeper(clock, PLAN))
     assert await peopled.find_grant(grant.id) is not None
+
+
+async def test_sweep_takes_a_receipt_with_its_grant(peopled: SqlStore, clock: Clock):
+    """Rows stay a formula: a receipt for each grant that is kept, and none beside."""
+    for number, expires_at in enumerate((NOW - 2 * DAY, NOW + DAY)):
+        grant = fresh_grant(id=bytes([number + 1]) * 16, expires_at=expires_at)
+        assert await peopled.commit_consent(grant, receipt="{}") is ConsentCommit.CREATED
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_receipt(b"\x01" * 16) is None
+    assert await peopled.find_receipt(b"\x02" * 16) == "{}"

@@ -13,6 +13,7 @@ from latchstring.authorization_server.login import hash_session
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.organization_policy import leave_out, list_asked
 from latchstring.authorization_server.ports import Clock, Commit, ConsentCommit, Entropy, Store
+from latchstring.authorization_server.receipts import build_receipt
 from latchstring.authorization_server.records import (
     ClientRecord,
     DeviceAuthorizationRecord,
@@ -31,6 +32,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import ROW_SECRET_SIZE, TokenCodec
 from latchstring.protocol.authorization_request import SEVERAL
 from latchstring.protocol.confirmation import Confirmation
+from latchstring.protocol.redirect_uri import redirect_host
 
 _encode = msgspec.json.Encoder().encode
 
@@ -99,6 +101,7 @@ class Consent:
             pushed_request_id=prompt.pushed_request_id,
             consent=build_consent(grant, client, declined=agreed.declined, redirect_uri=prompt.redirect_uri),
             role=agreed.role,
+            receipt=await self._write_receipt(grant, client, prompt.redirect_uri),
             origin=origin,
         )
         if commit is ConsentCommit.ANSWERED:
@@ -141,9 +144,18 @@ class Consent:
             pushed_request_id=prompt.pushed_request_id,
             recalled=recalled.grant_id,
             role=agreed.role,
+            receipt=await self._write_receipt(grant, client, prompt.redirect_uri, is_remembered=True),
             origin=origin,
         )
         return self._codec.render_code(grant.id, grant.row_secret) if commit is ConsentCommit.CREATED else None
+
+    async def _write_receipt(
+        self, grant: GrantRecord, client: ClientRecord, redirect_uri: str | None, *, is_remembered: bool = False
+    ) -> str:
+        host = "" if redirect_uri is None else redirect_host(redirect_uri)
+        return await build_receipt(
+            grant, client, self._store, self._settings, redirect_host=host, is_remembered=is_remembered
+        )
 
     async def _settle(
         self, asked: tuple[str, ...], user_id: str, answer: Answer, *, has_details: bool
@@ -258,6 +270,7 @@ class Consent:
             now=now,
             consent=consent,
             role=agreed.role,
+            receipt=await self._write_receipt(grant, client, None),
             origin=origin,
             rulebook=self._settings.rulebook,
         )

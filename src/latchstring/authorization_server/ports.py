@@ -137,6 +137,7 @@ class GrantStore(Protocol):
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
         role: Role | None = None,
+        receipt: str | None = None,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, the organization lets
@@ -147,7 +148,11 @@ class GrantStore(Protocol):
 
         `consent` is remembered in the same transaction, in place of the one before. `recalled` is the grant of the
         remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does. `role`
-        is the one that the scope was worked out for: `ROLE_CHANGED` where the user has another one."""
+        is the one that the scope was worked out for: `ROLE_CHANGED` where the user has another one.
+        `receipt` is kept for as long as the grant."""
+
+    async def find_receipt(self, grant_id: bytes) -> str | None:
+        """The receipt that was kept with the grant's consent."""
 
     async def issue_codes(
         self, grant_ids: Sequence[bytes], *, user_id: str, now: int, expires_at: int
@@ -282,6 +287,7 @@ class DeviceStore(Protocol):
         now: int,
         consent: ConsentRecord | None = None,
         role: Role | None = None,
+        receipt: str | None = None,
         origin: Origin = SYSTEM,
         rulebook: Rulebook = STRICTEST,
     ) -> ConsentCommit:

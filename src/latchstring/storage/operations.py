@@ -71,6 +71,7 @@ def consent(
     *,
     recalled: bytes | None = None,
     role: str | None = None,
+    receipt: str | None = None,
 ) -> Steps[ConsentCommit]:
     """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself, remember the
     consent; when a condition does not hold, say which. `recalled` is the grant whose remembered consent stands in for
@@ -105,6 +106,8 @@ def consent(
         return ConsentCommit.APP_UNAVAILABLE if is_answered is None else ConsentCommit.ANSWERED
     if pushed_request_id is not None:
         yield grants.USE_PUSHED_REQUEST, pushed
+    if receipt is not None:
+        yield consents.INSERT_RECEIPT, {"grant_id": grant_row["id"], "receipt": receipt}
     if consent_row is not None:
         yield consents.REMEMBER_CONSENT, consent_row
     elif recalled is not None:
@@ -262,12 +265,13 @@ def device_consent(
     rulebook: Rulebook,
     origin: Origin,
     role: str | None = None,
+    receipt: str | None = None,
 ) -> Steps[ConsentCommit]:
     """Insert the pending grant in place of the request that the session has claimed."""
     device = {"device_id": grant_row["id"], "session": session_hash, "now": now}
     if (yield devices.LOCK_DEVICE, device) is None:
         return ConsentCommit.REQUEST_USED
-    commit = yield from consent(grant_row, None, None, rulebook, consent_row, origin, role=role)
+    commit = yield from consent(grant_row, None, None, rulebook, consent_row, origin, role=role, receipt=receipt)
     if commit is ConsentCommit.CREATED:
         yield devices.END_DEVICE, {"device_id": grant_row["id"]}
     return commit
@@ -349,6 +353,7 @@ def sweep(holder: bytes, now: int, plan: SweepPlan, forget: Callable[[str], None
         yield from end_left_grants(stretch, now)
         yield sweeping.SWEEP_GRANTS, {**stretch, **sweep_limits(now, plan)}
         yield sweeping.SWEEP_GRANT_USES, stretch
+        yield consents.SWEEP_RECEIPTS, stretch
         yield sweeping.MOVE_SWEEP, {**moved, "new_position": end}
         return Swept.GOES_ON
     after = position.removeprefix(sweeping.END_OF_GRANTS).decode()

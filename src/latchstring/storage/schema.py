@@ -223,6 +223,15 @@ grant = Table(
     sqlite_with_rowid=False,
 )
 
+# What a member was told when they gave a grant, as JSON; kept for as long as the grant.
+consent_receipt = Table(
+    "consent_receipt",
+    metadata,
+    Column("grant_id", LargeBinary(16), primary_key=True),
+    Column("receipt", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What a member agreed to at the last, app by app and organization by organization, and what they were told.
 remembered_consent = Table(
     "remembered_consent",

@@ -137,6 +137,7 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
         role: Role | None = None,
+        receipt: str | None = None,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         kept = None if self_registered is None else {**_write_client(self_registered), "expires_at": None}
@@ -153,11 +154,16 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
                 origin,
                 recalled=recalled,
                 role=role,
+                receipt=receipt,
             )
             self._forget(grant.client_id)
             return outcome
 
         return await self._engine.commit(commit)
+
+    async def find_receipt(self, grant_id: bytes) -> str | None:
+        row = await self._engine.read(consents.FIND_RECEIPT, {"grant_id": grant_id})
+        return None if row is None else row[0]
 
     async def issue_codes(
         self, grant_ids: Sequence[bytes], *, user_id: str, now: int, expires_at: int
@@ -333,12 +339,15 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         now: int,
         consent: ConsentRecord | None = None,
         role: Role | None = None,
+        receipt: str | None = None,
         rulebook: Rulebook = STRICTEST,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         consent_row = None if consent is None else write_consent(consent)
         row = _write_grant(grant)
-        commit = partial(operations.device_consent, row, consent_row, session_hash, now, rulebook, origin, role)
+        commit = partial(
+            operations.device_consent, row, consent_row, session_hash, now, rulebook, origin, role, receipt
+        )
         return await self._engine.commit(commit)
 
     async def deny_device_authorization(self, device_id: bytes, *, session_hash: bytes, now: int) -> Commit:

@@ -21,7 +21,18 @@ from latchstring.web.health import LIVENESS, READINESS, answer_liveness, answer_
 from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
-from latchstring.web.pages import apps, authorize, connections, consent, device, policy, secrets, several, sign_in
+from latchstring.web.pages import (
+    apps,
+    authorize,
+    connections,
+    consent,
+    device,
+    policy,
+    receipt,
+    secrets,
+    several,
+    sign_in,
+)
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.push import answer_pushed_request
@@ -69,6 +80,7 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/sign-in", sign_in.sign_in),
     ("POST", "/sign-out", sign_in.sign_out),
     ("GET", "/connections", connections.show_connections),
+    ("GET", "/connections/{grant_id}/receipt", receipt.show_receipt),
     ("POST", "/connections/{grant_id}/disconnect", connections.disconnect),
     ("GET", "/apps", apps.show_apps),
     ("GET", "/apps/new", apps.show_new_app),

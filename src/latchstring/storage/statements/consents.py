@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
-from latchstring.storage.schema import remembered_consent
+from latchstring.storage.schema import consent_receipt, grant, remembered_consent
 from latchstring.storage.statements.statement import BIGINT, Insert, define, define_insert
 
 _KEY: Final = ("client_id", "user_id", "organization_id")
@@ -45,6 +45,19 @@ LOCK_REMEMBERED_CONSENT = define(
 )
 NOTE_REMEMBERED_CONSENT = define(
     "note_remembered_consent", update(remembered_consent).where(_of_consent).values(last_at=bindparam("now"))
+)
+INSERT_RECEIPT = define("insert_receipt", insert(consent_receipt))
+FIND_RECEIPT = define(
+    "find_receipt", select(consent_receipt.c.receipt).where(consent_receipt.c.grant_id == bindparam("grant_id"))
+)
+# Behind the sweep of the grants, stretch by stretch.
+SWEEP_RECEIPTS = define(
+    "sweep_receipts",
+    delete(consent_receipt).where(
+        consent_receipt.c.grant_id > bindparam("position"),
+        consent_receipt.c.grant_id <= bindparam("end"),
+        ~select(grant.c.id).where(grant.c.id == consent_receipt.c.grant_id).exists(),
+    ),
 )
 FORGET_CONSENT = define("forget_consent", delete(remembered_consent).where(_of_consent))
 FORGET_CONSENTS_OF_CLIENT = define(

@@ -39,6 +39,13 @@ def _remembered_consents() -> None:
         sa.PrimaryKeyConstraint("client_id", "user_id", "organization_id", name="pk_remembered_consent"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "consent_receipt",
+        sa.Column("grant_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("receipt", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("grant_id", name="pk_consent_receipt"),
+        sqlite_with_rowid=False,
+    )
     op.add_column("oauth_grant", sa.Column("replaces", sa.LargeBinary(16)))
     op.create_index("ix_remembered_consent_user_id", "remembered_consent", ["user_id"])
     op.create_index("ix_remembered_consent_organization_id", "remembered_consent", ["organization_id"])
