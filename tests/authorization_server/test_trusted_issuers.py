@@ -3,14 +3,16 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from latchstring.authorization_server.settings import Settings, validate_settings
+from latchstring.authorization_server.settings import ScopeDefinition, Settings, validate_settings
+from latchstring.authorization_server.tokens import AccessToken
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer
 from latchstring.protocol.client_metadata import JWT_BEARER
 from latchstring.protocol.errors import ConfigurationError, OAuthError
 from latchstring.protocol.token_request import TokenRequest
-from tests.authorization_server.builders import ACORN, ANN, NOW
+from tests.authorization_server.builders import ACORN, ANN, NOW, build_active_grant, build_user
 from tests.authorization_server.conftest import House
 from tests.support.signing import key_set, make_key, public_jwk, sign
 
@@ -137,3 +139,42 @@ async def test_assertions_at_once_make_one_grant(trusting: House):
     requests = [assert_ann(trusting, str(number)) for number in range(30)]
     await asyncio.gather(*(trusting.token(request, AGENT) for request in requests))
     assert len(await trusting.store.find_grants(user_id=ANN, organization_id=None)) == 1
+
+
+async def test_assertion_of_nobody_and_of_a_stranger_are_refused_alike_and_told_apart_in_the_log(trusting: House):
+    """I4: whoever brings assertions learns of nobody whether they have an account here."""
+    await trusting.store.create_user(build_user("user_000000000000000000000Ben", "ben@example.com"))
+    nobody = await refuse(trusting, assert_ann(trusting, sub="user_nobody"))
+    stranger = await refuse(trusting, assert_ann(trusting, sub="user_000000000000000000000Ben"))
+    assert (nobody.code, nobody.description) == (stranger.code, stranger.description)
+    assert (nobody.reason, stranger.reason) == ("the user is unknown", "not a member")
+
+
+async def test_grant_that_an_assertion_makes_is_as_new_as_any(trusting: House):
+    await trusting.token(assert_ann(trusting), AGENT)
+    [made] = await trusting.store.find_grants(user_id=ANN, organization_id=None)
+    grant = await trusting.store.find_grant(made.id)
+    assert grant is not None
+    assert grant == build_active_grant(
+        id=grant.id,
+        row_secret=grant.row_secret,
+        client_id=AGENT,
+        scope=("all.full_access",),
+        generation=0,
+        expires_at=NOW + 3600,
+        asserted_by=IDP,
+    )
+
+
+async def test_assertion_narrows_its_token_to_the_scope_asked_for(trusting: House):
+    trusting.settings = msgspec.structs.replace(
+        trusting.settings, scopes={**trusting.settings.scopes, "contacts.read": ScopeDefinition()}
+    )
+    reader = "oa2client_0000000000000000Reader"
+    await trusting.client(reader, grant_types=(JWT_BEARER,), scope=("all.full_access", "contacts.read"))
+    whole = await trusting.token(assert_ann(trusting), reader)
+    request = msgspec.structs.replace(assert_ann(trusting, "2"), scope="contacts.read")
+    narrow = await trusting.token(request, reader)
+    assert (whole.scope, narrow.scope) == ("all.full_access contacts.read", "contacts.read")
+    tokens = [trusting.codec.parse_access_token(answer.access_token) for answer in (whole, narrow)]
+    assert [token.scope for token in tokens if isinstance(token, AccessToken)] == [None, "contacts.read"]

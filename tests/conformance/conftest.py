@@ -19,6 +19,7 @@ from tests.conformance.given_details import TYPES
 from tests.conformance.given_jwt_bearer import TRUSTED_ISSUERS
 from tests.support.deployment import deploy
 from tests.support.documents import FakeFetch
+from tests.support.refusals import watching_refusals
 
 ENGINES = ("sqlite", "postgres")
 SETTINGS: dict[str, Any] = {
@@ -37,6 +38,13 @@ SETTINGS: dict[str, Any] = {
     "refresh_token_absolute_lifetime": 365 * 24 * 3600,
     "trusted_issuers": TRUSTED_ISSUERS,
 }
+
+
+@pytest.fixture(autouse=True, scope="package")
+def refusals() -> Iterator[None]:
+    """Every refusal has its sentence."""
+    with watching_refusals():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,23 @@
 """Starts mutmut (python launch.py PACKAGES run …) and leaves sentences for people as they are: what behaves counts.
 
-A mutant's tests are chosen by a plugin, those beside its code first. mutmut gives pytest their names as arguments: a
-name with a backslash is none there, and pytest's refusal of it would count as a test that failed.
+A mutant's tests are taken from those collected before, those beside its code first. mutmut gives pytest their names as
+arguments: a name with a backslash is none there, and pytest's refusal of it would count as a test that failed.
 """
 
+import hashlib
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+from _pytest.config import _prepareconfig
+from _pytest.main import Session
+
 # By folder, the cheapest and the nearest to the rules first; a mutant that is dead goes to no other.
-_STAGES: Final = ("protocol", "authorization_server", "conformance", "web")
+_STAGES: Final = ("protocol", "authorization_server", "web", "conformance")
 
 # A literal in which two words stand beside each other.
 _PROSE: Final = re.compile(r"""f?["'](?:[^\\]|\\.)*[\w.,;:] \w.*""", re.DOTALL)
@@ -23,60 +28,99 @@ def is_prose(literal: str) -> bool:
     return _PROSE.fullmatch(literal) is not None
 
 
-class Chosen:
-    """A pytest plugin: these tests alone, in this order."""
+class Suite:
+    """All tests, collected once before the first mutant: to find a test takes longer than most of them run."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._places = {name: place for place, name in enumerate(names)}
+    def __init__(self, arguments: list[str]) -> None:
+        self._config = _prepareconfig(["--rootdir=.", "--capture=no", "-qq", *arguments], [self])
+        self._config._do_configure()
+        session = Session.from_config(self._config)
+        self._config.hook.pytest_sessionstart(session=session)
+        self._config.hook.pytest_collection(session=session)
+        self._items = {item.nodeid: item for item in session.items}
+        self._has_failed = False
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Leave the others out."""
-        items[:] = sorted(
-            (item for item in items if item.nodeid in self._places), key=lambda item: self._places[item.nodeid]
-        )
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Notice what fails; pytest calls this, as the suite is a plugin of its own."""
+        self._has_failed = self._has_failed or report.failed
+
+    def run(self, names: Iterable[str], following: pytest.Item | None = None) -> str | None:
+        """The name of the first that fails; no other is run."""
+        items = [self._items[name] for name in names]
+        for item, after in zip(items, [*items[1:], following], strict=True):
+            self._config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            if self._has_failed:
+                return str(item.nodeid)
+        return None
+
+    def warm_up(self) -> None:
+        """Make what all tests at the edge share, which is no rule's doing: a database file to copy."""
+        name = next(name for name in self._items if "empty_database" in getattr(self._items[name], "fixturenames", ()))
+        elsewhere = next(item for other, item in self._items.items() if stage(other) != stage(name))
+        assert self.run([name], elsewhere) is None
 
 
-def group_by_stage(names: Iterable[str]) -> list[list[str]]:
-    """The tests of each folder, in the order in which they are given."""
+class Killers:
+    """Which tests have killed a function's mutants: the next one of it most likely falls to the same."""
 
-    def stage(name: str) -> int:
-        return _STAGES.index(Path(name).parts[1])
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
 
-    return [list(group) for _, group in groupby(sorted(names, key=stage), stage)]
+    def _file(self, mutant: str) -> Path:
+        return self._folder / hashlib.sha256(mutant.rpartition("__mutmut_")[0].encode()).hexdigest()[:16]
+
+    def note(self, mutant: str, name: str) -> None:
+        """One more."""
+        with self._file(mutant).open("a") as file:
+            file.write(f"{name}\n")
+
+    def sort(self, mutant: str, names: Iterable[str]) -> list[str]:
+        """The tests in the order in which to try them; otherwise those of a stage stay as they are."""
+        file = self._file(mutant)
+        killed = Counter(file.read_text().splitlines() if file.exists() else ())
+        return sorted(names, key=lambda name: (-killed[name], stage(name)))
 
 
-def run_chosen(runner: Any, names: Iterable[str]) -> int:
-    """Pytest's exit code for the first stage that does not pass, or 0."""
-    for chosen in group_by_stage(names):
-        files = sorted({name.partition("::")[0] for name in chosen})
-        ended: int = runner.execute_pytest(["-x", "-q", *files], plugins=[Chosen(chosen)])
-        if ended:
-            return ended
-    return 0
+def stage(name: str) -> int:
+    """When it is a test's turn, by its folder."""
+    return _STAGES.index(Path(name).parts[1])
 
 
 def main() -> None:
     """Run mutmut with the rest of the arguments."""
     from mutmut.__main__ import cli  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.mutation import mutators  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from mutmut.configuration import config  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.runners.harness import PytestRunner  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.utils.file_utils import change_cwd  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from mutmut.workers.isolation import ForkRunner  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     change = mutators.operator_string
 
     def change_string(node: Any) -> Iterable[Any]:
         return () if is_prose(getattr(node, "value", "")) else change(node)
 
-    run_all = PytestRunner.run_tests
+    run_all, start_up = PytestRunner.run_tests, ForkRunner.startup
+    suites: list[Suite] = []
+
+    def start(runner: Any) -> None:
+        with change_cwd("mutants"):
+            suites.append(Suite(config().pytest_add_cli_args_test_selection + config().pytest_add_cli_args))
+            suites[0].warm_up()
+        start_up(runner)
 
     def run_tests(runner: Any, *, mutant_name: str | None, tests: Iterable[str]) -> int:
-        names = list(tests)
-        if not names:
-            return int(run_all(runner, mutant_name=mutant_name, tests=names))
+        if mutant_name is None:
+            return int(run_all(runner, mutant_name=None, tests=[]))
         with change_cwd("mutants"):
-            return run_chosen(runner, names)
+            killers = Killers(Path("killers"))
+            killer = suites[0].run(killers.sort(mutant_name, tests))
+            if killer is not None:
+                killers.note(mutant_name, killer)
+        return 0 if killer is None else 1
 
-    PytestRunner.run_tests = run_tests
+    ForkRunner.startup, PytestRunner.run_tests = start, run_tests
     mutators.mutation_operators[:] = [
         (kind, change_string if operator is change else operator) for kind, operator in mutators.mutation_operators
     ]

@@ -17,6 +17,7 @@ from latchstring.storage.url import migrate
 from latchstring.web.cookies import session_cookie_name
 from latchstring.web.rendering import renderer as rendering
 from tests.support.deployment import App, Deployment, deploy, hash_password
+from tests.support.refusals import watching_refusals
 
 
 @dataclass
@@ -45,6 +46,13 @@ MakeWorld = Callable[..., Awaitable[World]]
 
 # Reading six catalogs takes longer than most tests; a renderer is only read once made.
 _shared_renderer = cache(rendering.PageRenderer)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def refusals() -> Iterator[None]:
+    """Every refusal has its sentence."""
+    with watching_refusals():
+        yield
 
 
 @pytest.fixture(scope="session")

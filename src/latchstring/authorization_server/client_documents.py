@@ -47,7 +47,7 @@ def parse_document_url(url: str) -> HttpsUrl:
     if not path.startswith("/"):
         raise _refuse("The client_id is not the URL of a client: it has no path.")
     plain = path.lower().replace("%2e", ".").replace("%2f", "/")
-    if any(segment in {".", ".."} for segment in plain.split("/")) or "\\" in plain:
+    if any(segment in {".", ".."} for segment in plain.split("/")):
         raise _refuse("The client_id is not the URL of a client: its path has dot segments.")
     if len(url) > MAX_DOCUMENT_URL_LENGTH:
         raise _refuse("The client_id is not the URL of a client: it is longer than 500 characters.")
