@@ -131,8 +131,14 @@ REFUSED = {
         document(token_endpoint_auth_method="client_secret_basic"),
         "The client's document cannot be used. token_endpoint_auth_method is not one of: none, private_key_jwt.",
     ),
-    "no redirect URI": (document(redirect_uris=[]), "The client's document cannot be used. Give at least one redirect URI."),
-    "no JSON": (b"<p>Hello", "The client's document cannot be used. The body is not a JSON object (RFC 7591 section 3.1)."),
+    "no redirect URI": (
+        document(redirect_uris=[]),
+        "The client's document cannot be used. Give at least one redirect URI.",
+    ),
+    "no JSON": (
+        b"<p>Hello",
+        "The client's document cannot be used. The body is not a JSON object (RFC 7591 section 3.1).",
+    ),
 }
 
 
@@ -301,9 +307,7 @@ async def test_so_many_are_asked_at_once_and_a_failure_gives_its_place_back(aski
 
     asking.documents = ClientDocuments(fetch=wait, settings=SETTINGS, clock=lambda: asking.now)
     # None of them is there: each is refused, and each gives its place back.
-    tasks = [
-        asyncio.create_task(asking.documents.find(f"https://{number}.example/c")) for number in range(MAX_AT_ONCE)
-    ]
+    tasks = [asyncio.create_task(asking.documents.find(f"https://{number}.example/c")) for number in range(MAX_AT_ONCE)]
     await asyncio.sleep(0)
     assert (await asking.refuse("https://more.example/c")).code == "temporarily_unavailable"
     gate.set()

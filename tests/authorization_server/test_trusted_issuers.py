@@ -1,17 +1,20 @@
 """Trusted issuers: which can be declared, whose keys are asked for, whom they name (RFC 7523 §3)."""
 
 import asyncio
+import os
 from typing import Any
 
 import msgspec
 import pytest
 
 from latchstring.authorization_server.settings import ScopeDefinition, Settings, validate_settings
-from latchstring.authorization_server.tokens import AccessToken
+from latchstring.authorization_server.tokens import AccessToken, TokenFacts
 from latchstring.authorization_server.trusted_issuers import TrustedIssuer
 from latchstring.protocol.client_metadata import JWT_BEARER
+from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import ConfigurationError, OAuthError
 from latchstring.protocol.token_request import TokenRequest
+from latchstring.wiring import build_flows
 from tests.authorization_server.builders import ACORN, ANN, NOW, build_active_grant, build_user
 from tests.authorization_server.conftest import House
 from tests.support.signing import key_set, make_key, public_jwk, sign
@@ -178,3 +181,23 @@ async def test_assertion_narrows_its_token_to_the_scope_asked_for(trusting: Hous
     assert (whole.scope, narrow.scope) == ("all.full_access contacts.read", "contacts.read")
     tokens = [trusting.codec.parse_access_token(answer.access_token) for answer in (whole, narrow)]
     assert [token.scope for token in tokens if isinstance(token, AccessToken)] == [None, "contacts.read"]
+
+
+async def test_token_for_an_assertion_is_bound_to_the_key_that_the_client_proves(trusting: House):
+    bound = Confirmation(jkt="k" * 43)
+    flows = build_flows(
+        trusting.settings,
+        trusting.store,
+        trusting.codec,
+        trusting.signing_keys,
+        trusting.key_sets,
+        trusting.clock,
+        os.urandom,
+    )
+    client = await trusting.store.find_client(AGENT)
+    assert client is not None
+    answer = await flows[JWT_BEARER].answer(assert_ann(trusting), client, bound)
+    assert answer.token_type == "DPoP"
+    token = trusting.codec.parse_access_token(answer.access_token)
+    assert isinstance(token, AccessToken)
+    assert token.facts == TokenFacts(confirmation=bound)
