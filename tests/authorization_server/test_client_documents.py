@@ -119,26 +119,20 @@ def test_document_served_as_something_else_is_refused(content_type: str):
     assert refused.value.code == "invalid_client"
 
 
+UNUSABLE = "The client's document cannot be used. "
+ANOTHER = "The client's document has a client_id other than its URL."
+SECRET = "The client's document has a secret: everybody can read it."
 REFUSED = {
-    "another client_id": (document(url=f"{URL}?"), "The client's document has a client_id other than its URL."),
-    "no client_id": (document(client_id=None), "The client's document has a client_id other than its URL."),
-    "a secret": (document(client_secret="x"), "The client's document has a secret: everybody can read it."),
-    "the end of a secret": (
-        document(client_secret_expires_at=0),
-        "The client's document has a secret: everybody can read it.",
-    ),
+    "another client_id": (document(url=f"{URL}?"), ANOTHER),
+    "no client_id": (document(client_id=None), ANOTHER),
+    "a secret": (document(client_secret="x"), SECRET),
+    "the end of a secret": (document(client_secret_expires_at=0), SECRET),
     "a method with a secret": (
         document(token_endpoint_auth_method="client_secret_basic"),
-        "The client's document cannot be used. token_endpoint_auth_method is not one of: none, private_key_jwt.",
+        f"{UNUSABLE}token_endpoint_auth_method is not one of: none, private_key_jwt.",
     ),
-    "no redirect URI": (
-        document(redirect_uris=[]),
-        "The client's document cannot be used. Give at least one redirect URI.",
-    ),
-    "no JSON": (
-        b"<p>Hello",
-        "The client's document cannot be used. The body is not a JSON object (RFC 7591 section 3.1).",
-    ),
+    "no redirect URI": (document(redirect_uris=[]), f"{UNUSABLE}Give at least one redirect URI."),
+    "no JSON": (b"<p>Hello", f"{UNUSABLE}The body is not a JSON object (RFC 7591 section 3.1)."),
 }
 
 

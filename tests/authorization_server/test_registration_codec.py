@@ -1,4 +1,4 @@
-"""Client ids that carry their registration: what they hold, whose they are, and which credentials follow (G, ADR 0014)."""
+"""Client ids that carry their registration: what they hold, whose they are, what follows from them (G, ADR 0014)."""
 
 import msgspec
 import pytest

@@ -90,8 +90,8 @@ def stage(name: str) -> int:
 def main() -> None:
     """Run mutmut with the rest of the arguments."""
     from mutmut.__main__ import cli  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    from mutmut.mutation import mutators  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.configuration import config  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from mutmut.mutation import mutators  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.runners.harness import PytestRunner  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.utils.file_utils import change_cwd  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.workers.isolation import ForkRunner  # type: ignore[import-not-found, import-untyped, unused-ignore]

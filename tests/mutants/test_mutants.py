@@ -2,12 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.mutants.__main__ import find_modules
-from tests.mutants.launch import group_by_stage, is_prose, run_chosen
+from tests.mutants.launch import Killers, Suite, is_prose
 from tests.mutants.results import (
     PAGE,
     Module,
@@ -95,34 +94,36 @@ def test_merge_keeps_reasons_and_replaces_the_modules_that_were_run() -> None:
     assert 'reason = "because"' in render_results(merged.values(), ["protocol/algorithms"], ["protocol/bearer"])
 
 
-def test_tests_are_tried_by_folder_in_the_order_given() -> None:
-    names = ["tests/web/test_a.py::b", "tests/protocol/test_c.py::d[x]", "tests/web/test_a.py::a"]
-    assert group_by_stage(names) == [names[1:2], [names[0], names[2]]]
-
-
-def test_chosen_tests_run_whatever_their_names_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suite_stops_at_the_first_that_fails_whatever_the_names_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such as a backslash: pytest finds no test of that name when it is an argument."""
     folder = tmp_path / "tests" / "protocol"
     folder.mkdir(parents=True)
     lines = [
         "import pytest",
         "@pytest.mark.parametrize('text', ['\\t', 'b'])",
-        "def test_a(text): print('ran', repr(text))",
+        "def test_a(text): assert text",
         "def test_b(): assert False",
+        "@pytest.fixture",
+        "def broken(): raise ValueError",
+        "def test_c(broken): pass",
     ]
     (folder / "test_x.py").write_text("\n".join(lines))
-    ran: list[str] = []
-
-    class Runner:
-        def execute_pytest(self, arguments: list[str], plugins: list[Any]) -> int:
-            command = [*arguments, "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", os.devnull]
-            return int(pytest.main(command, plugins=[*plugins, self]))
-
-        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-            ran.extend([report.nodeid] if report.when == "call" else [])
-
     monkeypatch.chdir(tmp_path)
     name = "tests/protocol/test_x.py::test_"
-    assert run_chosen(Runner(), [f"{name}a[\\t]"]) == 0
-    assert run_chosen(Runner(), [f"{name}b", f"{name}a[b]"]) == 1
-    assert ran == [f"{name}a[\\t]", f"{name}b"]
+    for names, killer in (
+        ([f"{name}a[\\t]", f"{name}a[b]"], None),
+        ([f"{name}a[b]", f"{name}b", f"{name}c"], f"{name}b"),
+        ([f"{name}c"], f"{name}c"),
+    ):
+        assert Suite(["tests", "-c", os.devnull, "-p", "no:cacheprovider"]).run(names) == killer
+
+
+def test_mutant_is_tried_first_with_what_killed_its_like(tmp_path: Path) -> None:
+    killers = Killers(tmp_path / "killers")
+    names = [f"tests/{folder}/test_x.py::test_{test}" for folder in ("web", "protocol") for test in "ab"]
+    assert killers.sort("m.x_f__mutmut_1", names) == [*names[2:], *names[:2]]
+    killers.note("m.x_f__mutmut_1", names[1])
+    assert killers.sort("m.x_f__mutmut_22", names) == [names[1], *names[2:], names[0]]
+    assert killers.sort("m.x_g__mutmut_1", names) == [*names[2:], *names[:2]]
