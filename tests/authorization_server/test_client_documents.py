@@ -151,6 +151,11 @@ def test_document_with_keys_proves_itself_by_them():
     assert client.security.jwks is not None
 
 
+def test_document_gets_of_the_scope_it_asks_for_what_anyone_may_have():
+    client = read_document(URL, fetched(document(scope="all.full_access vault")), SETTINGS, NOW)
+    assert client.scope == ("all.full_access",)
+
+
 # -- asking
 
 
