@@ -26,6 +26,7 @@ from latchstring.storage.schema import (
     grant,
     grant_use,
     organization,
+    organization_app_rule,
     pushed_request,
     registration_token,
     revoked_access_token,
@@ -133,6 +134,8 @@ _is_unconnected = and_(
     client.c.expires_at.is_(None),
     client.c.created_at < bindparam("registered_since", type_=BIGINT),
     ~select(grant.c.id).where(grant.c.client_id == client.c.client_id).exists(),
+    # An organization that blocks it is shown what it blocks.
+    ~select(organization_app_rule.c.client_id).where(organization_app_rule.c.client_id == client.c.client_id).exists(),
 )
 # Locked by one statement and looked at again by the next, which sees the grant of a consent that was waited for.
 LOCK_UNCONNECTED_CLIENT = define(
