@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import COMMAND_LINE
+from latchstring.authorization_server.organization_policy import AppRule
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, PushedRequestRecord
 from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
@@ -16,7 +18,7 @@ from latchstring.storage.operations import SweepPlan, Swept, consent
 from latchstring.storage.statements import clients
 from latchstring.storage.store import SqlStore
 from latchstring.storage.sweeper import Sweeper
-from tests.authorization_server.builders import ANN, NOW, build_client, build_device, build_session
+from tests.authorization_server.builders import ACORN, ANN, NOW, build_client, build_device, build_session
 from tests.storage.conftest import OpenStore
 from tests.storage.test_grant_store import active, fresh_grant, insert
 from tests.storage.test_registered_clients import build_notes
@@ -180,6 +182,30 @@ async def test_client_that_was_swept_has_its_row_again_with_the_next_consent(peo
     clock.now += PLAN.interval
     await sweep_round(peopled.sweeper(clock, PLAN))
     assert await peopled.find_client(client.client_id) == msgspec.structs.replace(client, expires_at=None)
+
+
+async def test_round_keeps_what_registered_itself_while_an_organization_has_a_rule_about_it(
+    peopled: SqlStore, clock: Clock
+):
+    client = registered("blocked")
+    await connect(peopled, client)
+    rule = AppRule(
+        organization_id=ACORN,
+        client_id=client.client_id,
+        user_id=None,
+        is_blocked=True,
+        scope=(),
+        left_out=(),
+        decided_by=ANN,
+        decided_at=LAPSED,
+    )
+    assert await peopled.save_app_rule(rule, origin=COMMAND_LINE) is Commit.APPLIED
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_client(client.client_id) is not None
+    await peopled.end_app_rule(ACORN, client.client_id, user_id=None, now=NOW, origin=COMMAND_LINE)
+    clock.now += PLAN.interval
+    await sweep_round(peopled.sweeper(clock, PLAN))
+    assert await peopled.find_client(client.client_id) is None
 
 
 async def test_round_walks_over_clients_in_batches(peopled: SqlStore, clock: Clock):
