@@ -65,7 +65,7 @@ from latchstring.protocol.client_metadata import (
 )
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.jose.keys import generate_private_key
-from latchstring.storage.head import HEAD
+from latchstring.storage.head import HEAD, is_next
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.store import SqlStore
@@ -154,7 +154,7 @@ def prepare(database: str, keyring: Path | None, token_prefix: str = "ls") -> De
     path = find_keyring_path(database, keyring)
     # The keyring first: a database that exists always has one.
     keys = load_keyring(path, epoch_seconds(), may_create=version is None)
-    if version != HEAD:
+    if version is None or not (version == HEAD or is_next(version)):
         migrate(database)
 
     async def make_codec(store: SqlStore) -> TokenCodec:

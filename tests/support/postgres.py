@@ -106,11 +106,12 @@ class Cluster:
         """Where the database is."""
         return f"postgresql://latchstring@{self.host}:{self.port}/{database}"
 
-    def create_database(self) -> str:
-        """A fresh, empty database's URL."""
+    def create_database(self, template: str = "template1") -> str:
+        """The URL of a fresh database: empty, or a copy of another."""
         self._serial += 1
         name = f"test_{os.getpid()}_{self._serial}"
-        self._run("createdb", "-h", self.host, "-p", str(self.port), "-U", "latchstring", name)
+        at = ("-h", self.host, "-p", str(self.port), "-U", "latchstring")
+        self._run("createdb", *at, "-T", template, name)
         return self.url(name)
 
 

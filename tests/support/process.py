@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,9 @@ class Command:
 class Operator:
     """Runs `latchstring` commands on one database, each in a process of its own."""
 
+    program: Sequence[str | Path] = (PROGRAM,)
+    environment: Mapping[str, str] = {}
+
     def __init__(self, directory: Path, database: str | None = None) -> None:
         self.directory = directory
         self.database = f"sqlite:///{directory / 'latchstring.db'}" if database is None else database
@@ -79,11 +82,11 @@ class Operator:
     def run(self, *arguments: str | bytes, stdin: bytes = b"", **environment: str) -> Command:
         """Run a command exactly as given."""
         ran = subprocess.run(
-            [PROGRAM, *arguments],
+            [*self.program, *arguments],
             input=stdin,
             capture_output=True,
             cwd=self.directory,
-            env=child_environment(**environment),
+            env=child_environment(**{**self.environment, **environment}),
             timeout=START_LIMIT,
         )
         return Command(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
@@ -149,12 +152,12 @@ class Server:
         self.log_path = operator.directory / f"{name}.log"
         with self.out_path.open("wb") as out, self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, PROGRAM, "serve", "--database", operator.database, *(arguments or ("--port", "0"))],
+                [*prefix, *operator.program, "serve", "--database", operator.database, *(arguments or ("--port", "0"))],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
                 cwd=operator.directory,
-                env=child_environment(**environment),
+                env=child_environment(**{**operator.environment, **environment}),
                 start_new_session=True,
             )
 
@@ -227,13 +230,14 @@ class Server:
 class Servers:
     """Starts servers on one directory and clears all of them away at the end."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, name: str = "server") -> None:
         self.operator = operator
+        self.name = name
         self.started: list[Server] = []
 
     def begin(self, *arguments: str, prefix: Sequence[str] = (), **environment: str) -> Server:
         """Start a server without waiting for it; the prefix is a command that runs it somewhere else."""
-        name = f"server-{len(self.started)}"
+        name = f"{self.name}-{len(self.started)}"
         server = Server(self.operator, *arguments, name=name, prefix=prefix, **environment)
         self.started.append(server)
         return server
@@ -248,9 +252,9 @@ class Servers:
 
 
 @contextlib.contextmanager
-def starting(operator: Operator) -> Iterator[Servers]:
-    """Servers that are gone when the block ends."""
-    servers = Servers(operator)
+def starting(operator: Operator, name: str = "server") -> Iterator[Servers]:
+    """Servers that are gone when the block ends; what they print goes to files of that name."""
+    servers = Servers(operator, name)
     try:
         yield servers
     finally:

@@ -19,7 +19,7 @@ from latchstring.cli.output import (
     KeyringPath,
     print_json,
 )
-from latchstring.storage.head import HEAD
+from latchstring.storage.head import HEAD, is_next
 from latchstring.storage.url import find_schema_version, open_store
 from latchstring.wiring import epoch_seconds, find_keyring_path, load_settings
 
@@ -41,7 +41,8 @@ def check(
     if profile not in {None, "fapi2"}:
         raise CommandRefused("--profile is fapi2, or left out")
     settings = load_settings(config, default_issuer="http://127.0.0.1:8400", issuer=issuer)
-    if find_schema_version(database) != HEAD:
+    version = find_schema_version(database)
+    if version is None or not (version == HEAD or is_next(version)):
         raise CommandRefused("the database has no schema of this version: run `latchstring migrate`")
     subject = Subject(
         settings=settings,

@@ -14,7 +14,7 @@ from latchstring.authorization_server.signing_keys import describe
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.cli.output import DATABASE, ConfigPath, Database, Json, KeyringPath, print_json
 from latchstring.protocol.errors import ConfigurationError
-from latchstring.storage.head import HEAD
+from latchstring.storage.head import HEAD, is_next
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.sweeper import Census, SweepState
@@ -41,7 +41,8 @@ def doctor(
     version = find_schema_version(database)
     facts: dict[str, Any] = {"schema": version, "schema_of_this_version": HEAD}
     care: list[str] = []
-    if version == HEAD:
+    is_served = version is not None and (version == HEAD or is_next(version))
+    if is_served:
         census, sweep = asyncio.run(_count(database, settings))
         _judge_rows(facts, care, census, sweep, now)
     elif version is None:
@@ -51,7 +52,7 @@ def doctor(
     if version is not None:
         keys = load_keyring(path := find_keyring_path(database, keyring), now, may_create=False)
         _judge_keyring(facts, care, path, keys, now)
-        if version == HEAD:
+        if is_served:
             asyncio.run(_judge_marks(facts, care, database, keys, path))
             asyncio.run(_judge_mail(facts, care, database, now))
             asyncio.run(_judge_signing_keys(facts, care, database, TokenCodec(keys), settings))

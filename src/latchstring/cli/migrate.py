@@ -1,7 +1,6 @@
 """`latchstring migrate`."""
 
 from latchstring.cli.output import DATABASE, Database, Json, KeyringPath, print_record
-from latchstring.storage.head import HEAD
 from latchstring.storage.url import find_schema_version
 from latchstring.wiring import prepare
 
@@ -11,4 +10,4 @@ def migrate(database: Database = DATABASE, keyring: KeyringPath = None, as_json:
     do it once: the version before serves on beside it. Killed half-way it has changed nothing."""
     before = find_schema_version(database)
     prepare(database, keyring)
-    print_record({"before": before, "now": HEAD}, as_json)
+    print_record({"before": before, "now": find_schema_version(database)}, as_json)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import URL, Table, create_engine, delete, func, insert, make_url, select, update
+from sqlalchemy import URL, Table, create_engine, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from latchstring.authorization_server.refusals import RESTORED
 from latchstring.protocol.errors import ConfigurationError
+from latchstring.storage.hosts import split_hosts
 from latchstring.storage.schema import (
     client_approval,
     device_authorization,
@@ -79,12 +80,15 @@ def begin_epoch_in_sqlite(path: Path, *, salt: bytes, now: int) -> Restored:
 
 async def begin_epoch_in_postgres(url: str, *, salt: bytes, now: int) -> Restored:
     """The same in a PostgreSQL database; refuses while servers are connected to it."""
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    from latchstring.storage import postgres  # SQLite alone does without the driver
+
+    hosts = split_hosts(url)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: postgres.connect(hosts))
     try:
         async with engine.begin() as connection:
             await _verify_unserved(connection)
             return await connection.run_sync(lambda sync: begin_epoch(sync, salt=salt, now=now))
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, *postgres.FAILURES) as error:
         raise _refuse("--database", error) from None
     finally:
         await engine.dispose()
