@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.keyring import Keyring
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.restoration import Restored, begin_epoch_in_postgres, begin_epoch_in_sqlite
@@ -178,6 +179,8 @@ async def test_restored_database_lets_nothing_of_before_live_again(place: Place)
         assert not await story.is_active(server, alone)
         assert await story.is_active(server, await story.work_alone(server))
         assert await server.services.login.find(session) is None
+        [told] = await server.store.find_events(EventFilter(action=Action.DATABASE_RESTORED), before=None, at_most=10)
+        assert (told.event.at, told.event.after) == (now, restored.ended)
         # To connect again is all that is needed.
         again = await story.connect(server)
         assert await story.is_active(server, again["access_token"])

@@ -12,7 +12,18 @@ import msgspec
 
 ActorKind = Literal["user", "client", "operator", "system", "cli"]
 SubjectKind = Literal[
-    "grant", "token", "app", "membership", "organization", "user", "approval", "policy", "request", "webhook"
+    "grant",
+    "token",
+    "app",
+    "membership",
+    "organization",
+    "user",
+    "approval",
+    "policy",
+    "request",
+    "webhook",
+    "database",
+    "key",
 ]
 Facts = Mapping[str, Any]
 """What an event tells of a change: plain values by name, and never a credential."""
@@ -58,6 +69,8 @@ class Action(StrEnum):
     USER_DELETED = "user.deleted"
     OPERATOR_ADDED = "operator.added"
     OPERATOR_REMOVED = "operator.removed"
+    DATABASE_RESTORED = "database.restored"
+    KEY_RETIRED = "key.retired"
 
 
 class Origin(msgspec.Struct, frozen=True):

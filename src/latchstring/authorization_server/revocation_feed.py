@@ -44,6 +44,8 @@ ENDING: Final = frozenset(
         Action.ORGANIZATION_CLOSED,
         Action.USER_DISABLED,
         Action.USER_DELETED,
+        Action.DATABASE_RESTORED,
+        Action.KEY_RETIRED,
     }
 )
 """What may end tokens or narrow them. An approval that is given anew ends those of the one before."""

@@ -1,9 +1,11 @@
 """What the database says of the deployment itself: which keyring it goes with, and in which epoch it is."""
 
 from latchstring.authorization_server.epoch import FIRST_EPOCH, Epoch
+from latchstring.authorization_server.events import COMMAND_LINE, Action, Event
 from latchstring.authorization_server.keyring import KeyMark, Keyring, verify_fits
 from latchstring.authorization_server.ports import Commit
-from latchstring.storage.engine import Engine
+from latchstring.storage.engine import Engine, Steps
+from latchstring.storage.recording import record_event
 from latchstring.storage.statements import marks
 
 
@@ -36,5 +38,19 @@ class Marks:
 
     async def retire_key(self, key_id: int, *, now: int) -> Commit:
         """Let a key count no more, on every server, whether or not its file still has it."""
-        row = await self._engine.write(marks.RETIRE_KEYRING_KEY, {"retired_id": key_id, "now": now})
-        return Commit.LOST if row is None else Commit.APPLIED
+
+        def retire() -> Steps[Commit]:
+            if (yield marks.RETIRE_KEYRING_KEY, {"retired_id": key_id, "now": now}) is None:
+                return Commit.LOST
+            yield from record_event(
+                Event(
+                    action=Action.KEY_RETIRED,
+                    at=now,
+                    origin=COMMAND_LINE,
+                    subject_kind="key",
+                    subject_id=str(key_id),
+                )
+            )
+            return Commit.APPLIED
+
+        return await self._engine.commit(retire)

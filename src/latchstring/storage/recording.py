@@ -25,7 +25,7 @@ def new_event_id(now: int) -> bytes:
 
 def record_event(event: Event) -> Steps[None]:
     """Keep the event."""
-    yield events.INSERT_EVENT, _write_event(new_event_id(event.at), event)
+    yield events.INSERT_EVENT, write_event(new_event_id(event.at), event)
 
 
 def record_grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts | None = None) -> Steps[None]:
@@ -52,7 +52,7 @@ def grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts
 def record_events(events_of_many: Sequence[Event]) -> Steps[None]:
     """Keep many events at once."""
     if events_of_many:
-        yield events.INSERT_EVENT, [_write_event(new_event_id(event.at), event) for event in events_of_many]
+        yield events.INSERT_EVENT, [write_event(new_event_id(event.at), event) for event in events_of_many]
 
 
 def change_each_grant(
@@ -91,7 +91,8 @@ def write_mail(mail: MailRecord) -> dict[str, Any]:
     }
 
 
-def _write_event(event_id: bytes, event: Event) -> dict[str, Any]:
+def write_event(event_id: bytes, event: Event) -> dict[str, Any]:
+    """The event's row."""
     return {
         "id": event_id,
         "at": event.at,

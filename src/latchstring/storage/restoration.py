@@ -10,10 +10,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from latchstring.authorization_server.events import COMMAND_LINE, Action, Event
 from latchstring.authorization_server.refusals import RESTORED
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.hosts import split_hosts
+from latchstring.storage.recording import new_event_id, write_event
 from latchstring.storage.schema import (
+    audit_event,
     client_approval,
     device_authorization,
     epoch,
@@ -62,6 +65,16 @@ def begin_epoch(connection: Connection, *, salt: bytes, now: int) -> Restored:
     approvals = update(client_approval).where(client_approval.c.ended_at.is_(None)).values(**ending)
     ended = {"grants": connection.execute(grants).rowcount, "approvals": connection.execute(approvals).rowcount}
     ended |= {name: connection.execute(delete(table)).rowcount for name, table in _FORGOTTEN.items()}
+    # Guards that keep answers hear by it that none of them counts any more.
+    event = Event(
+        action=Action.DATABASE_RESTORED,
+        at=now,
+        origin=COMMAND_LINE,
+        subject_kind="database",
+        subject_id=str(sequence + 1),
+        after=ended,
+    )
+    connection.execute(insert(audit_event).values(write_event(new_event_id(now), event)))
     return Restored(now, ended)
 
 
