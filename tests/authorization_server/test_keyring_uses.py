@@ -7,7 +7,7 @@ import pytest
 
 from latchstring.authorization_server.keyring import Keyring, KeyringKey
 from latchstring.authorization_server.keyring_uses import find_expiry, find_uses
-from latchstring.authorization_server.records import ClientSecurity, SigningKeyRecord
+from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.registration import Registration
 from latchstring.authorization_server.registration_codec import CarriedRegistration, RegistrationCodec
 from latchstring.authorization_server.settings import Settings
@@ -29,7 +29,7 @@ OLD, NEW = build_codec(KEY_ONE), build_codec(KEY_TWO)
 
 
 def uses(key_id=1, keyring=BOTH, now=LATER, **given):
-    kinds = {"clients": [], "resource_servers": [], "signing_keys": [], "settings": SETTINGS, **given}
+    kinds = {"clients": [], "resource_servers": [], "sealed": {}, "settings": SETTINGS, **given}
     return find_uses(key_id, keyring, now=now, **kinds)
 
 
@@ -66,15 +66,6 @@ def test_find_uses_tells_whether_it_makes_what_is_new_and_whether_its_tokens_liv
 
 def test_find_uses_names_those_who_hold_what_it_made():
     secret = OLD.hash_client_secret("ls_cs_old", NOW)
-    signing = SigningKeyRecord(
-        algorithm="ES256",
-        sequence=1,
-        key_id="kid",
-        public_key="{}",
-        sealed_private_key=OLD.seal_private_key("kid", b"{}", bytes(12)),
-        created_at=NOW,
-        used_from=NOW,
-    )
     registrations = RegistrationCodec(OLD)
     registration = Registration(
         name="App",
@@ -92,14 +83,14 @@ def test_find_uses_names_those_who_hold_what_it_made():
             build_client(client_id="newer", security=fapi, secrets=(), created_at=NOW),
         ],
         resource_servers=[build_resource_server(client_id="api", secrets=(secret,))],
-        signing_keys=[signing],
+        sealed={"signing_key.sealed_private_key": 1},
     )
     assert [(line.rpartition(" (")[0].rpartition(": ")[2], line.rpartition("(")[2].rstrip(")")) for line in told] == [
         ("1", "with-secret"),
         ("1", "api"),
         ("1", "registered"),
         ("1", "constant"),
-        ("1", "kid"),
+        ("1", "signing_key.sealed_private_key"),
     ]
 
 

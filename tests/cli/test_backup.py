@@ -95,7 +95,7 @@ def test_backup_and_restore_of_postgresql_say_what_to_do(
     Path("dump").touch()
     assert "--database-was-restored" in str(run("restore", "dump", "--database", database).exception)
     told = json.loads(run("restore", "--database-was-restored", "--database", database).stdout)
-    assert (told["ended"]["grants"], told["kept"]) == (1, None)
+    assert (told["ended"]["oauth_grant"], told["kept"]) == (1, None)
     assert find_statuses(database) == ["ended", "ended"]
 
 
@@ -103,7 +103,7 @@ def test_restore_puts_the_backup_in_place_ends_its_grants_and_keeps_what_was_the
     operator.ask("backup", "copy.db")
     later = add_grant(operator.database)
     told = operator.ask("restore", "copy.db")
-    assert told["ended"]["grants"] == 1
+    assert told["ended"]["oauth_grant"] == 1
     assert abs(told["restored_at"] - epoch_seconds()) < 60
     assert find_statuses(operator.database) == ["ended", "ended"]
     kept = Path(told["kept"])
@@ -160,7 +160,7 @@ def test_restore_in_place_of_a_damaged_database_moves_that_aside(operator: Quick
 
 def test_restore_of_a_file_that_was_put_there_by_other_means_begins_an_epoch(operator: QuickOperator) -> None:
     told = operator.ask("restore", "--database-was-restored")
-    assert told["ended"]["grants"] == 1
+    assert told["ended"]["oauth_grant"] == 1
     assert find_statuses(operator.database) == ["ended", "ended"]
     assert run_apart(operator.database, lambda store: store.marks().find_epoch()).began_at == told["restored_at"]
 
@@ -196,5 +196,5 @@ def test_restore_of_a_backup_of_the_version_before_migrates_it(operator: QuickOp
         row = now.execute(f"SELECT {', '.join(columns)} FROM oauth_grant WHERE status = 'pending'").fetchone()
         connection.execute(f"INSERT INTO oauth_grant VALUES ({', '.join('?' * len(row))})", row)
         connection.commit()
-    assert operator.ask("restore", "old.db")["ended"]["grants"] == 1
+    assert operator.ask("restore", "old.db")["ended"]["oauth_grant"] == 1
     assert find_statuses(operator.database) == ["ended"]

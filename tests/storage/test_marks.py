@@ -7,9 +7,10 @@ import pytest
 from latchstring.authorization_server.epoch import FIRST_EPOCH
 from latchstring.authorization_server.keyring import KeyMark, Keyring, KeyringKey
 from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.records import SigningKeyRecord
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.store import SqlStore
-from tests.authorization_server.builders import KEY_ONE, KEY_TWO, NOW
+from tests.authorization_server.builders import KEY_ONE, KEY_TWO, NOW, build_codec
 from tests.storage.conftest import OpenStore
 
 FOREIGN = KeyringKey(KEY_ONE.key_id, b"f" * 32, 0)
@@ -69,3 +70,20 @@ async def test_retire_key_counts_no_more_whether_or_not_the_file_has_it(store: S
 
 async def test_find_epoch_of_a_database_that_was_never_restored_is_the_first(store: SqlStore):
     assert await store.marks().find_epoch() == FIRST_EPOCH
+
+
+async def test_count_sealed_finds_what_a_key_of_the_keyring_has_sealed_and_nothing_else(store: SqlStore):
+    sealed = build_codec(KEY_ONE).seal_private_key("kid", b"{}", bytes(12))
+    await store.create_signing_key(
+        SigningKeyRecord(
+            algorithm="ES256",
+            sequence=1,
+            key_id="kid",
+            public_key="{}",
+            sealed_private_key=sealed,
+            created_at=NOW,
+            used_from=NOW,
+        )
+    )
+    assert await store.marks().count_sealed(1) == {"signing_key.sealed_private_key": 1}
+    assert await store.marks().count_sealed(2) == {}

@@ -10,9 +10,11 @@ import pytest
 from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.keyring import Keyring
 from latchstring.protocol.errors import ConfigurationError
-from latchstring.storage.restoration import Restored, begin_epoch_in_postgres, begin_epoch_in_sqlite
+from latchstring.storage.restoration import FORGOTTEN, Restored, begin_epoch_in_postgres, begin_epoch_in_sqlite
+from latchstring.storage.schema import metadata
 from latchstring.storage.sqlite_backup import write_backup
 from latchstring.storage.url import migrate
+from latchstring.wiring import build_approvals
 from tests.authorization_server.builders import KEY_ONE
 from tests.storage.conftest import run_sql
 from tests.support.deployment import REDIRECT_URI, START, App, Deployment, deploy
@@ -164,8 +166,8 @@ async def test_restored_database_lets_nothing_of_before_live_again(place: Place)
     # As fast as can be, so that no code and no token has expired by itself.
     now = BACKED_UP + 20
     restored = await place.restore(now)
-    assert restored.ended["grants"] == 5
-    assert restored.ended["sessions"] == 1
+    assert restored.ended["oauth_grant"] == 5
+    assert restored.ended["browser_session"] == 1
     async with place.open(now) as server:
         for tokens in (kept, rotated, newest, revoked):
             # The newest is a generation that this database never gave out: told like the others, and no alarm.
@@ -213,6 +215,75 @@ async def test_restored_database_tells_a_grant_of_its_own_time_from_a_lost_one(p
     async with place.open(RESTORED) as server:
         forged = server.codec.render_refresh_token((RESTORED + 1).to_bytes(4, "big") + bytes(12), 1, bytes(16))
         assert await story.refuse_refresh(server, forged) == "The refresh token is unknown."
+
+
+async def test_restored_database_lets_nobody_in_by_a_signed_token_an_approval_or_an_answer_of_before(
+    place: Place,
+) -> None:
+    """What stands on no grant: all of it may have been revoked by itself, ended or taken back after the backup."""
+    story, api = Story(), "https://signed.example/"
+    async with place.open(START) as server:
+        await story.begin(server)
+        guard = await server.resource_server(api, "jwt")
+        other = await server.organization("Birch")
+        approvals = build_approvals(server.store, server.clock)
+        await approvals.approve(story.app.client_id, other, scope=None, by=story.ann)
+        await story.code(server)
+        assert await server.store.find_remembered_consents(story.app.client_id, story.ann)
+        asked = story.app.body(grant_type="client_credentials", resource=api)
+        async with server.http() as http:
+            signed = (await http.post("/oauth2/token/", data=asked)).json()["access_token"]
+            [before] = (await http.get("/oauth2/jwks/")).json()["keys"]
+            assert signed.count(".") == 2
+            assert (await introspect(http, guard, signed))["active"] is True
+    place.back_up()
+    await place.restore()
+    async with place.open(RESTORED) as server:
+        async with server.http() as http:
+            assert await introspect(http, guard, signed) == {"active": False}
+            assert (await http.post("/oauth2/token/", data=asked)).status_code == 200
+            [after] = (await http.get("/oauth2/jwks/")).json()["keys"]
+        assert after["kid"] != before["kid"]
+        [approval] = await server.store.find_client_approvals(client_id=story.app.client_id, organization_id=None)
+        assert (approval.ended_at, approval.ended_by) == (RESTORED, "operator")
+        assert list(await server.store.find_remembered_consents(story.app.client_id, story.ann)) == []
+
+
+ENDED = {"oauth_grant", "client_approval"}
+# As the backup has it: it lets nobody in by itself, or nothing better is known.
+KEPT = {
+    "access_request",
+    "app_publication",
+    "app_review",
+    "audit_event",
+    "client",
+    "client_secret_use",
+    "consent_receipt",
+    "epoch",
+    "grant_use",
+    "keyring_key",
+    "life_cycle",
+    "membership",
+    "organization",
+    "organization_app_rule",
+    "organization_policy",
+    "publisher_domain",
+    "resource_server",
+    "revoked_access_token",
+    "second_factor",
+    "settlement",
+    "sweep",
+    "used_once",
+    "user_account",
+    "user_code_guess",
+    "webhook_endpoint",
+}
+
+
+def test_every_table_has_its_place_in_a_restoration() -> None:
+    """Whoever adds a table says here what becomes of its rows when the database goes back to a backup (ADR 0017)."""
+    assert set(metadata.tables) <= ENDED | KEPT | set(FORGOTTEN)
+    assert not KEPT & set(FORGOTTEN)
 
 
 @pytest.mark.xdist_group("postgresql")

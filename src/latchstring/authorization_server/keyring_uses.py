@@ -1,13 +1,12 @@
 """What still needs a key of the keyring: it goes when the last thing that it made has expired, and not before."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from latchstring.authorization_server.keyring import Keyring
 from latchstring.authorization_server.policy import find_policy
-from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord, SigningKeyRecord
+from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
 from latchstring.authorization_server.registration_codec import find_registering_key
 from latchstring.authorization_server.settings import Settings
-from latchstring.authorization_server.tokens import find_sealing_key
 
 
 def find_expiry(key_id: int, keyring: Keyring, settings: Settings, now: int) -> int | None:
@@ -27,11 +26,12 @@ def find_uses(
     *,
     clients: Iterable[ClientRecord],
     resource_servers: Iterable[ResourceServerRecord],
-    signing_keys: Iterable[SigningKeyRecord],
+    sealed: Mapping[str, int],
     settings: Settings,
     now: int,
 ) -> list[str]:
-    """What fails if the key goes now, each in a line for the operator; empty when it may go."""
+    """What fails if the key goes now, each in a line for the operator; empty when it may go. `sealed` is how many
+    values the database keeps sealed with it, by where they stand."""
     uses: list[str] = []
     if keyring.order(now).current.key_id == key_id:
         uses.append("it makes what is new: add the next key with `latchstring keyring rotate`")
@@ -51,8 +51,8 @@ def find_uses(
         if not find_policy(client).rotates_refresh_tokens and later is not None and client.created_at < later.used_from
     ]
     _tell(uses, "apps that keep their refresh tokens, which it may have made", constant)
-    sealed = [key.key_id for key in signing_keys if find_sealing_key(key.sealed_private_key) == key_id]
-    _tell(uses, "signing keys that are sealed with it (`latchstring key rotate` makes the next one)", sealed)
+    for name, count in sealed.items():
+        uses.append(f"values that are sealed with it: {count} ({name})")
     return uses
 
 

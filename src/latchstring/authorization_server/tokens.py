@@ -86,11 +86,6 @@ def render_checksum(text: bytes) -> str:
     return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
-def find_sealing_key(sealed: bytes) -> int:
-    """The number of the keyring's key with which a private key is sealed."""
-    return int.from_bytes(sealed[:2], "big")
-
-
 class KeyNotOpened(Exception):
     """The keyring is not the one that sealed a private key: nothing may be signed, and no new key be made instead."""
 
@@ -449,7 +444,7 @@ class TokenCodec:
 
     def open_private_key(self, key_id: str, sealed: bytes) -> bytes:
         """What was sealed; `KeyNotOpened` says which key of the keyring is missing, or that it is another's."""
-        keyring_key_id = find_sealing_key(sealed)
+        keyring_key_id = int.from_bytes(sealed[:2], "big")
         seal = self._key_seals.get(keyring_key_id)
         if seal is None:
             raise KeyNotOpened(f"signing key {key_id} is sealed with key {keyring_key_id}, which the keyring lacks")

@@ -111,7 +111,7 @@ def retire(
             keys,
             clients=await _find_clients(store),
             resource_servers=await store.find_resource_servers(),
-            signing_keys=await store.find_signing_keys(),
+            sealed=await store.marks().count_sealed(key),
             settings=settings,
             now=now,
         )

@@ -36,6 +36,15 @@ class Marks:
                 await self._engine.write(marks.INSERT_KEYRING_KEY, new)
         return verify_fits(keyring, await self.find_keys(), source)
 
+    async def count_sealed(self, key_id: int) -> dict[str, int]:
+        """How many values are sealed with that key, by the column that they stand in; where there are any."""
+        counts = {}
+        for name, statement in marks.COUNT_SEALED.items():
+            row = await self._engine.read(statement, {"number": key_id.to_bytes(2, "big")})
+            assert row is not None
+            counts[name] = row[0]
+        return {name: count for name, count in counts.items() if count}
+
     async def retire_key(self, key_id: int, *, now: int) -> Commit:
         """Let a key count no more, on every server, whether or not its file still has it."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import URL, Table, create_engine, delete, func, insert, select, update
+from sqlalchemy import URL, create_engine, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -15,19 +15,7 @@ from latchstring.authorization_server.refusals import RESTORED
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.storage.hosts import split_hosts
 from latchstring.storage.recording import new_event_id, write_event
-from latchstring.storage.schema import (
-    audit_event,
-    client_approval,
-    device_authorization,
-    epoch,
-    grant,
-    mail,
-    pushed_request,
-    registration_token,
-    remembered_consent,
-    session,
-    signing_key,
-)
+from latchstring.storage.schema import audit_event, client_approval, epoch, grant, metadata
 
 _BY: Final = "operator"
 _SERVED: Final = (
@@ -37,19 +25,22 @@ _LOOKS: Final = 20
 # Begun before the backup and perhaps finished, used or taken back after it: whoever is in the midst of it begins again,
 # and members are asked again. The keys that sign go too: what was signed may have been revoked by itself, and APIs that
 # check by themselves must know.
-_FORGOTTEN: Final[dict[str, Table]] = {
-    "sessions": session,
-    "pushed_requests": pushed_request,
-    "device_authorizations": device_authorization,
-    "registration_tokens": registration_token,
-    "remembered_consents": remembered_consent,
-    "waiting_mails": mail,
-    "signing_keys": signing_key,
-}
+FORGOTTEN: Final = (
+    "browser_session",
+    "device_authorization",
+    "mail",
+    "password_reset",
+    "pushed_request",
+    "recovery_code",
+    "registration_token",
+    "remembered_consent",
+    "signing_key",
+    "webhook_delivery",
+)
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What a restoration has ended, by kind."""
+    """What a restoration has ended: how many rows of which table."""
 
     began_at: int
     ended: dict[str, int]
@@ -63,8 +54,13 @@ def begin_epoch(connection: Connection, *, salt: bytes, now: int) -> Restored:
     ending: dict[str, Any] = {"ended_at": now, "ended_by": _BY}
     grants = update(grant).where(grant.c.status != "ended").values(status="ended", ended_reason=RESTORED, **ending)
     approvals = update(client_approval).where(client_approval.c.ended_at.is_(None)).values(**ending)
-    ended = {"grants": connection.execute(grants).rowcount, "approvals": connection.execute(approvals).rowcount}
-    ended |= {name: connection.execute(delete(table)).rowcount for name, table in _FORGOTTEN.items()}
+    ended = {
+        "oauth_grant": connection.execute(grants).rowcount,
+        "client_approval": connection.execute(approvals).rowcount,
+    }
+    for table in metadata.sorted_tables:
+        if table.name in FORGOTTEN:
+            ended[table.name] = connection.execute(delete(table)).rowcount
     # Guards that keep answers hear by it that none of them counts any more.
     event = Event(
         action=Action.DATABASE_RESTORED,

@@ -1,9 +1,13 @@
 """What the database says of the deployment itself: which keyring it goes with, and in which epoch it is."""
 
-from sqlalchemy import bindparam, literal_column, null, select, update
+from typing import Final
 
-from latchstring.storage.schema import epoch, keyring_key
-from latchstring.storage.statements.statement import define, define_insert
+from sqlalchemy import BigInteger, LargeBinary, bindparam, func, literal_column, null, select, update
+
+from latchstring.storage.schema import epoch, keyring_key, metadata
+from latchstring.storage.statements.statement import ONE, define, define_insert
+
+_BYTES: Final = LargeBinary()
 
 FIND_KEYRING_KEYS = define("find_keyring_keys", select(keyring_key).order_by(keyring_key.c.key_id))
 INSERT_KEYRING_KEY = define_insert(
@@ -22,6 +26,18 @@ RETIRE_KEYRING_KEY = define(
     .values(retired_at=bindparam("now"))
     .returning(keyring_key.c.key_id),
 )
+# A value that is sealed by the keyring (`sealing.py`, `TokenCodec.seal_private_key`) begins with its key's number, and
+# stands in a column whose name says so.
+_TWO: Final = literal_column("2", BigInteger)
+COUNT_SEALED: Final = {
+    f"{table.name}.{column.name}": define(
+        f"count_{table.name}_{column.name}",
+        select(func.count()).where(func.substr(column, ONE, _TWO) == bindparam("number", type_=_BYTES)),
+    )
+    for table in metadata.sorted_tables
+    for column in table.columns
+    if "sealed" in column.name
+}
 FIND_EPOCH = define(
     "find_epoch",
     select(epoch.c.salt, epoch.c.began_at)
