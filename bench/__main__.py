@@ -1,5 +1,6 @@
 """`python -m bench`: measure. `growth`, `memory`: the same with millions of grants, after a million requests.
-`profile`, `instructions`, `served`: where a request's time goes. `lane`: an experiment again. `publish`: the page."""
+`profile`, `instructions`, `served`: where a request's time goes. `lane`, `writers`: an experiment again.
+`publish`: the page."""
 
 import argparse
 import sys
@@ -136,6 +137,10 @@ def main() -> None:
         from bench.lane import main as run_lane
 
         run_lane(rest)
+    elif command == "writers":
+        from bench.writers import main as run_writers
+
+        run_writers(rest)
     elif any(figures.errors for figures in run(sys.argv[1:]).figures):
         raise SystemExit("bench: there were errors; the figures above do not count")
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import asyncpg
-import msgspec
 import pytest
 
 from latchstring.authorization_server.ports import Commit
@@ -16,14 +15,12 @@ from latchstring.authorization_server.records import Rebinding
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import StoreUnavailable
 from latchstring.storage import settling
-from latchstring.storage.hosts import split_hosts
 from latchstring.storage.store import SqlStore
-from latchstring.storage.url import find_schema_version, migrate, open_store
+from latchstring.storage.url import open_store
 from tests.authorization_server.builders import NOW
 from tests.storage.conftest import make_postgres, people
 from tests.storage.test_grant_store import active, find, insert, redeem, rotate
 from tests.support.cutting_proxy import CuttingProxy, cutting
-from tests.support.postgres import free_port
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 APPLIED, LOST = Commit.APPLIED, Commit.LOST
@@ -222,29 +219,3 @@ async def test_marks_of_two_servers_differ(store, other):
     marks = await connection.fetch("SELECT written_as FROM oauth_grant WHERE generation = 2")
     await connection.close()
     assert len({mark[0] for mark in marks}) == len(marks) >= 50
-
-
-# -- several hosts
-
-
-def test_split_hosts_gives_each_host_its_url():
-    assert split_hosts("postgresql://u:p%40@a:1,b,[::1]:3/n?sslmode=require") == [
-        "postgresql://u:p%40@a:1/n?sslmode=require",
-        "postgresql://u:p%40@b/n?sslmode=require",
-        "postgresql://u:p%40@[::1]:3/n?sslmode=require",
-    ]
-    for single in ("postgresql://u@a/n", "postgresql:///n?host=/run/postgresql", "postgresql://a"):
-        assert split_hosts(single) == [single]
-
-
-async def test_url_of_several_hosts_is_served_from_the_one_that_takes_writes(database, other):
-    port = database.rpartition(":")[2].partition("/")[0]
-    many = database.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free_port()},127.0.0.1:{port}")
-    assert many != database
-    assert find_schema_version(many) == find_schema_version(database)
-    migrate(many)
-    store = open_store(many)
-    grant = await insert(other)
-    assert await redeem(store, grant) is APPLIED
-    assert msgspec.structs.replace(await find(store, grant)) == await find(other, grant)
-    await store.close()
