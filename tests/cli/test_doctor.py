@@ -69,6 +69,31 @@ def test_doctor_of_a_healthy_deployment_tells_rows_and_keys(database: str) -> No
     assert told["care"] == []
 
 
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.parametrize(
+    "setting, value, care",
+    [
+        ("synchronous_commit", "on", None),
+        ("synchronous_commit", "off", "a crash of the database forgets"),
+        ("synchronous_commit", "local", None),
+    ],
+)
+def test_doctor_tells_what_postgresql_promises(postgres: Cluster, tmp_path, monkeypatch, setting, value, care) -> None:
+    """I2, drill 4: what was acknowledged has to be there after a crash."""
+    monkeypatch.chdir(tmp_path)
+    database = postgres.create_database()
+    run("migrate", "--database", database)
+    name = database.rpartition("/")[2]
+    postgres.ask(f"ALTER DATABASE {name} SET {setting} = {value}")
+    result = run("doctor", "--database", database)
+    told = json.loads(result.stdout)
+    assert (told["fsync"], told["synchronous_commit"], told["synchronous_standby_names"]) == ("on", value, "")
+    assert [line for line in told["care"] if "acknowledged" in line] == ([] if care is None else told["care"])
+    if care is not None:
+        assert result.exit_code == 1
+        assert care in told["care"][0]
+
+
 def test_doctor_of_a_deployment_that_nobody_sweeps_needs_care(database: str) -> None:
     run("migrate", "--database", database)
     fill(database, ended_days_ago=31)

@@ -18,7 +18,7 @@ from latchstring.storage.head import HEAD, is_next
 from latchstring.storage.keyring_file import load_keyring
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.sweeper import Census, SweepState
-from latchstring.storage.url import find_schema_version, find_sqlite_path, open_store
+from latchstring.storage.url import find_durability, find_schema_version, find_sqlite_path, open_store
 from latchstring.wiring import build_signing_keys, epoch_seconds, find_keyring_path, load_settings
 
 _DAY: Final = 24 * 3600
@@ -56,6 +56,7 @@ def doctor(
             asyncio.run(_judge_marks(facts, care, database, keys, path))
             asyncio.run(_judge_mail(facts, care, database, now))
             asyncio.run(_judge_signing_keys(facts, care, database, TokenCodec(keys), settings))
+    _judge_durability(facts, care, find_durability(database))
     _judge_disk(facts, care, find_sqlite_path(database))
     if as_json:
         print_json({**facts, "care": care})
@@ -131,6 +132,16 @@ def _judge_keyring(facts: dict[str, Any], care: list[str], path: Path, keyring: 
         care.append(f"{path} can be read by others: chmod 600")
     if now - keys[-1].created_at > _OLD_KEY:
         care.append("the newest key of the keyring is older than two years")
+
+
+def _judge_durability(facts: dict[str, Any], care: list[str], durability: dict[str, str]) -> None:
+    facts.update(durability)
+    if durability.get("fsync") == "off":
+        care.append("fsync is off: a crash of the database can break it")
+    if durability.get("synchronous_commit") == "off":
+        care.append("synchronous_commit is off: a crash of the database forgets what was acknowledged, revocations too")
+    if durability.get("synchronous_commit") == "local" and durability.get("synchronous_standby_names"):
+        care.append("synchronous_commit is local: a fail-over forgets what was acknowledged, revocations too")
 
 
 def _judge_disk(facts: dict[str, Any], care: list[str], path: Path | None) -> None:

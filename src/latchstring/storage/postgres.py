@@ -31,6 +31,7 @@ _POOL_TIMEOUT: Final = 2.0
 STATEMENT_TIMEOUT: Final = 5.0
 MAX_CONNECTIONS: Final = 10
 _TRIES: Final = 4
+_DURABILITY: Final = ("fsync", "synchronous_commit", "synchronous_standby_names")
 
 _UNDONE: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 # One caller's value that no column holds: it fails the statement, whatever the others in it have asked.
@@ -196,6 +197,15 @@ async def connect(hosts: list[str], **options: Any) -> asyncpg.Connection:
                 hosts.insert(0, hosts.pop(number))
             return made
     raise AssertionError("the last host answers or raises")
+
+
+async def find_durability(url: str) -> dict[str, str]:
+    """The settings of the database that decide what survives a crash of it, or the loss of its primary."""
+    connection = await connect(split_hosts(url))
+    try:
+        return {name: await connection.fetchval(f"SHOW {name}") for name in _DURABILITY}
+    finally:
+        await connection.close()
 
 
 async def find_schema_version(url: str) -> str | None:

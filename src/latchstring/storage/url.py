@@ -45,6 +45,15 @@ def find_schema_version(database: str) -> str | None:
         ) from None
 
 
+def find_durability(database: str) -> dict[str, str]:
+    """What decides how much an acknowledged commit survives; nothing for SQLite, whose settings are our own."""
+    if find_sqlite_path(database) is not None:
+        return {}
+    from latchstring.storage import postgres
+
+    return _run_apart(lambda: postgres.find_durability(database))
+
+
 def migrate(database: str) -> None:
     """Bring the schema to this version's; an absent SQLite file or an empty database becomes one of ours."""
     from latchstring.storage.migrations import migrate_postgres, migrate_sqlite
