@@ -107,6 +107,22 @@ async def test_write_cut_again_and_again_is_applied_once(store, other, proxy, mo
     assert (await find(other, grant)).generation == 2
 
 
+async def test_value_that_cannot_be_sent_leaves_no_doubt(other):
+    """It fails at once, and its neighbours are served."""
+    grants = [await active(other) for _ in range(3)]
+    async with asyncio.timeout(5):
+        outcomes = await asyncio.gather(
+            *(
+                other.commit_rotation(grant.id, generation=1, now=NOW, expires_at=2**70 if number == 1 else None)
+                for number, grant in enumerate(grants)
+            ),
+            return_exceptions=True,
+        )
+    assert isinstance(outcomes[1], StoreUnavailable)
+    assert (outcomes[0], outcomes[2]) == (APPLIED, APPLIED)
+    assert (await find(other, grants[1])).generation == 1
+
+
 @EACH_MOMENT
 async def test_batch_in_doubt_is_settled_for_each_of_its_callers(store, other, proxy, moment):
     grants = [await active(other) for _ in range(20)]

@@ -35,7 +35,7 @@ _DURABILITY: Final = ("fsync", "synchronous_commit", "synchronous_standby_names"
 
 _UNDONE: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 # One caller's value that no column holds: it fails the statement, whatever the others in it have asked.
-_OWN_FAULT: Final = asyncpg.DataError
+_OWN_FAULT: Final = (asyncpg.DataError, ValueError)
 # The driver's own kind is for a server that is no primary.
 FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 # The connection is gone or of no use any more; `TimeoutError` is an OSError.
@@ -111,7 +111,7 @@ class PostgresEngine:
         try:
             rows: list[Row] = await self._try(name, lambda c: c.fetch(sql, *columns), is_read=is_read)
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, (*_UNDONE, _OWN_FAULT)):
+            if isinstance(error.__cause__, (*_UNDONE, *_OWN_FAULT)):
                 raise SharedFailure(*error.args) from error
             raise
         return rows
@@ -158,7 +158,8 @@ class PostgresEngine:
             except FAILURES as error:
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and self._pool is not None:
                     await self._pool.expire_connections()  # what was the primary is none any more
-                is_lost = isinstance(error, _LOST)
+                # A value that the driver cannot send is an `InterfaceError` as well, and nothing is lost by it.
+                is_lost = isinstance(error, _LOST) and not isinstance(error, ValueError)
                 may_try_again = is_read and is_lost and not isinstance(error, TimeoutError)
                 if not remaining or not (isinstance(error, _UNDONE) or may_try_again):
                     kind = InDoubt if has_begun and is_lost and not is_read else StoreUnavailable
