@@ -8,7 +8,7 @@ NOW = 1_790_000_000
 DAY = 86_400
 USER = {"name": "Ann Meyer", "email": "ann@example.com"}
 LONG_NAME = "Donaudampfschifffahrtsgesellschaftskapitänsmützenvereinigung Österreich & Söhne GmbH"
-CEDAR = {"id": "orga_Cedar", "name": "Cedar Ltd"}
+CEDAR: dict[str, object] = {"id": "orga_Cedar", "name": "Cedar Ltd", "waiting": 0}
 FULL_ACCESS = {"name": "all.full_access", "title": "", "description": "", "risk": "high"}
 CONTACTS = {"name": "contacts.read", "title": "Read your contacts", "description": "Their addresses.", "risk": "low"}
 MAIL = {"name": "mail.send", "title": "Send email in your name", "description": "", "risk": "medium"}
@@ -64,4 +64,95 @@ def policy_states() -> Iterator[tuple[str, str, dict[str, object]]]:
     acting = [{**picture("Ledger"), "client_id": "oa2client_1", "scopes": [CONTACTS], "approved_at": NOW - 90 * DAY}]
     yield "policy", "organization_policy.html", {**POLICY, "rules": rules, "approvals": acting}
     yield "policy-preview", "organization_policy.html", {**POLICY, "is_preview": True}
+    yield from _request_states()
     yield "policy-saved", "organization_policy.html", {**POLICY, "notice": ("policy_saved", "Cedar Ltd")}
+
+
+MAILLOOP: dict[str, object] = {
+    **picture("Mailloop"),
+    "description": "Sends the follow-ups you forget, and stops when somebody answers.",
+    "publisher": "Loop Labs",
+    "is_self_registered": False,
+    "host": None,
+    "is_verified": False,
+    "terms_uri": None,
+    "policy_uri": None,
+}
+WALL: dict[str, object] = {
+    "user": USER,
+    "action": "/consent",
+    "request": "sealed",
+    "app": MAILLOOP,
+    "organization": {**picture("Cedar Ltd"), "id": "orga_Cedar"},
+    "is_admin": False,
+    "items": [FULL_ACCESS, CONTACTS],
+    "deciding": ["all.full_access"],
+    "is_device": False,
+    "reason": "",
+    "max_reason_length": 500,
+    "carried": [("until", "86400")],
+    "error": None,
+    "sign_out_continue": "sealed",
+}
+OWN_REQUEST: dict[str, object] = {
+    "user": USER,
+    "id": "accreq_1",
+    "state": "waiting",
+    "app": MAILLOOP,
+    "organization": "Cedar Ltd",
+    "items": [FULL_ACCESS, CONTACTS],
+    "granted": [],
+    "word": "",
+    "can_go_on": True,
+    "app_host": "app.mailloop.example",
+    "created_at": NOW - 3 * DAY,
+    "decided_at": NOW - DAY,
+}
+
+
+def _asked(name: str, **given: object) -> dict[str, object]:
+    request: dict[str, object] = {
+        "id": f"accreq_{name}",
+        "state": "waiting",
+        "app": MAILLOOP,
+        "user_name": name,
+        "user_email": "bob@example.com",
+        "reason": "I write the newsletter, and forget whom to follow up.",
+        "risk": "high",
+        "items": [{**FULL_ACCESS, "field": "item_0"}, {**CONTACTS, "field": "item_1"}],
+        "granted": [],
+        "word": "",
+        "created_at": NOW - 2 * DAY,
+        "decided_at": None,
+    }
+    return {**request, **given}
+
+
+def _request_states() -> Iterator[tuple[str, str, dict[str, object]]]:
+    yield "access-wall", "access_wall.html", WALL
+    yield "access-wall-admin", "access_wall.html", {**WALL, "is_admin": True}
+    yield "access-wall-device", "access_wall.html", {**WALL, "is_device": True, "reason": "For the lobby"}
+    yield "access-wall-throttled", "access_wall.html", {**WALL, "error": "throttled"}
+    yield "access-wall-many", "access_wall.html", {**WALL, "error": "too_many"}
+    yield "access-request", "access_request.html", OWN_REQUEST
+    for state in ("approved", "declined", "connected", "lapsed"):
+        yield f"access-request-{state}", "access_request.html", {**OWN_REQUEST, "state": state, "word": "Only for you."}
+    fewer = {"state": "approved", "granted": [CONTACTS], "can_go_on": False}
+    yield "access-request-fewer", "access_request.html", {**OWN_REQUEST, **fewer}
+    yield "access-request-again", "access_request.html", {**OWN_REQUEST, "state": "lapsed", "app_host": ""}
+    busy = {**ADMIN, "administered": [{**CEDAR, "waiting": 2}, {"id": "orga_2", "name": LONG_NAME, "waiting": 0}]}
+    queue: dict[str, object] = {**busy, "requests": [], "decided": [], "next": None, "max_word_length": 500}
+    waiting = [_asked("Bob"), _asked(LONG_NAME, reason="", app={**MAILLOOP, **picture(LONG_NAME), "is_verified": True})]
+    decided = [
+        _asked("Carl", state="declined", decided_at=NOW - DAY, word="Use the other one."),
+        _asked("Dora", state="connected", decided_at=NOW - 2 * DAY),
+        _asked("Eve", state="lapsed", decided_at=NOW - 9 * DAY, app=None),
+    ]
+    yield (
+        "requests",
+        "organization_requests.html",
+        {**queue, "requests": waiting, "decided": decided, "next": "accreq_2"},
+    )
+    yield "requests-empty", "organization_requests.html", {**queue, "notice": ("request_approved", "Cedar Ltd")}
+    for notice in ("request_declined", "request_gone", "request_empty"):
+        yield f"requests-{notice}", "organization_requests.html", {**queue, "notice": (notice, "Cedar Ltd")}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from latchstring.authorization_server.access_requests import AccessRequests
 from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.assertion_verifier import AssertionVerifier
@@ -430,6 +431,9 @@ def build_services(
         request_objects=request_objects,
         organization_policies=policies,
         approvals=build_approvals(store, clock),
+        access_requests=AccessRequests(
+            store=store, post=post, codec=codec, settings=settings, clock=clock, entropy=entropy
+        ),
         consent=Consent(store=store, policies=policies, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),

@@ -84,7 +84,8 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompts`, `max_age` (seconds) and `login_hint` say how the person is to be met. `organization_id` is what the app
     asked for; where it `is_organization_fixed`, the member can choose no other. With `grant_id` the app asks them to
-    renew that grant: `reconnects` is its id and its member's.
+    renew that grant: `reconnects` is its id and its member's. `access_request_id` is of the member's request to their
+    admins with which this one was parked, where it goes on.
     """
 
     client_id: str
@@ -106,6 +107,7 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     is_organization_fixed: bool = False
     grant_id: str | None = None
     reconnects: tuple[bytes, str] | None = None
+    access_request_id: bytes | None = None
 
     @property
     def target(self) -> RedirectTarget:

@@ -99,6 +99,7 @@ class Consent:
             rulebook=self._settings.rulebook,
             self_registered=client if client.is_self_registered else None,
             pushed_request_id=prompt.pushed_request_id,
+            access_request_id=prompt.access_request_id,
             consent=build_consent(grant, client, declined=agreed.declined, redirect_uri=prompt.redirect_uri),
             role=agreed.role,
             receipt=await self._write_receipt(grant, client, prompt.redirect_uri),
@@ -123,7 +124,7 @@ class Consent:
         """The code without a question, where a remembered consent stands in for the answer (`docs/decisions/0020`);
         None where the member is asked. All that an Allow is held to holds, in the very write; so does the consent."""
         organization_id = find_organization(prompt, memberships)
-        if organization_id is None:
+        if organization_id is None or prompt.access_request_id is not None:
             return None
         prompt = await self._leave_out(prompt, client, user_id, organization_id)
         consents = await self._store.find_remembered_consents(client.client_id, user_id)

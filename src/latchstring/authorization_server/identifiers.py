@@ -10,6 +10,7 @@ ORGANIZATION: Final = "orga"
 CLIENT: Final = "oa2client"
 RESOURCE_SERVER: Final = "oa2resource"
 GRANT: Final = "grant"
+ACCESS_REQUEST: Final = "accreq"
 
 ID_ENTROPY_SIZE: Final = 16
 

@@ -15,12 +15,13 @@ Step = Literal["arrived", "must_sign_in", "signed_in", "selected"]
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """One browser's way through one request: when it came with it, whether the client had signed it, and what the
-    person has done for its sake since."""
+    """One browser's way through one request: when it came with it, whether the client had signed or pushed it, and what
+    the person has done for its sake since."""
 
     arrived_at: int
     step: Step = "arrived"
     is_signed: bool = False
+    is_pushed: bool = False
 
     def at(self, step: Step) -> "Visit":
         """The same way, a step further or back."""

@@ -57,9 +57,11 @@ class OrganizationPolicies:
         scope: tuple[str, ...],
         left_out: tuple[str, ...] = (),
         user_id: str | None = None,
+        adds: bool = False,
         origin: Origin,
     ) -> Commit:
-        """Let a member, or everyone without one, connect the app for that; what is `left_out` it never gets there."""
+        """Let a member, or everyone without one, connect the app for that; what is `left_out` it never gets there. The
+        approval takes the place of the one before, or `adds` to it."""
         return await self._store.save_app_rule(
             AppRule(
                 organization_id=organization_id,
@@ -71,6 +73,7 @@ class OrganizationPolicies:
                 decided_by=origin.decider,
                 decided_at=self._clock(),
             ),
+            adds=adds,
             origin=origin,
         )
 

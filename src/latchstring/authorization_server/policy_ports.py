@@ -37,10 +37,10 @@ class PolicyStore(Protocol):
     async def find_app_rules(self, organization_id: str) -> Sequence[ListedRule]:
         """The organization's rules by app, at most 1,000."""
 
-    async def save_app_rule(self, rule: AppRule, *, origin: Origin) -> Commit:
-        """Put a rule in place of the one before, for the same app and member. A block ends the app's grants there, and
-        its approval to act without a member, in the same transaction. `LOST` if there is no such organization, or
-        who asks is no admin of it."""
+    async def save_app_rule(self, rule: AppRule, *, adds: bool = False, origin: Origin) -> Commit:
+        """Put a rule in place of the one before, for the same app and member; an approval may add to the one before.
+        A block ends the app's grants there, and its approval to act without a member, in the same transaction. `LOST`
+        if there is no such organization, or who asks is no admin of it."""
 
     async def end_app_rule(
         self, organization_id: str, client_id: str, *, user_id: str | None, now: int, origin: Origin

@@ -134,6 +134,7 @@ class GrantStore(Protocol):
         rulebook: Rulebook = STRICTEST,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
+        access_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
         role: Role | None = None,
@@ -142,9 +143,10 @@ class GrantStore(Protocol):
     ) -> ConsentCommit:
         """Insert a pending grant if, at that moment, the user is a member of the organization, the organization lets
         its members connect the client, and that is published or the user a member of its owner. A pushed request is
-        used up in the same transaction, and must not have been before. `ANSWERED` is for a grant that is there already:
-        the same page came twice. The row of a client that registered itself is inserted along with the grant, unless
-        there is one; deleted in the meantime, it is unavailable.
+        used up in the same transaction, and must not have been before; so is one that was parked with a request to
+        admins. `ANSWERED` is for a grant that is there already: the same page came twice. The row of a client that
+        registered itself is inserted along with the grant, unless there is one; deleted in the meantime, it is
+        unavailable.
 
         `consent` is remembered in the same transaction, in place of the one before. `recalled` is the grant of the
         remembered consent that stands in for an answer: `NOT_REMEMBERED` where at that moment it no longer does. `role`

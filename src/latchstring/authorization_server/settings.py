@@ -29,6 +29,7 @@ _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
 OWN_SEGMENTS: Final = frozenset(
     {
         ".well-known",
+        "access-requests",
         "apps",
         "connections",
         "consent",
@@ -93,7 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     anyone. Within `registration_lifetime` a person must have connected it. With `accepts_metadata_documents` a client
     may be known by a document of its own, of any host or of `metadata_document_hosts` alone.
 
-    `organization_policy` is what counts for an organization whose admins have made no policy of their own.
+    `organization_policy` is what counts for an organization whose admins have made no policy of their own. A member's
+    request to its admins, and what was approved of it, waits for `access_request_lifetime`.
     """
 
     issuer: str
@@ -129,6 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     metadata_document_hosts: tuple[str, ...] | None = None
     mail: MailSettings = msgspec.field(default_factory=MailSettings)
     organization_policy: OrganizationPolicy = OrganizationPolicy()
+    access_request_lifetime: int = 14 * 24 * 3600
 
     @property
     def rulebook(self) -> Rulebook:
@@ -260,6 +263,8 @@ def validate_settings(settings: Settings) -> Settings:
     for host in settings.metadata_document_hosts or ():
         if not host or host != host.lower() or not _HOST_CHARACTERS.issuperset(host):
             raise _refuse("metadata_document_hosts", f"{host!r} is no host name in small letters, such as app.example")
+    if not 3600 <= settings.access_request_lifetime <= 90 * 24 * 3600:
+        raise _refuse("access_request_lifetime", "give 1 hour to 90 days, in seconds")
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

@@ -8,6 +8,7 @@ from latchstring.authorization_server.events import Action, Event, Facts, Origin
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import SecretHash
 from latchstring.storage.engine import Steps
+from latchstring.storage.lapsing import lapse_requests
 from latchstring.storage.recording import change_each_grant, record_event
 from latchstring.storage.statements import apps, clients, consents, people, registrations
 
@@ -89,6 +90,7 @@ def end_registered_client(client_row: dict[str, Any], reason: str, now: int, ori
     of_client = registrations.END_NEXT_GRANT_OF_CLIENT
     yield from change_each_grant(of_client, ending, Action.GRANT_ENDED, origin, now, {"reason": reason})
     yield consents.FORGET_CONSENTS_OF_CLIENT, {"of_client": client_id}
+    yield from lapse_requests(now, origin, client_id=client_id)
 
 
 def replace_secrets(

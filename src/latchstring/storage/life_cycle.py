@@ -16,6 +16,7 @@ from latchstring.authorization_server.life_cycle_ports import MembershipChange
 from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.storage.app_operations import app_event
 from latchstring.storage.engine import Row, Steps
+from latchstring.storage.lapsing import lapse_requests
 from latchstring.storage.people_operations import user_event
 from latchstring.storage.recording import grant_event, record_event, record_events
 from latchstring.storage.statements import apps, consents, grants, life_cycle, people, sweeping
@@ -140,6 +141,7 @@ def end_membership(
         _membership_event(Action.MEMBERSHIP_ENDED, user_id, organization_id, origin, now, before=was)
     )
     yield consents.FORGET_CONSENTS_OF_MEMBERSHIP, of_membership
+    yield from lapse_requests(now, origin, user_id=user_id, organization_id=organization_id)
     yield from _begin(user_id, USER, origin, now, by=origin.actor_id or user_id)
     return MembershipChange.APPLIED
 
@@ -250,6 +252,7 @@ def close_organization(organization_id: str, now: int, origin: Origin) -> Steps[
     if (yield life_cycle.CLOSE_ORGANIZATION, {"of_organization": organization_id, "now": now}) is None:
         return Commit.LOST
     yield from record_event(_organization_event(Action.ORGANIZATION_CLOSED, organization_id, origin, now))
+    yield from lapse_requests(now, origin, organization_id=organization_id)
     yield from _settle_clients(organization_id, now, now, origin)
     return Commit.APPLIED
 
@@ -323,6 +326,7 @@ def delete_user(user_id: str, now: int, origin: Origin) -> Steps[Commit]:
         return Commit.LOST
     yield life_cycle.END_SESSIONS_OF_USER, {"of_user": user_id}
     yield consents.FORGET_CONSENTS_OF_USER, {"of_user": user_id}
+    yield from lapse_requests(now, origin, user_id=user_id)
     yield from record_event(user_event(Action.USER_DELETED, user_id, origin, now))
     yield from _begin(user_id, USER, origin, now)
     return Commit.APPLIED
@@ -365,6 +369,7 @@ def delete_client(client_id: str, now: int, kept_until: int, origin: Origin) -> 
     yield apps.FORGET_SECRET_USES, {"of_client": client_id}
     yield consents.FORGET_CONSENTS_OF_CLIENT, {"of_client": client_id}
     yield from record_event(app_event(Action.APP_DELETED, client_id, row[0], origin, now))
+    yield from lapse_requests(now, origin, client_id=client_id)
     yield from _begin(client_id, CLIENT, origin, now)
     return Commit.APPLIED
 

@@ -21,6 +21,7 @@ from latchstring.storage.life_cycle import end_left_grants
 from latchstring.storage.policy_operations import judge
 from latchstring.storage.recording import record_event, record_grant_event
 from latchstring.storage.statements import (
+    access_requests,
     apps,
     consents,
     devices,
@@ -72,10 +73,12 @@ def consent(
     recalled: bytes | None = None,
     role: str | None = None,
     receipt: str | None = None,
+    access_request_id: bytes | None = None,
 ) -> Steps[ConsentCommit]:
     """Insert a pending grant, use up the pushed request, keep the row of a client that registered itself, remember the
     consent; when a condition does not hold, say which. `recalled` is the grant whose remembered consent stands in for
-    the member's answer. `role` is the one that the scope is for, where it depends on that."""
+    the member's answer. `role` is the one that the scope is for, where it depends on that. `access_request_id` is of
+    the request to their admins with which the app's own was parked."""
     pushed = {"request_id": pushed_request_id}
     if pushed_request_id is not None and (yield grants.LOCK_PUSHED_REQUEST, pushed) is None:
         is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
@@ -88,6 +91,10 @@ def consent(
     verdict = yield from _judge_grant(grant_row, grant_row["scope"], rulebook)
     if verdict is not Verdict.ALLOWED:
         return ConsentCommit(verdict.value)
+    parked = {"request_id": access_request_id, "of_user": grant_row["user_id"]}
+    if access_request_id is not None and (yield access_requests.LOCK_PARKED, parked) is None:
+        is_answered = yield grants.FIND_GRANT, {"grant_id": grant_row["id"]}
+        return ConsentCommit.REQUEST_USED if is_answered is None else ConsentCommit.ANSWERED
     of_consent = {"of_client": grant_row["client_id"], "of_user": grant_row["user_id"]}
     of_consent["of_organization"] = grant_row["organization_id"]
     if recalled is not None:
@@ -108,6 +115,8 @@ def consent(
         yield grants.USE_PUSHED_REQUEST, pushed
     if receipt is not None:
         yield consents.INSERT_RECEIPT, {"grant_id": grant_row["id"], "receipt": receipt}
+    if access_request_id is not None:
+        yield access_requests.USE_PARKED, {"request_id": access_request_id}
     if consent_row is not None:
         yield consents.REMEMBER_CONSENT, consent_row
     elif recalled is not None:

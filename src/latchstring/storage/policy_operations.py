@@ -72,13 +72,25 @@ def save_policy(organization_id: str, changed: OrganizationPolicy, now: int, ori
     return Commit.APPLIED
 
 
-def save_rule(rule: AppRule, origin: Origin) -> Steps[Commit]:
+def save_rule(rule: AppRule, adds: bool, origin: Origin) -> Steps[Commit]:
     """Put a rule in place of the one before. A block ends the app's grants there, for whom it is, and what they agreed
     to is forgotten."""
     if (yield from lock_for(rule.organization_id, origin)) is Commit.LOST:
         return Commit.LOST
-    yield from put_rule(rule, origin)
+    yield from put_rule((yield from add_to_rule(rule)) if adds else rule, origin)
     return Commit.APPLIED
+
+
+def add_to_rule(rule: AppRule) -> Steps[AppRule]:
+    """The approval together with the one before; a block before it counts no more."""
+    of_rule = {"organization_id": rule.organization_id, "client_id": rule.client_id}
+    row = yield policy.FIND_RULE, {**of_rule, "user_id": rule.user_id or EVERYONE}
+    before = None if row is None else read_rule(row)
+    if before is None or before.is_blocked:
+        return rule
+    scope = tuple(dict.fromkeys((*before.scope, *rule.scope)))
+    left_out = tuple(item for item in dict.fromkeys((*before.left_out, *rule.left_out)) if item not in scope)
+    return msgspec.structs.replace(rule, scope=scope, left_out=left_out)
 
 
 def put_rule(rule: AppRule, origin: Origin) -> Steps[None]:

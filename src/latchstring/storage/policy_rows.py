@@ -47,8 +47,8 @@ class PolicyRows:
             for row in rows
         ]
 
-    async def save_app_rule(self, rule: AppRule, *, origin: Origin) -> Commit:
-        return await self._engine.commit(partial(policy_operations.save_rule, rule, origin))
+    async def save_app_rule(self, rule: AppRule, *, adds: bool = False, origin: Origin) -> Commit:
+        return await self._engine.commit(partial(policy_operations.save_rule, rule, adds, origin))
 
     async def end_app_rule(
         self, organization_id: str, client_id: str, *, user_id: str | None, now: int, origin: Origin

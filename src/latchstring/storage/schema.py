@@ -404,6 +404,32 @@ organization_app_rule = Table(
     sqlite_with_rowid=False,
 )
 
+# A member's request for an app, and the authorization that waits with it, sealed. Asking again replaces it.
+access_request = Table(
+    "access_request",
+    metadata,
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("organization_id", String(64), nullable=False),
+    Column("client_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("parked", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("open_until", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("granted", Text, nullable=False),
+    Column("decided_by", String(64)),
+    Column("decided_at", BigInteger),
+    Column("word", Text, nullable=False),
+    Index(
+        "ix_access_request_organization_id_client_id_user_id", "organization_id", "client_id", "user_id", unique=True
+    ),
+    Index("ix_access_request_user_id", "user_id"),
+    sqlite_with_rowid=False,
+)
+
 # What the operator found when an app was published, and whether it stands in the directory.
 app_publication = Table(
     "app_publication",

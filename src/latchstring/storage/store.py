@@ -34,6 +34,7 @@ from latchstring.authorization_server.records import (
 )
 from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
 from latchstring.storage import app_operations, operations, people_operations
+from latchstring.storage.access_request_rows import AccessRequestRows
 from latchstring.storage.app_operations import render_secrets
 from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
@@ -59,7 +60,7 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
+class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRows):
     """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -134,6 +135,7 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
         rulebook: Rulebook = STRICTEST,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
+        access_request_id: bytes | None = None,
         consent: ConsentRecord | None = None,
         recalled: bytes | None = None,
         role: Role | None = None,
@@ -155,6 +157,7 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows):
                 recalled=recalled,
                 role=role,
                 receipt=receipt,
+                access_request_id=access_request_id,
             )
             self._forget(grant.client_id)
             return outcome

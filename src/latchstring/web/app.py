@@ -22,6 +22,7 @@ from latchstring.web.introspect import answer_introspection
 from latchstring.web.jwks import answer_key_set
 from latchstring.web.metadata import answer_metadata
 from latchstring.web.pages import (
+    access_requests,
     apps,
     authorize,
     connections,
@@ -29,6 +30,7 @@ from latchstring.web.pages import (
     device,
     policy,
     receipt,
+    requests,
     secrets,
     several,
     sign_in,
@@ -91,6 +93,11 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/apps/{client_id}/secrets", secrets.add_secret),
     ("POST", "/apps/{client_id}/secrets/{secret_id}/retire", secrets.retire_secret),
     ("POST", "/apps/{client_id}/require-pkce", apps.require_pkce),
+    ("GET", "/access-requests/continue", access_requests.go_on),
+    ("GET", "/access-requests/{request_id}", access_requests.show_access_request),
+    ("POST", "/access-requests/{request_id}/return", access_requests.go_back),
+    ("GET", "/organizations/{organization_id}/requests", requests.show_requests),
+    ("POST", "/organizations/{organization_id}/requests/{request_id}", requests.decide_request),
     ("GET", "/organizations/{organization_id}/policy", policy.show_policy),
     ("POST", "/organizations/{organization_id}/policy", policy.save_policy),
     ("POST", "/organizations/{organization_id}/apps/{client_id}/forget", policy.end_rule),

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from latchstring.authorization_server.access_requests import AccessRequests
 from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_secrets import ClientSecrets
@@ -54,6 +55,7 @@ class Services:
     request_objects: RequestObjects
     organization_policies: OrganizationPolicies
     approvals: Approvals
+    access_requests: AccessRequests
     consent: Consent
     login: Login
     connections: Connections

@@ -7,7 +7,7 @@ import ipaddress
 from typing import Final
 from zlib import crc32
 
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
@@ -29,6 +29,9 @@ DEVICE_AUTHORIZATIONS: Final = RateLimitItemPerMinute(60)
 USER_CODES_FROM_BROWSER: Final = RateLimitItemPerMinute(20, 10)
 USER_CODES_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 10)
 RETRY_USER_CODE_SECONDS: Final = 600
+# Each may be a mail to every admin.
+ACCESS_REQUESTS_OF_USER: Final = RateLimitItemPerHour(10)
+ACCESS_REQUESTS_FROM_SOURCE: Final = RateLimitItemPerHour(100)
 _RETRY_AFTER: Final = 60
 # Names that callers make up must not fill the memory: they share this many counters for each source.
 _BUCKETS: Final = 1024
@@ -114,6 +117,11 @@ class Throttle:
         """Whether one more user code may be tried in this browser, and from there at all (RFC 8628 §5.1)."""
         browser = await self._hit(USER_CODES_FROM_BROWSER, "browser", cookie, source)
         return await self._hit(USER_CODES_FROM_SOURCE, "user code", "", source) and browser
+
+    async def may_request_access(self, user_id: str, source: str) -> bool:
+        """Whether one more request may go to an organization's admins."""
+        user = await self._hit(ACCESS_REQUESTS_OF_USER, "access request", user_id, "")
+        return await self._hit(ACCESS_REQUESTS_FROM_SOURCE, "access requests", "", source) and user
 
     async def may_sign_in(self, email: str, source: str) -> bool:
         """Whether one more password may be tried for this account from there, and from there at all."""

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from latchstring.storage.statements import (
+    access_requests,
     apps,
     clients,
     devices,
@@ -35,6 +36,7 @@ _DEFINING = (
     keys,
     people,
     policy,
+    access_requests,
     events,
     life_cycle,
     mails,

@@ -78,6 +78,14 @@ FIND_POLICY = define(
     select(organization_policy).where(organization_policy.c.organization_id == bindparam("organization_id")),
 )
 _policy_values = ("low", "medium", "high", "changed_by", "changed_at")
+FIND_RULE = define(
+    "find_rule",
+    select(organization_app_rule).where(
+        organization_app_rule.c.organization_id == bindparam("organization_id"),
+        organization_app_rule.c.client_id == bindparam("client_id"),
+        organization_app_rule.c.user_id == bindparam("user_id"),
+    ),
+)
 SAVE_POLICY = define_insert(
     "save_policy",
     lambda insert: (

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from latchstring.storage.schema import (
+    access_request,
     client,
     device_authorization,
     grant,
@@ -177,6 +178,7 @@ SWEEPS: Final = tuple(
         session,
         client,
         registration_token,
+        access_request,
     )
 )
 _is_dead = or_(grant.c.status == ENDED, grant.c.expires_at < bindparam("now", type_=BIGINT))
@@ -197,5 +199,6 @@ COUNTS: Final = {
         revoked_access_token,
         used_once,
         registration_token,
+        access_request,
     )
 }

@@ -5,8 +5,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from latchstring.authorization_server.access_requests import Parked
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.consent import render_version
+from latchstring.authorization_server.identifiers import ACCESS_REQUEST, render_identifier
 from latchstring.authorization_server.interaction import Visit
 from latchstring.authorization_server.records import ClientRecord, UserRecord
 from latchstring.protocol.authorization_request import FIXED, render_request_uri
@@ -18,6 +20,7 @@ from latchstring.web.pages.question import Question
 from latchstring.web.pages.visit import render_visit
 
 AUTHORIZE: Final = "/oauth2/authorize/"
+CONTINUE: Final = "/access-requests/continue"
 _CONSENT: Final = b"consent"
 
 
@@ -43,9 +46,23 @@ _decoder = msgspec.msgpack.Decoder(Asked)
 
 def render_location(prompt: AuthorizationPrompt) -> str:
     """The request once more, as an address of our own: where the browser comes back to after a sign-in."""
+    if prompt.access_request_id is not None:
+        identifier = render_identifier(ACCESS_REQUEST, prompt.access_request_id)
+        return f"{CONTINUE}?{urlencode({'request': identifier})}"
     if prompt.pushed_request_id is not None:
         request_uri = render_request_uri(prompt.pushed_request_id)
         return f"{AUTHORIZE}?" + urlencode({"client_id": prompt.client_id, "request_uri": request_uri})
+    return f"{AUTHORIZE}?{render_parameters(prompt)}"
+
+
+def park(prompt: AuthorizationPrompt, visit: Visit) -> Parked:
+    """The request as it waits for an admin."""
+    is_pushed = visit.is_pushed or prompt.pushed_request_id is not None
+    return Parked(render_parameters(prompt), is_pushed=is_pushed, is_signed=visit.is_signed)
+
+
+def render_parameters(prompt: AuthorizationPrompt) -> str:
+    """The request as a query, however it came."""
     parameters = {
         "client_id": prompt.client_id,
         "response_type": "code",
@@ -65,7 +82,7 @@ def render_location(prompt: AuthorizationPrompt) -> str:
         "grant_id": prompt.grant_id,
     }
     pairs = [(name, value) for name, value in parameters.items() if value is not None]
-    return f"{AUTHORIZE}?" + urlencode([*pairs, *(("resource", resource) for resource in prompt.resource)])
+    return urlencode([*pairs, *(("resource", resource) for resource in prompt.resource)])
 
 
 def encode_prompt(prompt: AuthorizationPrompt) -> bytes:

@@ -8,10 +8,13 @@ import structlog
 from starlette.responses import Response
 
 from latchstring.authorization_server import interaction
+from latchstring.authorization_server.access_request_ports import AccessRequestRecord
+from latchstring.authorization_server.access_requests import Parked
 from latchstring.authorization_server.apps import find_editable
 from latchstring.authorization_server.authorization_endpoint import (
     AuthorizationPrompt,
     AuthorizationResponse,
+    RedirectTarget,
     UnsafeRequest,
     decide,
     find_target,
@@ -26,7 +29,7 @@ from latchstring.authorization_server.pushed_request_endpoint import find_pushed
 from latchstring.authorization_server.reconnecting import find_reconnected, is_anothers
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import verify_resources
-from latchstring.protocol.authorization_request import NONE
+from latchstring.protocol.authorization_request import NONE, AuthorizationRequest
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import MAX_VALUE_LENGTH, Parameters, parse_parameters
 from latchstring.web.asgi import read_form_body
@@ -46,8 +49,7 @@ async def authorize(page: Page) -> Response:
     """GET or POST /oauth2/authorize (RFC 6749 §3.1). Nothing is redirected before client and URI are proven."""
     query = await _read_query(page)
     address, visit = open_visit(page, query.decode("latin-1"))
-    now = page.services.clock()
-    visit = visit or Visit(now)
+    visit = visit or Visit(page.services.clock())
     try:
         parameters = parse_parameters(address.encode("latin-1"))
     except OAuthError as error:
@@ -65,15 +67,42 @@ async def authorize(page: Page) -> Response:
                 return page.redirect(render_address(AUTHORIZE, query))
             parameters = await page.services.request_objects.find_parameters(parameters, visit.arrived_at)
             visit = msgspec.structs.replace(visit, is_signed=True)
-        request, client, target = await find_target(parameters, page.services.clients)
+        found = await find_target(parameters, page.services.clients)
     except UnsafeRequest as unsafe:
         await page.find_user()
         return await _refuse_unsafe(page, unsafe, parameters)
-    settings = page.services.settings
+    return await _proceed(page, parameters, found, visit, pushed_request_id)
+
+
+async def go_on(page: Page, access_request: AccessRequestRecord, parked: Parked) -> Response:
+    """A request that was parked while an admin decided, judged anew from its beginning; in the browser of the member
+    who brought it, wherever that is now."""
+    _, visit = open_visit(page, page.request.scope["query_string"].decode("latin-1"))
+    visit = visit or Visit(page.services.clock(), is_signed=parked.is_signed, is_pushed=parked.is_pushed)
+    parameters = parse_parameters(parked.query.encode())
+    try:
+        await _count_document(page, parameters.get("client_id", ""))
+        found = await find_target(parameters, page.services.clients)
+    except UnsafeRequest as unsafe:
+        return await _refuse_unsafe(page, unsafe, parameters)
+    return await _proceed(page, parameters, found, visit, access_request=access_request)
+
+
+async def _proceed(
+    page: Page,
+    parameters: Parameters,
+    found: tuple[AuthorizationRequest, ClientRecord, RedirectTarget],
+    visit: Visit,
+    pushed_request_id: bytes | None = None,
+    *,
+    access_request: AccessRequestRecord | None = None,
+) -> Response:
+    request, client, target = found
+    settings, now = page.services.settings, page.services.clock()
     user = await page.find_user()
     code = None
     try:
-        is_pushed = pushed_request_id is not None
+        is_pushed = visit.is_pushed or pushed_request_id is not None
         prompt = decide(
             parameters,
             request,
@@ -84,6 +113,10 @@ async def authorize(page: Page) -> Response:
             is_pushed=is_pushed,
             is_signed=is_pushed or visit.is_signed,
         )
+        if access_request is not None:
+            prompt = msgspec.structs.replace(
+                prompt, access_request_id=access_request.id, organization_id=access_request.organization_id
+            )
         await verify_resources(prompt.resource, page.services.store)
         prompt = await find_reconnected(prompt, client, page.services.store)
         _refuse_long(page, prompt)

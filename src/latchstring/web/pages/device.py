@@ -10,6 +10,7 @@ from latchstring.authorization_server.answers import AnswerRefusal
 from latchstring.authorization_server.ports import Claim, ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, DeviceAuthorizationRecord, UserRecord
 from latchstring.protocol.device_authorization import parse_user_code, render_user_code
+from latchstring.web.pages.access_wall import approve_at_once, request_access, show_wall
 from latchstring.web.pages.answer import read_answer
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.question import Question, ask, ask_again
@@ -88,9 +89,15 @@ async def answer_device(page: Page) -> Response:
     if decision == "deny":
         await services.consent.decline_device(device, page.cookie)
         return done
-    if decision != "allow":
+    if decision not in {"allow", "request", "approve"}:
         raise PageRefused("unreadable_request")
     client = await _find_client(page, device.client_id)
+    question = _question(page, device, user)
+    if decision == "request":
+        # A device waits for minutes, an admin may need days: it begins again once they have approved.
+        return await request_access(page, question, client, user, form, None, None)
+    if decision == "approve":
+        await approve_at_once(page, question, client, form)
     answer = read_answer(page, form, device.scope)
     outcome: ConsentCommit | AnswerRefusal | None = None
     if answer is not None:
@@ -105,7 +112,9 @@ async def answer_device(page: Page) -> Response:
         )
     if outcome in {ConsentCommit.CREATED, ConsentCommit.REQUEST_USED}:
         return done
-    return await ask_again(page, _question(page, device, user), client, user, outcome, answer)
+    if outcome is ConsentCommit.NEEDS_APPROVAL and answer is not None:
+        return await show_wall(page, question, client, user, answer.organization_id, form)
+    return await ask_again(page, question, client, user, outcome, answer)
 
 
 async def _show_connected(page: Page, asked: _Asked) -> Response:

@@ -80,11 +80,9 @@ class Page:
         user = await self.find_user()
         if user is None:
             raise SignInNeeded
-        memberships = await self.services.store.find_memberships(user.user_id)
         self.administered = [
-            {"id": membership.organization_id, "name": membership.organization_name}
-            for membership in memberships
-            if membership.role == "admin"
+            {"id": organization.organization_id, "name": organization.name, "waiting": organization.waiting}
+            for organization in await self.services.access_requests.find_administered(user.user_id)
         ]
         return user
 

@@ -66,9 +66,7 @@ async def ask(
     decisions = await services.organization_policies.decide(client.client_id, user.user_id, asked)
     if all(decision.verdict is Verdict.BLOCKED for decision in decisions.values()):
         return refuse_blocked(page, client, memberships)
-    publisher = await _find_owner(page, client)
     uri = question.redirect_uri
-    terms_uri, policy_uri = find_own_links(client)
     settings = services.settings
     asked_for = next((own for own in memberships if own.organization_id == question.organization_id), None)
     if question.is_fixed:
@@ -91,18 +89,7 @@ async def ask(
     context = {
         "action": question.action,
         "request": question.request,
-        "app": {
-            "name": client.name,
-            "description": client.description,
-            "publisher": "" if publisher is None else publisher.name,
-            "is_verified": False,
-            "is_self_registered": client.is_self_registered,
-            "host": find_document_host(client.public_id),
-            "terms_uri": terms_uri,
-            "policy_uri": policy_uri,
-            "tint": tint_for(client.client_id),
-            "initial": initial_for(client.name),
-        },
+        "app": await render_app(page, client),
         "organizations": render_organizations(memberships, question.scope, consents, decisions, settings),
         "selected_organization_id": None if asked_for is None else asked_for.organization_id,
         "is_asked_for": asked_for is not None,
@@ -122,6 +109,24 @@ async def ask(
         "sign_out_continue": page.seal_continue(question.location),
     }
     return page.render("consent.html", context, status, form_action="'self'" if uri is None else form_action_for(uri))
+
+
+async def render_app(page: Page, client: ClientRecord) -> dict[str, object]:
+    """The app as members read it."""
+    publisher = await _find_owner(page, client)
+    terms_uri, policy_uri = find_own_links(client)
+    return {
+        "name": client.name,
+        "description": client.description,
+        "publisher": "" if publisher is None else publisher.name,
+        "is_verified": False,
+        "is_self_registered": client.is_self_registered,
+        "host": find_document_host(client.public_id),
+        "terms_uri": terms_uri,
+        "policy_uri": policy_uri,
+        "tint": tint_for(client.client_id),
+        "initial": initial_for(client.name),
+    }
 
 
 async def ask_again(
@@ -150,7 +155,7 @@ async def ask_again(
         if now is not None and (now.is_suspended or now.ended_at is not None):
             raise PageRefused("app_disabled", app=client.name)
         return await _refuse_private(page, client)
-    if outcome in {ConsentCommit.NEEDS_APPROVAL, ConsentCommit.BLOCKED}:
+    if outcome is ConsentCommit.BLOCKED:
         return await ask(page, question, client, user, error=outcome.value, status=403, given=given, excluded=excluded)
     membership = await page.services.store.find_membership(user.user_id, answer.organization_id)
     error = "not_your_organization" if membership is None else "membership_ended"

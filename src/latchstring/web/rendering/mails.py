@@ -30,6 +30,27 @@ MAILS: Final[Mapping[MailKey, MailText]] = MappingProxyType(
             N_("A test of mail from %(deployment)s"),
             (N_("If you read this, %(deployment)s can send mail. There is nothing to do."),),
         ),
+        "access_requested": MailText(
+            N_("%(person)s asks for %(app)s"),
+            (
+                N_(
+                    "On %(deployment)s, %(person)s would like to connect %(app)s to %(organization)s. "
+                    "You can approve it."
+                ),
+                N_("See what it would be able to do before you decide."),
+            ),
+            action=N_("Look at the request"),
+        ),
+        "access_approved": MailText(
+            N_("You may connect %(app)s to %(deployment)s"),
+            (N_("An admin of %(organization)s has approved %(app)s for you. You can go on where you stopped."),),
+            action=N_("Go on"),
+        ),
+        "access_declined": MailText(
+            N_("%(app)s was not approved"),
+            (N_("On %(deployment)s, an admin of %(organization)s has declined your request for %(app)s."),),
+            action=N_("See what they said"),
+        ),
     }
 )
 

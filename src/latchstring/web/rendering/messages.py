@@ -24,6 +24,7 @@ MessageKey = Literal[
     "private_app",
     "app_disabled",
     "app_blocked",
+    "access_request_over",
     "no_organization",
     "page_expired",
     "wrong_session",
@@ -201,6 +202,16 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             ),
             kind="info",
             actions=(_OTHER_ACCOUNT,),
+        ),
+        "access_request_over": Message(
+            404,
+            N_("This request is over"),
+            (
+                N_("It does not exist any more, or it is somebody else’s. Nothing was shared."),
+                N_("Sign in as the person who asked, or begin again at the app."),
+            ),
+            kind="info",
+            actions=(_TO_CONNECTIONS,),
         ),
         "no_organization": Message(
             403,

@@ -57,6 +57,13 @@ addEventListener("pageshow", () => {
 // An answer that goes to the app by a form needs no click.
 document.querySelector("form[data-automatic]")?.submit();
 
+// A request that waits is looked after: the page is told anew once it is decided, or when the reader comes back to it.
+const WATCH_EVERY_MS = 20_000;
+if (document.querySelector("[data-watch]")) {
+  setInterval(() => document.hidden || location.reload(), WATCH_EVERY_MS);
+  document.addEventListener("visibilitychange", () => document.hidden || location.reload());
+}
+
 // Errors are read first.
 const summary = document.getElementById("error-summary");
 if (summary) {

@@ -77,6 +77,34 @@ def _organization_policy() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "access_request",
+        sa.Column("id", sa.LargeBinary(16), nullable=False),
+        sa.Column("organization_id", sa.String(64), nullable=False),
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("asked", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("parked", sa.LargeBinary()),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("open_until", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("granted", sa.Text(), nullable=False),
+        sa.Column("decided_by", sa.String(64)),
+        sa.Column("decided_at", sa.BigInteger()),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_access_request"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_access_request_expires_at", "access_request", ["expires_at"])
+    op.create_index("ix_access_request_user_id", "access_request", ["user_id"])
+    op.create_index(
+        "ix_access_request_of_member",
+        "access_request",
+        ["organization_id", "client_id", "user_id"],
+        unique=True,
+    )
+    op.create_table(
         "app_publication",
         sa.Column("client_id", sa.String(64), nullable=False),
         sa.Column("is_listed", sa.Boolean(create_constraint=False), nullable=False),
