@@ -279,3 +279,38 @@ def test_credentials_of_one_issuer_are_never_sent_to_another(mailloop, clock):
         again.token(key)
     assert not any(form for _, form in other.requests)
     assert not any("refresh_token" in form for _, form in mailloop.provider.requests)
+
+
+def callback_of_two(mailloop: Mailloop) -> str:
+    """One login, allowed for Acorn and for Birch."""
+    url = mailloop.client.begin(browser_session=BROWSER, parameters={"organization_selection": "several"})
+    first = mailloop.provider.authorize(url)
+    further = parse_qs(urlsplit(mailloop.provider.authorize(url, organization_id="orga_birch")).query)["code"][0]
+    return with_parameters(first, further_codes=further)
+
+
+def test_complete_all_redeems_every_code_by_the_same_verifier_and_stores_each(mailloop):
+    connections = mailloop.client.complete_all(callback_of_two(mailloop), browser_session=BROWSER)
+    assert [connection.organization_id for connection in connections] == ["orga_acorn", "orga_birch"]
+    assert mailloop.client.connections() == connections
+    first, second = token_requests(mailloop)
+    assert first["code"] != second["code"]
+    assert first["code_verifier"] == second["code_verifier"]
+
+
+def test_complete_of_several_stores_all_and_returns_the_first(mailloop):
+    connection = mailloop.client.complete(callback_of_two(mailloop), browser_session=BROWSER)
+    assert connection.organization_id == "orga_acorn"
+    assert len(mailloop.client.connections()) == 2
+
+
+def test_complete_all_keeps_what_was_connected_before_one_that_fails(mailloop):
+    callback = with_parameters(callback_of_two(mailloop), further_codes="ls_ac_unknown")
+    with pytest.raises(ReauthorizeRequired):
+        mailloop.client.complete_all(callback, browser_session=BROWSER)
+    assert [connection.organization_id for connection in mailloop.client.connections()] == ["orga_acorn"]
+
+
+def test_complete_all_of_an_ordinary_answer_is_one_connection(mailloop):
+    callback = mailloop.provider.authorize(mailloop.client.begin(browser_session=BROWSER))
+    assert len(mailloop.client.complete_all(callback, browser_session=BROWSER)) == 1

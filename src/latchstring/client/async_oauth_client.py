@@ -91,6 +91,10 @@ class AsyncOAuthClient(BaseOAuthClient):
         """As `OAuthClient.complete`."""
         return await self._driver.run(login.complete(self._context, callback, browser_session=browser_session))
 
+    async def complete_all(self, callback: str | Mapping[str, str], *, browser_session: str) -> list[Connection]:
+        """As `OAuthClient.complete_all`."""
+        return await self._driver.run(login.complete_all(self._context, callback, browser_session=browser_session))
+
     async def begin_step_up(self, key: ConnectionKey, wanted: StepUp, *, browser_session: str) -> str:
         """As `OAuthClient.begin_step_up`."""
         return await self._driver.run(

@@ -94,11 +94,20 @@ def begin(
 
 
 def complete(context: Context, callback: str | Mapping[str, str], *, browser_session: str) -> Flow[Connection]:
-    """The connection that the callback brings (RFC 6749 §4.1.2), stored before it is returned.
+    """The connection that the callback brings (RFC 6749 §4.1.2), stored before it is returned; of several, the first.
 
     Raises `Declined`, `CallbackRefused` or what the provider's error means. The login is spent either way: a
     second call with the same callback is refused.
     """
+    return (yield from complete_all(context, callback, browser_session=browser_session))[0]
+
+
+def complete_all(
+    context: Context, callback: str | Mapping[str, str], *, browser_session: str
+) -> Flow[list[Connection]]:
+    """Every connection that the callback brings: one, and one for each of `further_codes`, for which the provider was
+    asked by `organization_selection=several`. Each is stored before the next code is sent: an error on the way loses
+    none of them."""
     parameters = _parse_callback(callback)
     state = parameters.get("state")
     if state is None:
@@ -116,8 +125,12 @@ def complete(context: Context, callback: str | Mapping[str, str], *, browser_ses
         raise read_authorization_error(parameters)
     if "code" not in parameters:
         raise CallbackRefused("callback_malformed", "The callback has neither a code nor an error.")
-    sent_at, tokens = yield from _exchange(context, provider, login, parameters["code"])
-    return (yield from connect(context, provider, tokens, sent_at, scope=login.scope, step_ups=login.step_ups))
+    connections = []
+    for code in (parameters["code"], *parameters.get("further_codes", "").split()):
+        sent_at, tokens = yield from _exchange(context, provider, login, code)
+        connection = yield from connect(context, provider, tokens, sent_at, scope=login.scope, step_ups=login.step_ups)
+        connections.append(connection)
+    return connections
 
 
 def verify_issuer(provider: Provider, iss: str | None) -> None:

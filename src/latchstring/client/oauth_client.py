@@ -117,6 +117,11 @@ class OAuthClient(BaseOAuthClient):
         `CallbackRefused` or another `ClientError` (RFC 6749 §4.1.2, RFC 9207 §2.4)."""
         return self._driver.run(login.complete(self._context, callback, browser_session=browser_session))
 
+    def complete_all(self, callback: str | Mapping[str, str], *, browser_session: str) -> list[Connection]:
+        """As `complete`, and every connection that the callback brings: a login begun with the parameter
+        `organization_selection` as `several` connects one organization after another."""
+        return self._driver.run(login.complete_all(self._context, callback, browser_session=browser_session))
+
     def begin_step_up(self, key: ConnectionKey, wanted: StepUp, *, browser_session: str) -> str:
         """The URL to send the browser to when an API wants more than was granted (`find_step_up`): for that and for all
         that the connection has, in the same organization (RFC 6750 §3.1, RFC 9470)."""

@@ -33,21 +33,28 @@ class Mailloop:
         self.names: dict[str, str] = {}
 
     async def connect(self, visit: Visit) -> str:
-        """Where to send the browser: the server asks the person there."""
-        hint = visit.form.get("organization_id")
-        return await self.client.begin(browser_session=visit.browser_session, organization_id=hint)
+        """Where to send the browser: the server asks the person there. To connect again means that organization and no
+        other; or one organization after another, if the person wants several."""
+        organization_id = visit.form.get("organization_id")
+        selection = "several" if visit.form.get("several") else "fixed" if organization_id else None
+        return await self.client.begin(
+            browser_session=visit.browser_session,
+            organization_id=organization_id,
+            parameters={} if selection is None else {"organization_selection": selection},
+        )
 
     async def complete(self, callback_url: str, browser_session: str) -> str:
         """The browser is back, with a code or with an error."""
         try:
-            connection = await self.client.complete(callback_url, browser_session=browser_session)
+            connections = await self.client.complete_all(callback_url, browser_session=browser_session)
         except Declined:
             return Note(
                 "You declined, so nothing was connected and Mailloop has no access. You can connect at any time."
             )
-        with suppress(httpx.HTTPError):  # only for the organization's name: connected it is in any case
-            await self.call_api(connection.key, "/api/v1/me/")
-        return f"Mailloop is connected to {self.name(connection)}."
+        for connection in connections:
+            with suppress(httpx.HTTPError):  # only for the organization's name: connected it is in any case
+                await self.call_api(connection.key, "/api/v1/me/")
+        return f"Mailloop is connected to {' and to '.join(map(self.name, connections))}."
 
     async def call(self, key: ConnectionKey) -> str:
         """Use the connection. The token is refreshed first if it is near its end."""
