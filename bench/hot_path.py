@@ -13,12 +13,13 @@ import pstats
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from itertools import cycle
 from statistics import median
 from types import FrameType
 from typing import Any, Final
 
+import msgspec
 import uvloop
 
 from bench import operations
@@ -26,6 +27,7 @@ from bench.deployment import Deployment, Requests
 from bench.generator import find_refresh_token
 from bench.operations import Operation
 from bench.processes import find_tree, read_processor_time
+from bench.results import keep
 from bench.stores import open_temporary_store
 from bench.workload import Workload
 from latchstring.storage.url import open_store
@@ -101,6 +103,32 @@ def _render_scope(head: str) -> dict[str, Any]:
         "headers": [(name.lower().encode(), value.encode()) for name, value in pairs],
         "state": {},
     }
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """Processor time of a request in µs: in the application, in the database's processes, and by room."""
+
+    measured_at: str
+    engine: str
+    operation: str
+    application: float
+    database: float
+    rooms: dict[str, float]
+
+
+def render_profile_cells(profiles: Sequence[Profile]) -> list[tuple[str, ...]]:
+    """A column for each profile; rooms that take less than a microsecond everywhere are summed up."""
+    rooms = dict.fromkeys(room for each in profiles for room in each.rooms)
+    largest = {room: max(each.rooms.get(room, 0.0) for each in profiles) for room in rooms}
+    shown = [room for room in sorted(rooms, key=largest.__getitem__, reverse=True) if largest[room] >= 1]
+    lines: list[tuple[str, ...]] = [
+        ("CPU-µs", *(f"{operations.ALL[each.operation].title} ({each.engine})" for each in profiles)),
+        ("the application", *(f"{each.application:.0f}" for each in profiles)),
+        ("the database's processes", *(f"{each.database:.0f}" if each.database else "" for each in profiles)),
+        *((room, *(f"{each.rooms.get(room, 0):.1f}" for each in profiles)) for room in shown),
+    ]
+    rest = (sum(spent for room, spent in each.rooms.items() if room not in shown) for each in profiles)
+    return [*lines, ("other", *(f"{each:.1f}" for each in rest))]
 
 
 class Sampler:
@@ -186,10 +214,15 @@ def profile(operation: Operation, *, engine: str, requests: int, concurrency: in
             before = read_processor_time(find_tree(store.processes))
             with Sampler() as sampler:
                 sampled = _measure(runner, caller, SAMPLED * requests, concurrency)
+            spent = read_processor_time(find_tree(store.processes)).since(before).total
+            database = spent / (SAMPLED * requests) * 1e6
             if store.processes:
-                database = read_processor_time(find_tree(store.processes)).since(before).total
-                print(f"and {database / (SAMPLED * requests) * 1e6:.0f} µs per request in the database")
+                print(f"and {database:.0f} µs per request in the database")
             _print_samples(sampler, plain, sampled)
+            rooms = {room: count / sampler.samples * plain for room, count in sampler.rooms.most_common()}
+            measured_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            kept = Profile(measured_at, engine, operation.name, plain, database, rooms)
+            keep(f"profile-{engine}-{operation.name}", measured_at, kept)
             if with_calls:
                 profiler = cProfile.Profile()
                 profiler.enable()

@@ -14,6 +14,7 @@ from bench.growth import (
     render_growth_cells,
     render_growth_facts,
 )
+from bench.hot_path import Profile, render_profile_cells
 from bench.measure import Results
 from bench.memory import Memory, render_memory_cells
 from bench.population import SWEEPABLE
@@ -35,7 +36,7 @@ from bench.served import Served, render_served_cells
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.md"
 
-Kept = TypeVar("Kept", Results, Growth, Memory, Served)
+Kept = TypeVar("Kept", Results, Growth, Memory, Served, Profile)
 
 _MEMORY: Final = """\
 ## A million requests
@@ -48,6 +49,9 @@ _SERVED: Final = """\
 By library, in the serving process, kernel included (`python -m bench served refresh`). Which of our own functions it is
 says `make profile OP=refresh`; how many instructions, `python -m bench instructions refresh`. What it comes to, and why
 it does not go lower, is in [where the time goes](where-the-time-goes.md)."""
+_PROFILES: Final = """\
+In the application alone, without sockets and uvicorn, by our own rooms; what a line calls in C is its own
+(`make profile OP=refresh`)."""
 _POSTGRES_GROWTH: Final = f"PostgreSQL is given `{POSTGRES_OPTIONS.replace('-c ', '')}`; otherwise it is as it comes."
 _INTRODUCTION: Final = """\
 # Benchmarks
@@ -72,6 +76,8 @@ How to read it:
 - **§9** is the goal of the design (DESIGN.md §9), set on another machine whose floor was 0.019 ms; **÷ §9** compares
   the two ratios to the floor: 1.00 or less is the goal reached.
 - **generator** is the share of one core that the load generator used. Near 100 % it would be what is measured.
+- How to repeat it: `make bench` (a quarter of an hour), `make growth` (longer), `python -m bench memory`,
+  `python -m bench served`, `make profile OP=refresh`; then `python -m bench publish` writes this page.
 - Every answer is durable before it is sent: SQLite with `synchronous=FULL`, one `fdatasync` per commit, shared by the
   requests that arrive together.
 """
@@ -84,7 +90,11 @@ def _load(kind: str, type_: type[Kept]) -> list[Kept]:
 
 
 def render_page(
-    results: Results, growths: Sequence[Growth] = (), memories: Sequence[Memory] = (), served: Sequence[Served] = ()
+    results: Results,
+    growths: Sequence[Growth] = (),
+    memories: Sequence[Memory] = (),
+    served: Sequence[Served] = (),
+    profiles: Sequence[Profile] = (),
 ) -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
@@ -106,6 +116,8 @@ def render_page(
         parts += [_MEMORY, render_markdown(render_memory_cells(memories), text_columns=1)]
     if served:
         parts += [_SERVED, render_markdown(render_served_cells(served), text_columns=1)]
+    if profiles:
+        parts += [_PROFILES, render_markdown(render_profile_cells(profiles), text_columns=1)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -138,12 +150,9 @@ def publish() -> None:
     engines = ("sqlite", "postgres")
     growths = [growth for engine in engines for growth in _load(f"growth-{engine}", Growth)]
     memories = [memory for engine in engines for memory in _load(f"memory-{engine}", Memory)]
-    served = [
-        run
-        for engine in engines
-        for operation in operations.ALL
-        for run in _load(f"served-{engine}-{operation}", Served)
-    ]
+    kinds = [f"{engine}-{operation}" for engine in engines for operation in operations.ALL]
+    served = [run for kind in kinds for run in _load(f"served-{kind}", Served)]
+    profiles = [run for kind in kinds for run in _load(f"profile-{kind}", Profile)]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render_page(results[0], growths, memories, served))
+    PAGE.write_text(render_page(results[0], growths, memories, served, profiles))
     print(f"bench: wrote {PAGE} from the results of {results[0].measured_at}")
