@@ -32,7 +32,7 @@ _WHOLE: Final = Plan(
     seconds=1.5,
     races=20,
     refreshes=100_000,
-    refresh_seconds=40.0,
+    refresh_seconds=60.0,
     budget=None,
 )
 _PICKED: Final = replace(_WHOLE, workers=(1,), rounds=10, races=10, refreshes=10_000, refresh_seconds=5.0, budget=30.0)
