@@ -265,7 +265,7 @@ def run_growth(engine: str, sizes: Sequence[int], directory: Path | None, sample
 
 
 def render_growth_cells(growth: Growth) -> list[tuple[str, ...]]:
-    """A line for each size and operation, under `HEADINGS`."""
+    """A line for each size and operation, under `HEADINGS`; what had errors does not count."""
     lines: list[tuple[str, ...]] = [HEADINGS]
     for size in growth.sizes:
         about = (f"{size.grants:,}", f"{size.bytes_each:.0f}")
@@ -277,6 +277,8 @@ def render_growth_cells(growth: Growth) -> list[tuple[str, ...]]:
 
 
 def _render_figures(figures: OperationFigures) -> tuple[str, ...]:
+    if figures.errors:
+        return ("", "", "", "", f"{figures.errors:,}")
     cells = f"{figures.p50:.2f}", f"{figures.p99:.2f}", f"{figures.per_second:,.0f}", f"{figures.processor:.3f}"
     return (*cells, str(figures.errors))
 
@@ -287,6 +289,9 @@ def render_growth_facts(growth: Growth) -> list[str]:
     facts = []
     for small, large in zip(least.operations, most.operations, strict=True):
         title = operations.ALL[small.operation].title
+        if small.errors or large.errors:
+            facts.append(f"{title}: there were errors, so there are no figures")
+            continue
         facts.append(
             f"{title}: p99 at {most.grants:,} grants is {large.p99 / small.p99:.2f} × that at {least.grants:,}, "
             f"p50 {large.p50 / small.p50:.2f} ×, CPU {large.processor / small.processor:.2f} ×"

@@ -23,6 +23,7 @@ from bench.report import (
     group_figures,
     render_cells,
     render_connections,
+    render_doubts,
     render_generator,
     render_machine,
     render_race,
@@ -98,6 +99,8 @@ def render_page(
 ) -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
+    if doubts := render_doubts(results):
+        parts.append(f"**{doubts}**")
     for workers, connections, figures in group_figures(results):
         parts.append(f"## {render_workers(workers)}, {render_connections(connections)}")
         parts.append(render_markdown(render_summary(figures), text_columns=1))

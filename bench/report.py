@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench import operations
-from bench.measure import Figures, Races, Results, Rows
+from bench.measure import MIN_ROUNDS, Figures, Races, Results, Rows
 from bench.subjects import registry
 from bench.subjects.peers import PEER_SUBJECTS
 
@@ -103,7 +103,7 @@ def render_table(lines: Sequence[Sequence[str]], text_columns: int = 2) -> str:
 
 def render_report(results: Results) -> str:
     """All that was found, as text."""
-    parts = [render_machine(results)]
+    parts = [render_machine(results), render_doubts(results)]
     for workers, connections, figures in group_figures(results):
         heading = f"{render_workers(workers)}, {render_connections(connections)}"
         parts.append(f"{heading}\n{render_table([HEADINGS, *map(render_cells, figures)])}")
@@ -130,6 +130,19 @@ def render_machine(results: Results) -> str:
         f"store on {machine.disk.device} ({machine.disk.file_system}), fdatasync of 4 KiB {machine.disk.fsync:.2f} ms; "
         f"medians over {rounds} rounds of {results.plan.requests:,} requests or {results.plan.seconds:g} s"
     )
+
+
+def render_doubts(results: Results) -> str:
+    """Whether the machine was busy with something else, or too little was measured to take medians of; else empty."""
+    machine = results.machine
+    doubts = []
+    if machine.load > machine.cores:
+        doubts.append(f"the machine was busy: {machine.load:.0f} other programs wanted its {machine.cores} cores")
+    if max((figures.rounds for figures in results.figures), default=0) < MIN_ROUNDS:
+        doubts.append("there was one round only")
+    if not doubts:
+        return ""
+    return f"WARNING: {', and '.join(doubts)}. Of these figures orders of magnitude hold; ratios to the floor do not."
 
 
 def render_workers(workers: int) -> str:

@@ -1,9 +1,17 @@
 """The published page holds whatever was measured, each under its heading."""
 
 import pytest
+from msgspec.structs import replace
 
 from bench.disk import Disk
-from bench.growth import Growth, OperationFigures, SizeFigures, SweepFigures
+from bench.growth import (
+    Growth,
+    OperationFigures,
+    SizeFigures,
+    SweepFigures,
+    render_growth_cells,
+    render_growth_facts,
+)
 from bench.hot_path import Profile, render_profile_cells
 from bench.machine import Machine
 from bench.measure import Figures, Plan, Results
@@ -106,6 +114,23 @@ def test_page_has_growth_memory_and_profiles() -> None:
     assert "| sqlite | 101.4 | 0 |" in page
     assert "| the database's processes | 80 |" in page
     assert "| latchstring/web | 3.4 |" in page
+
+
+def test_page_of_a_busy_machine_says_so() -> None:
+    assert "WARNING" not in render_page(RESULTS)
+    busy = replace(RESULTS, machine=replace(MACHINE, load=15.1), figures=[replace(RESULTS.figures[0], rounds=1)])
+    page = render_page(busy)
+    assert (
+        "**WARNING: the machine was busy: 15 other programs wanted its 2 cores, and there was one round only." in page
+    )
+
+
+def test_growth_with_errors_has_no_figures() -> None:
+    failed = OperationFigures("refresh", 1.0, 3.0, 9000.0, 0.09, 7)
+    sweep = SweepFigures(1000, 50, 4, 0.1, 0.01, 0.5)
+    growth = Growth("", MACHINE, "sqlite", 7, 5000, [SizeFigures(1000, 450.0, 1.0, [failed], failed, sweep)])
+    assert render_growth_cells(growth)[1] == ("1,000", "450", "refresh, rotation", "", "", "", "", "7")
+    assert render_growth_facts(growth)[0] == "refresh, rotation: there were errors, so there are no figures"
 
 
 def test_profile_rooms_below_a_microsecond_are_summed_up() -> None:
