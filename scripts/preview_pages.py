@@ -80,9 +80,12 @@ APP = {
     "description": "Sends the follow-ups you forget, and stops when somebody answers.",
     **published_by("Loop Labs"),
     "is_verified": False,
+    "domain": None,
+    "is_changed": False,
     "terms_uri": "https://mailloop.example/terms",
     "policy_uri": "https://mailloop.example/privacy",
 }
+VERIFIED: dict[str, object] = {"is_verified": True, "domain": "looplabs.example"}
 THREE_ORGANIZATIONS = [
     organization("Acorn Partners", "admin"),
     organization("Birch & Co"),
@@ -263,6 +266,14 @@ SECRET: dict[str, object] = {
     "last_used_at": NOW - 11 * MINUTE,
     "can_retire": False,
 }
+PUBLICATION: dict[str, object] = {
+    "state": "private",
+    "review": None,
+    "is_changed": False,
+    "category": "other",
+    "categories": ("communication", "sales", "other"),
+    "max_note_length": 1000,
+}
 ONE_APP: dict[str, object] = {
     "user": USER,
     "app": {
@@ -284,6 +295,7 @@ ONE_APP: dict[str, object] = {
         "is_certificate_bound": False,
         "created_at": NOW - 40 * DAY,
     },
+    "publication": PUBLICATION,
     "secret": None,
     "secrets": [SECRET],
     "can_add_secret": True,
@@ -364,11 +376,12 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
         "receipt.html",
         {"user": USER, **RECEIPT, "receipt": for_good, "ended_at": NOW, "details": DETAILS},
     )
-    yield "consent-verified", "consent.html", {**CONSENT, "app": {**APP, "is_verified": True}}
+    yield "consent-verified", "consent.html", {**CONSENT, "app": {**APP, **VERIFIED}}
     cedar = {**organization("Cedar Ltd"), "standing": "needs_approval"}
     dogwood = {**organization("Dogwood", "admin"), "standing": "needs_approval", "left_out": [THREE_SCOPES[2]]}
     elm = {**organization("Elm & Sons"), "standing": "blocked"}
     yield "consent-policy", "consent.html", {**CONSENT, "organizations": [THREE_ORGANIZATIONS[0], cedar, dogwood, elm]}
+    yield "consent-app-changed", "consent.html", {**CONSENT, "app": {**APP, "is_changed": True}}
     yield "consent-choose", "consent.html", {**CONSENT, "error": "choose_organization"}
     chosen = {"selected_organization_id": "orga_Birch & Co"}
     yield (
@@ -384,7 +397,13 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
         "consent.html",
         {**CONSENT, **local, "app": plain_app, "is_offline": False, "groups": [grouped(*THREE_SCOPES)]},
     )
-    hostile = {**APP, **picture("\u202eمرحبا <b>x</b>"), "publisher": LONG_NAME, "is_verified": True}
+    hostile = {
+        **APP,
+        **picture("\u202eمرحبا <b>x</b>"),
+        "publisher": LONG_NAME,
+        "is_verified": True,
+        "domain": "looplabs.example",
+    }
     yield (
         "consent-long",
         "consent.html",
@@ -455,6 +474,17 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     for way in ("device", "own"):
         yield f"app-{way}", "app.html", {**ONE_APP, "app": {**app, "way": way, "redirect_uris": ()}}
     yield "app-secret", "app.html", {**ONE_APP, "secret": secret}
+    reviewed = {"state": "declined", "word": "Say whose hosts these are.", "asked_at": NOW - DAY}
+    waiting = {**PUBLICATION, "state": "in_review", "review": {**reviewed, "state": "waiting"}}
+    changed = {**PUBLICATION, "state": "listed", "review": {**reviewed, "state": "approved"}, "is_changed": True}
+    for name, publication in (
+        ("declined", {**PUBLICATION, "review": reviewed}),
+        ("waiting", waiting),
+        ("changed", changed),
+    ):
+        yield f"app-review-{name}", "app.html", {**ONE_APP, "publication": publication}
+    for kind in ("review_asked", "review_withdrawn"):
+        yield f"app-{kind}", "app.html", {**ONE_APP, "notice": (kind, "Mailloop")}
     yield "app-saved", "app.html", {**ONE_APP, "notice": ("saved", "Mailloop")}
     published = {**app, "is_public": True, "has_secret": False, "state": "published"}
     older, newer = SECRET, {"id": "f5e4d3c2b1a0", "hint": "ls_cs_0aBc", "name": "", "last_used_at": None}

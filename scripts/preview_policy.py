@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from latchstring.web.rendering.messages import field_error
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
 NOW = 1_790_000_000
@@ -65,6 +66,8 @@ def policy_states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "policy", "organization_policy.html", {**POLICY, "rules": rules, "approvals": acting}
     yield "policy-preview", "organization_policy.html", {**POLICY, "is_preview": True}
     yield from _request_states()
+    yield from _publication_states()
+    yield from _publisher_states()
     yield "policy-saved", "organization_policy.html", {**POLICY, "notice": ("policy_saved", "Cedar Ltd")}
 
 
@@ -75,6 +78,8 @@ MAILLOOP: dict[str, object] = {
     "is_self_registered": False,
     "host": None,
     "is_verified": False,
+    "domain": None,
+    "is_changed": False,
     "terms_uri": None,
     "policy_uri": None,
 }
@@ -142,7 +147,14 @@ def _request_states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "access-request-again", "access_request.html", {**OWN_REQUEST, "state": "lapsed", "app_host": ""}
     busy = {**ADMIN, "administered": [{**CEDAR, "waiting": 2}, {"id": "orga_2", "name": LONG_NAME, "waiting": 0}]}
     queue: dict[str, object] = {**busy, "requests": [], "decided": [], "next": None, "max_word_length": 500}
-    waiting = [_asked("Bob"), _asked(LONG_NAME, reason="", app={**MAILLOOP, **picture(LONG_NAME), "is_verified": True})]
+    waiting = [
+        _asked("Bob"),
+        _asked(
+            LONG_NAME,
+            reason="",
+            app={**MAILLOOP, **picture(LONG_NAME), "is_verified": True, "domain": "xn--lop-labs-9za.example"},
+        ),
+    ]
     decided = [
         _asked("Carl", state="declined", decided_at=NOW - DAY, word="Use the other one."),
         _asked("Dora", state="connected", decided_at=NOW - 2 * DAY),
@@ -156,3 +168,98 @@ def _request_states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "requests-empty", "organization_requests.html", {**queue, "notice": ("request_approved", "Cedar Ltd")}
     for notice in ("request_declined", "request_gone", "request_empty"):
         yield f"requests-{notice}", "organization_requests.html", {**queue, "notice": (notice, "Cedar Ltd")}
+
+
+def _publication_states() -> Iterator[tuple[str, str, dict[str, object]]]:
+    listed = {
+        **picture("Mailloop"),
+        "client_id": "oa2client_1",
+        "description": MAILLOOP["description"],
+        "publisher": "Loop Labs",
+        "category": "communication",
+        "scopes": [CONTACTS, MAIL],
+    }
+    long = {**listed, **picture(LONG_NAME), "description": "", "publisher": LONG_NAME, "category": "other"}
+    directory: dict[str, object] = {
+        "user": USER,
+        "apps": [listed, long],
+        "words": "",
+        "category": "",
+        "categories": (
+            "communication",
+            "sales",
+            "support",
+            "finance",
+            "productivity",
+            "analytics",
+            "developer",
+            "other",
+        ),
+        "next": "/directory?after=oa2client_1",
+    }
+    yield "directory", "directory.html", directory
+    yield "directory-empty", "directory.html", {**directory, "apps": [], "next": None}
+    yield "directory-none", "directory.html", {**directory, "apps": [], "words": "sieve", "next": None}
+    review = {
+        "client_id": "oa2client_1",
+        "app": MAILLOOP,
+        "state": "waiting",
+        "wants_listing": True,
+        "category": "communication",
+        "note": "We moved to a new host.",
+        "seen": "{}",
+        "asked_by": "Lea",
+        "asked_at": NOW - DAY,
+        "decided_at": None,
+        "word": "",
+        "is_again": True,
+        "is_published": True,
+        "changes": [
+            {"fact": "hosts", "gone": ("app.mailloop.example",), "come": ("app.loop.example",)},
+            {"fact": "scope", "gone": (), "come": ("mail.send",)},
+            {"fact": "name", "gone": ("Mail Loop",), "come": ("Mailloop",)},
+            {"fact": "owner", "gone": ("orga_1",), "come": ("orga_2",)},
+            {"fact": "details_types", "gone": (), "come": ("payment",)},
+        ],
+        "hosts": ("app.loop.example", "127.0.0.1"),
+        "scopes": [CONTACTS, FULL_ACCESS],
+    }
+    first = {**review, "is_again": False, "changes": [], "wants_listing": False, "note": "", "asked_by": ""}
+    decided = [
+        {**review, "state": "approved", "decided_at": NOW - DAY},
+        {**review, "state": "declined", "decided_at": NOW - DAY, "word": "Whose hosts?", "is_published": False},
+    ]
+    queue: dict[str, object] = {"user": USER, "is_operator": True, "max_word_length": 1000}
+    same = {**review, "changes": []}
+    yield "reviews", "operator_reviews.html", {**queue, "reviews": [review, first, same], "decided": decided}
+    yield "reviews-empty", "operator_reviews.html", {**queue, "reviews": [], "decided": []}
+    for notice in ("review_approved", "review_declined", "review_gone", "unpublished"):
+        yield (
+            f"reviews-{notice}",
+            "operator_reviews.html",
+            {**queue, "reviews": [], "decided": [], "notice": (notice, "")},
+        )
+
+
+def _publisher_states() -> Iterator[tuple[str, str, dict[str, object]]]:
+    domain = {
+        "name": "looplabs.example",
+        "record_name": "_latchstring.looplabs.example",
+        "record_value": "latchstring-publisher=0123456789abcdef0123456789abcdef",
+        "verified_at": NOW - 90 * DAY,
+        "checked_at": NOW - 3600,
+        "failing_since": None,
+    }
+    new = {**domain, "name": "xn--lop-labs-9za.example", "verified_at": None, "checked_at": None}
+    failing = {**domain, "name": "loop.example", "failing_since": NOW - DAY}
+    page: dict[str, object] = {**ADMIN, "domains": [], "form": {"domain": ""}, "errors": {}}
+    yield "publisher", "organization_publisher.html", {**page, "domains": [domain, new, failing]}
+    for error in (field_error("domain_not_a_name"), field_error("domains_too_many", limit="10")):
+        name = f"publisher-{error.message[:6].strip().lower()}"
+        yield (
+            name,
+            "organization_publisher.html",
+            {**page, "form": {"domain": "https://x"}, "errors": {"domain": error}},
+        )
+    for notice in ("domain_verified", "domain_not_found", "domain_ended"):
+        yield f"publisher-{notice}", "organization_publisher.html", {**page, "notice": (notice, "Cedar Ltd")}

@@ -42,6 +42,8 @@ from latchstring.authorization_server.mail import Post, SendMail
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import Clock, Entropy, Fetch, KeySets, Store
 from latchstring.authorization_server.proofs import Proofs
+from latchstring.authorization_server.publication import Publication
+from latchstring.authorization_server.publishers import Publishers, ResolveText
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
@@ -188,6 +190,11 @@ def build_organization_policies(
     return OrganizationPolicies(store=store, settings=settings, clock=clock)
 
 
+def build_publication(store: SqlStore, clock: Clock = epoch_seconds) -> Publication:
+    """Reviews of apps, for the server and the command line alike."""
+    return Publication(store=store, clock=clock)
+
+
 def build_registration_tokens(
     store: Store, codec: TokenCodec, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom
 ) -> RegistrationTokens:
@@ -331,12 +338,15 @@ def build_services(
     clock: Clock = epoch_seconds,
     entropy: Entropy | None = None,
     fetch: Fetch | None = None,
+    resolve: ResolveText | None = None,
     keyring_path: Path | None = None,
 ) -> Services:
-    """The server's parts, put together. `fetch` is for tests, whose hosts are on loopback; a server follows the keyring
-    in the file at `keyring_path`."""
+    """The server's parts, put together. `fetch` and `resolve` are for tests, whose hosts are on loopback; a server
+    follows the keyring in the file at `keyring_path`."""
+    from latchstring.outbound.domain_watch import DomainWatch
     from latchstring.outbound.fetcher import Fetcher
     from latchstring.outbound.key_sets import CachedKeySets
+    from latchstring.outbound.text_records import TextRecords
     from latchstring.storage.keyring_watch import KeyringWatch
     from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.allowances import AllowanceLog
@@ -365,7 +375,7 @@ def build_services(
     request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
     proofs = Proofs(store=store, codec=codec, settings=settings, clock=clock)
     policies = build_organization_policies(store, settings, clock)
-
+    publishers = Publishers(store=store, resolve=resolve or TextRecords(), clock=clock, entropy=entropy)
     post = build_post(codec, clock, entropy)
     renderer = build_renderer(settings)
     keyring_watches = () if keyring_path is None else (KeyringWatch(keyring_path, codec, store.marks(), clock).run,)
@@ -431,6 +441,8 @@ def build_services(
         request_objects=request_objects,
         organization_policies=policies,
         approvals=build_approvals(store, clock),
+        publication=build_publication(store, clock),
+        publishers=publishers,
         access_requests=AccessRequests(
             store=store, post=post, codec=codec, settings=settings, clock=clock, entropy=entropy
         ),
@@ -448,6 +460,7 @@ def build_services(
         chores=(
             store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
             build_mail_sender(settings, store, post, renderer, clock).run,
+            DomainWatch(publishers).run,
             *keyring_watches,
         ),
         close=close,

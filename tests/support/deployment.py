@@ -12,6 +12,7 @@ import httpx
 from latchstring.authorization_server.apps import AppDetails
 from latchstring.authorization_server.keyring import Keyring, new_keyring
 from latchstring.authorization_server.ports import Fetch
+from latchstring.authorization_server.publishers import ResolveText
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientRecord,
@@ -160,6 +161,7 @@ async def deploy(
     database: str | None = None,
     *,
     fetch: Fetch | None = None,
+    resolve: ResolveText | None = None,
     keyring: Keyring | None = None,
     now: int = START,
     **settings: Any,
@@ -172,7 +174,7 @@ async def deploy(
     store = open_store(database)
     codec = TokenCodec(keyring or new_keyring(os.urandom(32), clock.now), epoch=await store.marks().find_epoch())
     validated = validate_settings(Settings(**{"issuer": ISSUER, "deployment_name": "Northwind CRM", **settings}))
-    services = build_services(validated, store, codec, clock=clock, fetch=fetch)
+    services = build_services(validated, store, codec, clock=clock, fetch=fetch, resolve=resolve)
     try:
         yield Deployment(services, Application(services), store, codec, validated, clock, path)
     finally:

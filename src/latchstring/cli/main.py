@@ -23,6 +23,7 @@ from latchstring.cli import (
     registration,
     resource_server,
     restore,
+    review,
     serve,
     user,
 )
@@ -51,6 +52,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(membership.app, name="membership")
 app.add_typer(operator.app, name="operator")
 app.add_typer(client.app, name="client")
+app.add_typer(review.app, name="review")
 app.add_typer(resource_server.app, name="resource-server")
 app.add_typer(registration.app, name="registration")
 app.add_typer(grant.app, name="grant")

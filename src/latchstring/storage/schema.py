@@ -438,8 +438,43 @@ app_publication = Table(
     Column("is_listed", Boolean(create_constraint=False), nullable=False),
     Column("category", String(32), nullable=False),
     Column("reviewed", Text, nullable=False),
+    Column("is_current", Boolean(create_constraint=False), nullable=False),
     Column("reviewed_by", String(64), nullable=False),
     Column("reviewed_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# A domain that an organization says is its own, and what the last look at its DNS record found.
+publisher_domain = Table(
+    "publisher_domain",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("domain", String(255), primary_key=True),
+    Column("challenge", String(64), nullable=False),
+    Column("claimed_by", String(64), nullable=False),
+    Column("claimed_at", BigInteger, nullable=False),
+    Column("verified_at", BigInteger),
+    Column("checked_at", BigInteger),
+    Column("failing_since", BigInteger),
+    Column("next_check_at", BigInteger, index=True),
+    sqlite_with_rowid=False,
+)
+
+# The latest review of an app by the operator.
+app_review = Table(
+    "app_review",
+    metadata,
+    Column("client_id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("wants_listing", Boolean(create_constraint=False), nullable=False),
+    Column("category", String(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("asked_by", String(64), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("decided_by", String(64)),
+    Column("decided_at", BigInteger),
+    Column("word", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -11,6 +11,7 @@ import msgspec
 from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.organization_policy import Rulebook
 from latchstring.authorization_server.ports import STRICTEST, AssertionRefusal, Claim, Commit, ConsentCommit
+from latchstring.authorization_server.publication import render_facts
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
@@ -45,6 +46,9 @@ from latchstring.storage.mail_rows import MailRows
 from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
 from latchstring.storage.policy_rows import PolicyRows
+from latchstring.storage.publication_operations import compare
+from latchstring.storage.publication_rows import PublicationRows
+from latchstring.storage.publisher_rows import PublisherRows
 from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
@@ -60,7 +64,7 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRows):
+class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRows, PublicationRows, PublisherRows):
     """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -395,6 +399,8 @@ class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRow
     async def update_client(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
         def update() -> Steps[Commit]:
             commit = yield from app_operations.update_client(_write_client(client), now, origin)
+            if commit is Commit.APPLIED:
+                yield from compare(client.client_id, render_facts(client), now, origin)
             self._forget(client.client_id)
             return commit
 

@@ -17,6 +17,8 @@ from latchstring.authorization_server.mail import Post
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.proofs import Proofs
+from latchstring.authorization_server.publication import Publication
+from latchstring.authorization_server.publishers import Publishers
 from latchstring.authorization_server.pushed_request_endpoint import PushedRequestEndpoint
 from latchstring.authorization_server.records import UserRecord
 from latchstring.authorization_server.registration_endpoint import RegistrationEndpoint
@@ -56,6 +58,8 @@ class Services:
     organization_policies: OrganizationPolicies
     approvals: Approvals
     access_requests: AccessRequests
+    publication: Publication
+    publishers: Publishers
     consent: Consent
     login: Login
     connections: Connections

@@ -21,6 +21,8 @@ from latchstring.storage.statements import (
     marks,
     people,
     policy,
+    publication,
+    publishers,
     registrations,
     sweeping,
 )
@@ -37,6 +39,8 @@ _DEFINING = (
     people,
     policy,
     access_requests,
+    publication,
+    publishers,
     events,
     life_cycle,
     mails,

@@ -61,7 +61,7 @@ _standings = (
         organization_policy.c.low,
         organization_policy.c.medium,
         organization_policy.c.high,
-        app_publication.c.is_listed,
+        and_(app_publication.c.is_listed, app_publication.c.is_current).label("is_listed"),
         *(column for rule in (_everyones, _members) for column in rule.columns),
     )
     .select_from(membership)

@@ -1,7 +1,7 @@
 """The app developer's pages: my apps, new app, one app with its secret."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -19,9 +19,11 @@ from latchstring.protocol.client_metadata import (
 )
 from latchstring.protocol.parameters import Parameters
 from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.publication import render_publication
 from latchstring.web.rendering.messages import FIELD_ERRORS, FieldErrorKey, Text, field_error
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
+_NOTICES: Final = ("saved", "retired", "ending", "review_asked", "review_withdrawn")
 _EMPTY_FORM: Mapping[str, object] = {
     "organization_id": "",
     "name": "",
@@ -44,7 +46,7 @@ async def show_apps(page: Page) -> Response:
             "client_id": client.client_id,
             "name": client.name,
             "organization_name": names.get(client.organization_id or "", ""),
-            "state": "published" if client.is_published else "private",
+            "state": await page.services.publication.find_state(client),
             "redirect_count": len(client.redirect_uris),
             "tint": tint_for(client.client_id),
             "initial": initial_for(client.name),
@@ -91,7 +93,7 @@ async def show_app(page: Page) -> Response:
     """GET /apps/{client_id}."""
     user = await page.require_user()
     client = await find_app(page, user)
-    notice = next((kind for kind in ("saved", "retired", "ending") if kind in page.request.query_params), None)
+    notice = next((kind for kind in _NOTICES if kind in page.request.query_params), None)
     return await render_app(page, user, client, notice=None if notice is None else (notice, client.name))
 
 
@@ -165,7 +167,7 @@ async def render_app(
             "name": client.name,
             "description": client.description,
             "organization_name": "" if owner is None else owner.name,
-            "state": "published" if client.is_published else "private",
+            "state": await page.services.publication.find_state(client),
             "redirect_uris": client.redirect_uris,
             "terms_uri": client.terms_uri,
             "policy_uri": client.policy_uri,
@@ -197,6 +199,7 @@ async def render_app(
         "can_add_secret": len(secrets) < MAX_SECRETS,
         "form": form or _form_of(client),
         "errors": {} if refused is None else _render_problems(refused),
+        "publication": await render_publication(page, client),
         "can_edit": find_editable(client, user.user_id, memberships),
         "authorize_url": authorize_url,
         "token_url": f"{settings.issuer}/oauth2/token/",

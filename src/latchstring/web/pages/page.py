@@ -151,6 +151,7 @@ class Page:
             "now": self.services.clock(),
             "request_id": self.request_id,
             "administered": self.administered,
+            "is_operator": self.user is not None and self.user.is_operator,
         }
         html = self.services.renderer.render_page(template, {**common, **context}, self.locale)
         return self._finish(

@@ -114,12 +114,16 @@ async def ask(
 async def render_app(page: Page, client: ClientRecord) -> dict[str, object]:
     """The app as members read it."""
     publisher = await _find_owner(page, client)
+    domain = await page.services.publishers.find_verified(client.organization_id)
+    _, publication = await page.services.publication.find(client.client_id)
     terms_uri, policy_uri = find_own_links(client)
     return {
         "name": client.name,
         "description": client.description,
         "publisher": "" if publisher is None else publisher.name,
-        "is_verified": False,
+        "is_verified": domain is not None,
+        "domain": domain,
+        "is_changed": publication is not None and client.is_published and not publication.is_current,
         "is_self_registered": client.is_self_registered,
         "host": find_document_host(client.public_id),
         "terms_uri": terms_uri,

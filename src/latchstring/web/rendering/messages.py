@@ -398,6 +398,8 @@ FieldErrorKey = Literal[
     "redirect_uri_unusable",
     "terms_uri_unusable",
     "policy_uri_unusable",
+    "domain_not_a_name",
+    "domains_too_many",
 ]
 
 FIELD_ERRORS: Final[Mapping[FieldErrorKey, str]] = MappingProxyType(
@@ -442,6 +444,8 @@ FIELD_ERRORS: Final[Mapping[FieldErrorKey, str]] = MappingProxyType(
         "policy_uri_unusable": N_(
             "Enter the full address of your privacy policy, starting with https://, or leave it empty."
         ),
+        "domain_not_a_name": N_("Enter a domain name such as looplabs.example, without https:// and without a path."),
+        "domains_too_many": N_("There are %(limit)s domains already. Remove one first."),
     }
 )
 

@@ -62,6 +62,10 @@ _BUILT_IN_SCOPES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+_EVERY_PAGE: Final[Mapping[str, object]] = {"user": None, "notice": None, "administered": (), "is_operator": False}
+"""What a template may count on where no handler says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class StaticFile:
     """One file under `/static/`: its bytes, its type, and the version in its address."""
@@ -121,7 +125,9 @@ class PageRenderer:
         return (
             self._environments[locale]
             .get_template(template)
-            .render({"user": None, "notice": None, "administered": (), **context, "locale": locale})
+            .render(
+                {"user": None, "notice": None, "administered": (), "is_operator": False, **context, "locale": locale}
+            )
         )
 
     def gettext(self, locale: str) -> Gettext:

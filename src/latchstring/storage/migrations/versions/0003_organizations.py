@@ -110,11 +110,44 @@ def _organization_policy() -> None:
         sa.Column("is_listed", sa.Boolean(create_constraint=False), nullable=False),
         sa.Column("category", sa.String(32), nullable=False),
         sa.Column("reviewed", sa.Text(), nullable=False),
+        sa.Column("is_current", sa.Boolean(create_constraint=False), nullable=False),
         sa.Column("reviewed_by", sa.String(64), nullable=False),
         sa.Column("reviewed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("client_id", name="pk_app_publication"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "publisher_domain",
+        sa.Column("organization_id", sa.String(64), nullable=False),
+        sa.Column("domain", sa.String(255), nullable=False),
+        sa.Column("challenge", sa.String(64), nullable=False),
+        sa.Column("claimed_by", sa.String(64), nullable=False),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=False),
+        sa.Column("verified_at", sa.BigInteger()),
+        sa.Column("checked_at", sa.BigInteger()),
+        sa.Column("failing_since", sa.BigInteger()),
+        sa.Column("next_check_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("organization_id", "domain", name="pk_publisher_domain"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_publisher_domain_next_check_at", "publisher_domain", ["next_check_at"])
+    op.create_table(
+        "app_review",
+        sa.Column("client_id", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("wants_listing", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("category", sa.String(32), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("asked_by", sa.String(64), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_by", sa.String(64)),
+        sa.Column("decided_at", sa.BigInteger()),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("client_id", name="pk_app_review"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_app_review_state", "app_review", ["state"])
 
 
 def _marks() -> None:
