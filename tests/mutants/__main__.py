@@ -97,10 +97,13 @@ def _run(processes: int) -> list[Mutant]:
 def main() -> int:
     """Run, and write down what was found; or write the page of it."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
-    parser.add_argument("--page", action="store_true", help="write docs/explanation/mutants.md and run nothing")
+    parser.add_argument(
+        "--page", action="store_true", help="list the modules, write docs/explanation/mutants.md, run nothing"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("module", nargs="*", help="parts of the modules' names")
     given = parser.parse_args()
+    merged, unchangeable = read_results(), read_unchangeable()
     if not given.page:
         modules = find_modules(given.module)
         if not modules:
@@ -108,10 +111,10 @@ def main() -> int:
         _install()
         _prepare(modules)
         mutants = _run(given.processes)
-        merged = merge(read_results(), mutants)
+        merged = merge(merged, mutants)
         names = {module.removesuffix(".py") for module in modules}
-        unchangeable = sorted((names | set(read_unchangeable())).intersection(find_others(merged)))
-        RESULTS.write_text(render_results(merged.values(), unchangeable, find_others({*merged, *unchangeable})))
+        unchangeable = sorted(names.union(unchangeable).intersection(find_others(merged)))
+    RESULTS.write_text(render_results(merged.values(), unchangeable, find_others({*merged, *unchangeable})))
     results = read_results()
     PAGE.write_text(render_page(results.values(), read_unchangeable(), read_not_run()))
     unexplained = [(name, s) for name, module in results.items() for s in module.survivor if not s.reason]
