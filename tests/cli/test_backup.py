@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from latchstring.storage.migrations import migrate_sqlite
-from latchstring.storage.sqlite_backup import verify_database
+from latchstring.storage.sqlite_backup import verify_database, write_backup
 from latchstring.storage.store import SqlStore
 from latchstring.storage.url import run_apart
 from latchstring.wiring import epoch_seconds
@@ -60,6 +61,42 @@ def test_backup_is_one_checked_file_of_the_owner_alone_without_the_keyring(opera
     verify_database(copy)
     assert find_statuses(f"sqlite:///{copy}") == ["ended", "pending"]
     assert "The keyring is not in the backup." in operator.show("backup", "another.db")
+
+
+def test_backup_under_writes_is_of_one_moment_and_holds_nobody_up(operator: QuickOperator) -> None:
+    """Each transaction makes two organizations: no copy may have one of them alone."""
+    path, written, is_over = operator.directory / "latchstring.db", 0, threading.Event()
+
+    def write() -> None:
+        nonlocal written
+        with opened(path) as connection:
+            while not is_over.is_set():
+                connection.execute("BEGIN IMMEDIATE")
+                for half in ("left", "right"):
+                    row = (f"orga_{half}_{written}", "x" * 500, 1)
+                    sql = "INSERT INTO organization (organization_id, name, created_at) VALUES (?, ?, ?)"
+                    connection.execute(sql, row)
+                connection.execute("COMMIT")
+                written += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        counts = []
+        for number in range(5):
+            before = written
+            copy = operator.directory / f"copy-{number}.db"
+            write_backup(path, copy)
+            with closing(sqlite3.connect(copy)) as connection:
+                sql = "SELECT count(*) FROM organization WHERE organization_id LIKE ?"
+                left, right = (connection.execute(sql, (f"orga_{half}_%",)).fetchone()[0] for half in ("left", "right"))
+            assert left == right >= before
+            counts.append(left)
+    finally:
+        is_over.set()
+        writer.join()
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
 
 
 def test_backup_takes_no_other_file_s_place(operator: QuickOperator) -> None:

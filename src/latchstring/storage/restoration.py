@@ -26,6 +26,7 @@ _LOOKS: Final = 20
 # and members are asked again. The keys that sign go too: what was signed may have been revoked by itself, and APIs that
 # check by themselves must know.
 FORGOTTEN: Final = (
+    "access_request",
     "browser_session",
     "device_authorization",
     "mail",

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, LargeBinary, bindparam, func, literal_column, null, select, update
 
-from latchstring.storage.schema import epoch, keyring_key, metadata
+from latchstring.storage.schema import access_request, epoch, keyring_key, metadata
 from latchstring.storage.statements.statement import ONE, define, define_insert
 
 _BYTES: Final = LargeBinary()
@@ -27,7 +27,7 @@ RETIRE_KEYRING_KEY = define(
     .returning(keyring_key.c.key_id),
 )
 # A value that is sealed by the keyring (`sealing.py`, `TokenCodec.seal_private_key`) begins with its key's number, and
-# stands in a column whose name says so.
+# stands in a column whose name says so, or in this one.
 _TWO: Final = literal_column("2", BigInteger)
 COUNT_SEALED: Final = {
     f"{table.name}.{column.name}": define(
@@ -36,7 +36,7 @@ COUNT_SEALED: Final = {
     )
     for table in metadata.sorted_tables
     for column in table.columns
-    if "sealed" in column.name
+    if "sealed" in column.name or column is access_request.c.parked
 }
 FIND_EPOCH = define(
     "find_epoch",
