@@ -30,7 +30,8 @@ from tests.support.wire import Wire
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
 
 # So many connections of each kind; each redeems, or revokes, one thing after the other while it lasts.
-REFRESHING, REDEEMING, REVOKING = 40, 20, 20
+# Fewer revoke than a worker has connections: each holds one while its commit waits, and others are to get there too.
+REFRESHING, REDEEMING, REVOKING = 40, 20, 6
 EACH = 6
 # Seconds: the load before, what a failure detector would need, the load after.
 BEFORE, DETECTING, AFTER = 1.0, 1.0, 1.5
@@ -160,13 +161,16 @@ async def test_killed_primary_loses_nothing_and_refuses_nobody(pair, company, se
     assert server.stop() == 0
     collect_secrets(load.events, minted)
     in_flight = [event for event in load.events if event.started < killed_at < (event.ended or 0)]
+    settled = Counter(event.kind for event in in_flight if event.is_success)
+    # The doubt that this is about was met: these were committed, and then answered as what they were.
+    assert how == "struck" or (settled["redeem"] and settled["refresh"])
     publish(
         how=how,
         requests=len(load.events),
         answered_503=len(load.unavailable),
         under_way_at_the_kill=len(in_flight),
-        redemptions_in_doubt_answered_200=sum(e.is_success and e.kind == "redeem" for e in in_flight),
-        refreshes_in_doubt_answered_200=sum(e.is_success and e.kind == "refresh" for e in in_flight),
+        redemptions_in_doubt_answered_200=settled["redeem"],
+        refreshes_in_doubt_answered_200=settled["refresh"],
         acknowledged_revocations=told["revoke", 200, None],
         acknowledged_redemptions=told["redeem", 200, None],
         lost=0,
