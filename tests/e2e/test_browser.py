@@ -273,6 +273,8 @@ def test_consent_by_keyboard_alone(ann):
     ann.page.keyboard.press("Enter")
     assert ann.page.url == consent
     ann.page.keyboard.press("Tab")
+    assert focused().startswith("until I disconnect it")
+    ann.page.keyboard.press("Tab")
     assert focused() == "deny"
     ann.page.keyboard.press("Tab")
     assert focused() == "allow"

@@ -223,7 +223,7 @@ def test_several_organizations_in_one_visit_end_in_as_many_connections(invite, d
     """With the sample app, which asks for them."""
     visitor = invite()
     visitor.page.goto(demo.app)
-    visitor.press("Connect several at once")
+    visitor.press("Several organizations at once")
     visitor.page.wait_for_url(re.compile("/sign-in|/oauth2/authorize"))
     if "/sign-in" in visitor.page.url:
         visitor.sign_in("ann")
