@@ -58,6 +58,8 @@ from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.authorization_server.user_codes import UserCodes
+from latchstring.authorization_server.webhook_records import PostEvent
+from latchstring.authorization_server.webhooks import Webhooks
 from latchstring.protocol.client_metadata import (
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
@@ -236,6 +238,14 @@ def build_post(codec: TokenCodec, clock: Clock = epoch_seconds, entropy: Entropy
     return Post(codec=codec, clock=clock, entropy=entropy)
 
 
+def build_webhooks(
+    store: SqlStore, codec: TokenCodec, settings: Settings, clock: Clock = epoch_seconds, entropy: Entropy = os.urandom
+) -> Webhooks:
+    """Making, changing and replaying of webhooks, for the server and the command line alike."""
+    post = build_post(codec, clock, entropy)
+    return Webhooks(store=store, codec=codec, settings=settings, post=post, clock=clock, entropy=entropy)
+
+
 def find_mail_password(settings: Settings) -> str | None:
     """The SMTP password: from the environment, or from the file that the settings name."""
     if MAIL_PASSWORD_VARIABLE in os.environ:
@@ -339,14 +349,17 @@ def build_services(
     entropy: Entropy | None = None,
     fetch: Fetch | None = None,
     resolve: ResolveText | None = None,
+    post_event: PostEvent | None = None,
     keyring_path: Path | None = None,
 ) -> Services:
-    """The server's parts, put together. `fetch` and `resolve` are for tests, whose hosts are on loopback; a server
-    follows the keyring in the file at `keyring_path`."""
+    """The server's parts, put together. `fetch`, `resolve` and `post_event` are for tests, whose hosts are on loopback;
+    a server follows the keyring in the file at `keyring_path`."""
     from latchstring.outbound.domain_watch import DomainWatch
     from latchstring.outbound.fetcher import Fetcher
     from latchstring.outbound.key_sets import CachedKeySets
+    from latchstring.outbound.poster import Poster
     from latchstring.outbound.text_records import TextRecords
+    from latchstring.outbound.webhook_sender import WebhookSender
     from latchstring.storage.keyring_watch import KeyringWatch
     from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.allowances import AllowanceLog
@@ -379,6 +392,7 @@ def build_services(
     post = build_post(codec, clock, entropy)
     renderer = build_renderer(settings)
     keyring_watches = () if keyring_path is None else (KeyringWatch(keyring_path, codec, store.marks(), clock).run,)
+    webhooks = build_webhooks(store, codec, settings, clock, entropy)
 
     async def close() -> None:
         await secret_uses.close()
@@ -457,10 +471,14 @@ def build_services(
         allowance_log=AllowanceLog(clock),
         has_pending_migrations=store.has_pending_migrations,
         post=post,
+        webhooks=webhooks,
         chores=(
-            store.sweeper(clock, SweepPlan(retention=settings.ended_grant_lifetime)).run,
+            store.sweeper(
+                clock, SweepPlan(retention=settings.ended_grant_lifetime, event_retention=settings.event_lifetime)
+            ).run,
             build_mail_sender(settings, store, post, renderer, clock).run,
             DomainWatch(publishers).run,
+            WebhookSender(store, webhooks, post=post_event or Poster(), clock=clock).run,
             *keyring_watches,
         ),
         close=close,

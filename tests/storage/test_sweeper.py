@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from latchstring.authorization_server.events import COMMAND_LINE
+from latchstring.authorization_server.events import COMMAND_LINE, EventFilter
 from latchstring.authorization_server.organization_policy import AppRule
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.records import ClientRecord, PushedRequestRecord
@@ -21,7 +21,9 @@ from latchstring.storage.sweeper import Sweeper
 from tests.authorization_server.builders import ACORN, ANN, NOW, build_client, build_device, build_session
 from tests.storage.conftest import OpenStore
 from tests.storage.test_grant_store import active, fresh_grant, insert
+from tests.storage.test_mail_store import sealed
 from tests.storage.test_registered_clients import build_notes
+from tests.storage.test_webhook_store import build_webhook
 
 DAY = 24 * 3600
 RETENTION = 30 * DAY
@@ -342,3 +344,24 @@ async def test_sweep_takes_a_receipt_with_its_grant(peopled: SqlStore, clock: Cl
     await sweep_round(peopled.sweeper(clock, PLAN))
     assert await peopled.find_receipt(b"\x01" * 16) is None
     assert await peopled.find_receipt(b"\x02" * 16) == "{}"
+
+
+async def test_round_deletes_events_deliveries_and_mail_that_are_old_and_no_others(peopled: SqlStore, clock: Clock):
+    plan = SweepPlan(retention=RETENTION, event_retention=90 * DAY, batch=3)
+    await peopled.create_webhook(build_webhook())
+    for number in range(7):
+        await peopled.update_client(build_client(name=f"Old {number}"), now=clock.now)
+    await peopled.queue_mail(sealed(clock.now))
+    mail = await peopled.claim_mail(now=clock.now, lease=60)
+    assert mail is not None
+    await peopled.delay_mail(mail, due_at=None, error="refused", now=clock.now)
+    clock.now += 31 * DAY
+    await peopled.update_client(build_client(name="Young"), now=clock.now)
+    await sweep_round(peopled.sweeper(clock, plan))
+    rows = (await peopled.sweeper(clock, plan).count()).others
+    assert (rows["webhook_delivery"], rows["mail"]) == (1, 0)
+    assert rows["audit_event"] >= 8
+    clock.now += 60 * DAY
+    await sweep_round(peopled.sweeper(clock, plan))
+    (kept,) = await peopled.find_events(EventFilter(), before=None, at_most=100)
+    assert kept.event.after == {"name": "Young"}

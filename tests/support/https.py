@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from latchstring.outbound.addresses import IPAddress, is_public
 from latchstring.outbound.fetcher import Fetcher
+from latchstring.outbound.poster import Poster
 
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
 
@@ -105,6 +107,7 @@ class Host:
     port: int
     answer: Answer = field(default_factory=Answer)
     requests: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     def url(self, path: str = "/jwks.json") -> str:
         """An https URL at this host."""
@@ -126,7 +129,10 @@ class Internet:
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                host.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = re.search(r"(?i)\r\ncontent-length: (\d+)", head)
+                host.bodies.append(await reader.readexactly(int(length[1])) if length else b"")
+                host.requests.append(head)
                 await host.answer.send(writer)
             writer.close()
 
@@ -155,3 +161,12 @@ class Internet:
         return Fetcher(
             resolve=resolve or self.resolve, is_allowed=is_allowed, tls=self.authority.trusting(), deadline=deadline
         )
+
+    def poster(
+        self,
+        *,
+        is_allowed: Callable[[IPAddress], bool] = lambda address: address == LOOPBACK or is_public(address),
+        deadline: float = 5.0,
+    ) -> Poster:
+        """What posts to these hosts."""
+        return Poster(resolve=self.resolve, is_allowed=is_allowed, tls=self.authority.trusting(), deadline=deadline)

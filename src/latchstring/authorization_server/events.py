@@ -6,7 +6,7 @@ and holds no credential, neither whole nor as a hash.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -71,6 +71,11 @@ class Action(StrEnum):
     PUBLISHER_VERIFIED = "publisher.verified"
     PUBLISHER_LOST = "publisher.lost"
     PUBLISHER_ENDED = "publisher.ended"
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_DELETED = "webhook.deleted"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_TESTED = "webhook.test"
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
     ORGANIZATION_CLOSED = "organization.closed"
@@ -101,6 +106,13 @@ class Origin(msgspec.Struct, frozen=True):
     def of_client(self, client_id: str) -> "Origin":
         """The same request, now that the client has proven itself."""
         return Origin("client", client_id, self.address, self.request_id)
+
+
+class Source(Protocol):
+    """Where a program's request comes from, looked up only where there is something to tell."""
+
+    def of_client(self, client_id: str) -> Origin:
+        """The origin, now that the client has proven itself."""
 
 
 SYSTEM: Final = Origin("system")

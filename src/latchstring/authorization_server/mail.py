@@ -10,7 +10,7 @@ from latchstring.authorization_server.ports import Clock, Commit, Entropy
 from latchstring.authorization_server.sealing import NONCE_SIZE, Sealer
 from latchstring.authorization_server.tokens import TokenCodec
 
-MailKey = Literal["test", "access_requested", "access_approved", "access_declined"]
+MailKey = Literal["test", "access_requested", "access_approved", "access_declined", "webhook_disabled"]
 """Every mail there is; its words are in `web/rendering/mails.py`."""
 
 _ID_ENTROPY_SIZE: Final = 11

@@ -453,6 +453,9 @@ class EventStore(Protocol):
     async def find_events(self, wanted: EventFilter, *, before: bytes | None, at_most: int) -> Sequence[EventRecord]:
         """Events, the newest first, from the one before that id on."""
 
+    async def find_events_after(self, wanted: EventFilter, *, after: bytes, at_most: int) -> Sequence[EventRecord]:
+        """Events, the oldest first, from the one after that id on."""
+
     async def find_ending_events(self, after: bytes, *, at_most: int) -> Sequence[EventRecord]:
         """Events that may end tokens (`revocation_feed.ENDING`), the oldest first, from the one after that id on."""
 

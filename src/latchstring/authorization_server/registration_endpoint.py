@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from latchstring.authorization_server.clients import Clients
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import REGISTRATION_DELETED
@@ -125,7 +125,7 @@ class RegistrationEndpoint:
             raise _refuse_token(_UNKNOWN)
         return self._describe(changed)
 
-    async def end(self, client_id: str, token: str | None, origin: Origin = SYSTEM) -> None:
+    async def end(self, client_id: str, token: str | None, origin: Source = SYSTEM) -> None:
         """The client is gone, and its tokens with it, when this returns (RFC 7592 §2.3)."""
         client = await self._authenticate(client_id, token)
         carried = self._registrations.parse_client_id(client_id)

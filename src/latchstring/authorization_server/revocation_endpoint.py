@@ -2,7 +2,7 @@
 
 from latchstring.authorization_server.access import find_holder
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.refusals import REVOKED_BY_CLIENT
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
@@ -29,7 +29,7 @@ class RevocationEndpoint:
         self._signed_access_tokens = signed_access_tokens
         self._clock = clock
 
-    async def answer(self, token: str | None, credentials: ClientCredentials, origin: Origin = SYSTEM) -> None:
+    async def answer(self, token: str | None, credentials: ClientCredentials, source: Source = SYSTEM) -> None:
         """Dead at once, on every node, when this returns (RFC 7009 §2.2).
 
         Unknown, expired and another client's tokens are answered like revoked ones, and left alone. The
@@ -52,14 +52,14 @@ class RevocationEndpoint:
                     by=client.client_id,
                     reason=REVOKED_BY_CLIENT,
                     now=self._clock(),
-                    origin=origin.of_client(client.client_id),
+                    origin=source.of_client(client.client_id),
                 )
             return
         access = self._codec.parse_access_token(token) or await self._signed_access_tokens.parse(token)
         now = self._clock()
         if access is None or access.expires_at <= now:
             return
-        origin, until = origin.of_client(client.client_id), access.expires_at
+        origin, until = source.of_client(client.client_id), access.expires_at
         if isinstance(access, ClientAccessToken):
             if find_holder(access, access.client_id) == client.client_id:
                 await self._store.revoke_client_access_token(

@@ -22,6 +22,7 @@ ORGANIZATION_PLACEHOLDER: Final = "{organization_id}"
 MAX_RETRY_WINDOW: Final = 30 * 24 * 3600
 MAX_ACCESS_TOKEN_LIFETIME: Final = 24 * 3600
 MAX_REGISTRATION_LIFETIME: Final = 30 * 24 * 3600
+DEFAULT_EVENT_LIFETIME: Final = 400 * 24 * 3600
 # A key is published this long before it signs, and signs at least as long: whoever keeps keys for a day knows it.
 KEY_PUBLICATION_LEAD: Final = 24 * 3600
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
@@ -119,6 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pushed_request_lifetime: int = 90
     device_code_lifetime: int = 600
     ended_grant_lifetime: int = 30 * 24 * 3600
+    event_lifetime: int = DEFAULT_EVENT_LIFETIME
     signing_algorithm: SigningAlgorithm = "ES256"
     signing_key_lifetime: int = 90 * 24 * 3600
     dpop_nonce_required: bool = False
@@ -248,6 +250,8 @@ def validate_settings(settings: Settings) -> Settings:
             raise _refuse(setting, "give at least access_token_lifetime, or leave it out for no limit")
     if settings.ended_grant_lifetime < 24 * 3600:
         raise _refuse("ended_grant_lifetime", "give at least 86400 seconds (a day)")
+    if settings.event_lifetime < 30 * 24 * 3600:
+        raise _refuse("event_lifetime", "give at least 2592000 seconds (30 days)")
     if not 5 <= settings.pushed_request_lifetime < 600:
         raise _refuse("pushed_request_lifetime", "give 5 to 599 seconds")
     if not 60 <= settings.device_code_lifetime <= 1800:

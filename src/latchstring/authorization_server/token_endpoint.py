@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.policy import requires_binding
 from latchstring.authorization_server.proofs import Proofs
@@ -33,7 +33,7 @@ class TokenEndpoint:
         request: TokenRequest,
         credentials: ClientCredentials,
         proofs: Sequence[bytes] = (),
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """The answer, or `OAuthError`. A refusal consumes nothing but the proof that came with the request (`proofs`
         are its `DPoP` headers); reuse and replay end the grant."""

@@ -18,19 +18,25 @@ class EventRows:
     _engine: Engine
 
     async def find_events(self, wanted: EventFilter, *, before: bytes | None, at_most: int) -> Sequence[EventRecord]:
-        parameters = {
-            "of_organization_id": wanted.organization_id,
-            "of_client_id": wanted.client_id,
-            "of_user_id": wanted.user_id,
-            "of_action": None if wanted.action is None else wanted.action.value,
-            "before_id": before or _AFTER_ALL,
-            "at_most": at_most,
-        }
+        parameters = {**_write_filter(wanted), "before_id": before or _AFTER_ALL, "at_most": at_most}
         return [read_event(row) for row in await self._engine.read_all(events.FIND_EVENTS, parameters)]
 
     async def find_ending_events(self, after: bytes, *, at_most: int) -> Sequence[EventRecord]:
         parameters = {"after_id": after, "at_most": at_most}
         return [read_event(row) for row in await self._engine.read_all(events.FIND_ENDING_EVENTS, parameters)]
+
+    async def find_events_after(self, wanted: EventFilter, *, after: bytes, at_most: int) -> Sequence[EventRecord]:
+        parameters = {**_write_filter(wanted), "after_id": after, "at_most": at_most}
+        return [read_event(row) for row in await self._engine.read_all(events.FIND_EVENTS_AFTER, parameters)]
+
+
+def _write_filter(wanted: EventFilter) -> dict[str, str | None]:
+    return {
+        "of_organization_id": wanted.organization_id,
+        "of_client_id": wanted.client_id,
+        "of_user_id": wanted.user_id,
+        "of_action": None if wanted.action is None else wanted.action.value,
+    }
 
 
 def read_event(row: Row) -> EventRecord:

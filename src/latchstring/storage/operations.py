@@ -15,21 +15,24 @@ from latchstring.authorization_server.refusals import (
     REFRESH_TOKEN_REUSE,
     REPLACED,
 )
-from latchstring.authorization_server.settings import MAX_REGISTRATION_LIFETIME
+from latchstring.authorization_server.settings import DEFAULT_EVENT_LIFETIME, MAX_REGISTRATION_LIFETIME
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.life_cycle import end_left_grants
 from latchstring.storage.policy_operations import judge
-from latchstring.storage.recording import record_event, record_grant_event
+from latchstring.storage.recording import first_event_id, record_event, record_grant_event
 from latchstring.storage.statements import (
     access_requests,
     apps,
     consents,
     devices,
+    events,
     grants,
     keys,
+    mails,
     people,
     registrations,
     sweeping,
+    webhooks,
 )
 from latchstring.storage.statements.statement import Statement
 
@@ -44,10 +47,11 @@ class Swept(Enum):
 
 
 class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """How to sweep. In seconds: how long ended grants are kept, how long after a round the next begins, for how long a
-    step holds the sweep; `batch` is the rows that one step looks at."""
+    """How to sweep. In seconds: how long ended grants and events are kept, how long after a round the next begins, for
+    how long a step holds the sweep; `batch` is the rows that one step looks at."""
 
     retention: int
+    event_retention: int = DEFAULT_EVENT_LIFETIME
     interval: int = 3600
     lease: int = 60
     batch: int = 500
@@ -56,6 +60,8 @@ class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
 # A page may be open for an hour after its request has expired; later nobody can be answering it.
 _STALE_AFTER: Final = 24 * 3600
 _CLOCK_SKEW: Final = 600
+DELIVERY_RETENTION: Final = 30 * 24 * 3600
+"""Seconds for which deliveries of webhooks and mail that was given up are kept to be looked at."""
 # A credential came twice: somebody may have stolen it.
 _REUSED: Final = frozenset({CODE_REPLAYED, DEVICE_CODE_REPLAYED, REFRESH_TOKEN_REUSE})
 # For a while a device can still be told that its code has expired, rather than that it is unknown.
@@ -376,6 +382,12 @@ def sweep(holder: bytes, now: int, plan: SweepPlan, forget: Callable[[str], None
     is_clean = True
     for statement in sweeping.SWEEPS:
         row = yield statement, stale
+        is_clean = is_clean and row is None
+    oldest = {"first_id": first_event_id(max(0, now - plan.event_retention)), "at_most": plan.batch}
+    row = yield events.SWEEP_EVENTS, oldest
+    is_clean = is_clean and row is None
+    for statement in (webhooks.SWEEP_DELIVERIES, mails.SWEEP_FAILED_MAIL):
+        row = yield statement, {"kept_since": now - DELIVERY_RETENTION, "at_most": plan.batch}
         is_clean = is_clean and row is None
     if not is_clean:
         return Swept.GOES_ON

@@ -10,8 +10,9 @@ import msgspec
 from latchstring.authorization_server.events import Action, Event, Facts, Origin
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.mail import MailRecord
+from latchstring.authorization_server.webhook_records import CLIENT_TYPES, ORGANIZATION_TYPES
 from latchstring.storage.engine import Row, Steps
-from latchstring.storage.statements import events, mails
+from latchstring.storage.statements import events, mails, webhooks
 from latchstring.storage.statements.statement import Parameters, Statement
 
 _encode = msgspec.json.Encoder().encode
@@ -23,9 +24,17 @@ def new_event_id(now: int) -> bytes:
     return now.to_bytes(5, "big") + (next(_numbers) & 0xFFFF_FFFF).to_bytes(4, "big") + os.urandom(7)
 
 
+def first_event_id(at: int) -> bytes:
+    """What no event's id of that second or later lies below."""
+    return at.to_bytes(5, "big") + bytes(11)
+
+
 def record_event(event: Event) -> Steps[None]:
-    """Keep the event."""
-    yield events.INSERT_EVENT, write_event(new_event_id(event.at), event)
+    """Keep the event, and a delivery for each webhook that is told of it."""
+    row = _write_told(event)
+    told = yield events.INSERT_EVENT, row
+    if told is not None and told[0] is not None:
+        yield webhooks.INSERT_DELIVERIES, row
 
 
 def record_grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts | None = None) -> Steps[None]:
@@ -50,9 +59,13 @@ def grant_event(action: Action, row: Row, origin: Origin, now: int, after: Facts
 
 
 def record_events(events_of_many: Sequence[Event]) -> Steps[None]:
-    """Keep many events at once."""
-    if events_of_many:
-        yield events.INSERT_EVENT, [write_event(new_event_id(event.at), event) for event in events_of_many]
+    """Keep many events at once, and a delivery of each for each webhook that is told of it."""
+    if not events_of_many:
+        return
+    rows: list[Parameters] = [_write_told(event) for event in events_of_many]
+    yield events.INSERT_EVENTS, rows
+    if (yield webhooks.FIND_ANY_WEBHOOK, {}) is not None:
+        yield webhooks.INSERT_DELIVERIES, rows
 
 
 def change_each_grant(
@@ -88,6 +101,15 @@ def write_mail(mail: MailRecord) -> dict[str, Any]:
         "attempts": 0,
         "last_error": None,
         "failed_at": None,
+    }
+
+
+def _write_told(event: Event) -> dict[str, Any]:
+    """The event's row, and for whose webhooks it is."""
+    return {
+        **write_event(new_event_id(event.at), event),
+        "told_client_id": event.client_id if event.action in CLIENT_TYPES else None,
+        "told_organization_id": event.organization_id if event.action in ORGANIZATION_TYPES else None,
     }
 
 

@@ -511,3 +511,43 @@ life_cycle = Table(
     Column("turn", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Where events are sent; secrets are sealed.
+webhook_endpoint = Table(
+    "webhook_endpoint",
+    metadata,
+    Column("endpoint_id", String(64), primary_key=True),
+    Column("client_id", String(64), index=True),
+    Column("organization_id", String(64), index=True),
+    Column("url", Text, nullable=False),
+    Column("event_types", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("previous_sealed_secret", LargeBinary),
+    Column("previous_until", BigInteger),
+    Column("is_enabled", Boolean(create_constraint=False), nullable=False),
+    Column("disabled_reason", String(16)),
+    Column("created_by", String(64)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("failing_since", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+# Which event goes to which endpoint: made with the event, in its transaction; kept for a while to be looked at.
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("endpoint_id", String(64), primary_key=True),
+    Column("event_id", LargeBinary(16), primary_key=True),
+    Column("action", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+    Column("due_at", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("attempted_at", BigInteger),
+    Column("delivered_at", BigInteger),
+    Column("failed_at", BigInteger),
+    Column("last_status", Integer),
+    Column("last_error", String(128)),
+    Column("excerpt", Text),
+    Index("ix_webhook_delivery_endpoint_id_due_at", "endpoint_id", "due_at"),
+    sqlite_with_rowid=False,
+)

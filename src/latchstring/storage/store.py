@@ -52,6 +52,7 @@ from latchstring.storage.publisher_rows import PublisherRows
 from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
+from latchstring.storage.webhook_rows import WebhookRows
 
 MAX_LISTED: Final = 1000
 MAX_REMEMBERED: Final = 10_000
@@ -64,7 +65,9 @@ _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
-class SqlStore(EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRows, PublicationRows, PublisherRows):
+class SqlStore(
+    EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRows, PublicationRows, PublisherRows, WebhookRows
+):
     """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 
     def __init__(self, engine: Engine) -> None:

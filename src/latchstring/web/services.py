@@ -30,6 +30,7 @@ from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.authorization_server.user_codes import UserCodes
+from latchstring.authorization_server.webhooks import Webhooks
 from latchstring.web.allowances import AllowanceLog
 from latchstring.web.rendering.renderer import PageRenderer
 from latchstring.web.throttle import Throttle
@@ -71,5 +72,6 @@ class Services:
     allowance_log: AllowanceLog
     has_pending_migrations: Callable[[], Awaitable[bool]]
     post: Post
+    webhooks: Webhooks
     chores: tuple[Callable[[], Awaitable[None]], ...]
     close: Callable[[], Awaitable[None]]

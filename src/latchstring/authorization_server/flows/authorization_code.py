@@ -2,7 +2,7 @@
 
 from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import authorization_code
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -35,7 +35,7 @@ class AuthorizationCodeFlow:
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """The code's tokens; a code used a second time, with everything else right, ends its grant."""
         if request.code is None:
@@ -82,7 +82,7 @@ class AuthorizationCodeFlow:
                 absolute_expires_at=absolute,
                 rebinding=find_rebinding(grant, confirmation),
                 replacing=None if grant.replaces is None else grant,
-                origin=origin,
+                origin=SYSTEM if grant.replaces is None else origin.of_client(client.client_id),
             )
             if commit is Commit.APPLIED:
                 return self._issuer.issue(

@@ -1,6 +1,6 @@
 """Client credentials (RFC 6749 §4.4): minted without a write, and without a read for the client's own organization."""
 
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.grants import client_credentials
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.ports import ClientStore
@@ -23,7 +23,7 @@ class ClientCredentialsFlow:
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """An access token for the client itself, and never a refresh token."""
         organization_id = request.organization_id

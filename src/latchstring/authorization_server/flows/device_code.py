@@ -1,7 +1,7 @@
 """Polls for and redeems a device code (RFC 8628 §3.4)."""
 
 from latchstring.authorization_server.binding import find_rebinding
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import device_code
 from latchstring.authorization_server.grants.device_code import MAX_INTERVAL, Poll, Redemption
@@ -37,7 +37,7 @@ class DeviceCodeFlow:
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """The tokens once a person has allowed it; until then `authorization_pending`, or `slow_down`."""
         if request.device_code is None:

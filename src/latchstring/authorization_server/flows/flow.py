@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.token_request import TokenRequest
@@ -20,7 +20,7 @@ class Flow(Protocol):
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """The tokens, or `OAuthError`; a refusal consumes nothing. `confirmation` is the key that the caller proved to
         hold, if any: the tokens are bound to it. `origin` is where the request came from, for the event of a grant that

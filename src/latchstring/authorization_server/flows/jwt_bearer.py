@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from latchstring.authorization_server.assertion_verifier import AssertionVerifier
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.grants import jwt_bearer
 from latchstring.authorization_server.identifiers import new_grant_id
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -53,7 +53,7 @@ class JwtBearerFlow:
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """An access token for the member, and never a refresh token: the issuer can always assert again.
 

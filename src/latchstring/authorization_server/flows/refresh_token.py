@@ -2,7 +2,7 @@
 
 from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import refresh_token
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -36,7 +36,7 @@ class RefreshTokenFlow:
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """A new pair, the same refresh token where it does not rotate, the same successor for a retry (`rotation`).
 

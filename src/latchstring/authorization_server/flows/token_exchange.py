@@ -1,7 +1,7 @@
 """Exchanges an access token for one that is good for less (RFC 8693): minted without a write."""
 
 from latchstring.authorization_server.access import LiveAccess, find_live_access
-from latchstring.authorization_server.events import SYSTEM, Origin
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.grants import token_exchange
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.issuing import TokenIssuer
@@ -42,7 +42,7 @@ class TokenExchangeFlow:
         request: TokenRequest,
         client: ClientRecord,
         confirmation: Confirmation | None,
-        origin: Origin = SYSTEM,
+        origin: Source = SYSTEM,
     ) -> TokenResponse:
         """An access token that stands on what the subject token stands on and dies no later; never a refresh token."""
         if client.is_public:

@@ -25,6 +25,7 @@ from latchstring.storage.statements import (
     publishers,
     registrations,
     sweeping,
+    webhooks,
 )
 from latchstring.storage.statements.statement import ALL, Insert, Statement
 
@@ -44,6 +45,7 @@ _DEFINING = (
     events,
     life_cycle,
     mails,
+    webhooks,
     sweeping,
     marks,
     health,

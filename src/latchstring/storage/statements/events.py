@@ -1,12 +1,20 @@
 """The audit log: events are inserted and read; only the sweeper deletes, and nothing changes one."""
 
-from sqlalchemy import ColumnElement, and_, bindparam, insert, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, literal_column, or_, select
 
 from latchstring.authorization_server.revocation_feed import ENDING
 from latchstring.storage.schema import audit_event
 from latchstring.storage.statements.statement import define
+from latchstring.storage.statements.webhooks import IS_TOLD
 
-INSERT_EVENT = define("insert_event", insert(audit_event))
+INSERT_EVENT = define(
+    "insert_event",
+    insert(audit_event)
+    .values({column.name: bindparam(column.name) for column in audit_event.columns})
+    .returning(IS_TOLD),
+)
+# The same without an answer, for many at once, or for none but one endpoint.
+INSERT_EVENTS = define("insert_events", insert(audit_event))
 
 
 def _is_or_any(name: str) -> ColumnElement[bool]:
@@ -15,13 +23,11 @@ def _is_or_any(name: str) -> ColumnElement[bool]:
     return or_(wanted.is_(None), column == wanted)
 
 
+_is_wanted = and_(*(_is_or_any(name) for name in ("organization_id", "client_id", "user_id", "action")))
 FIND_EVENTS = define(
     "find_events",
     select(audit_event)
-    .where(
-        audit_event.c.id < bindparam("before_id"),
-        and_(*(_is_or_any(name) for name in ("organization_id", "client_id", "user_id", "action"))),
-    )
+    .where(audit_event.c.id < bindparam("before_id"), _is_wanted)
     .order_by(audit_event.c.id.desc())
     .limit(bindparam("at_most"))
     .offset(literal_column("0")),
@@ -36,4 +42,23 @@ FIND_ENDING_EVENTS = define(
     .order_by(audit_event.c.id)
     .limit(bindparam("at_most"))
     .offset(literal_column("0")),
+)
+# For exports, which go on where the last one ended.
+FIND_EVENTS_AFTER = define(
+    "find_events_after",
+    select(audit_event)
+    .where(audit_event.c.id > bindparam("after_id"), _is_wanted)
+    .order_by(audit_event.c.id)
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
+)
+_oldest = (
+    select(audit_event.c.id)
+    .where(audit_event.c.id < bindparam("first_id"))
+    .order_by(audit_event.c.id)
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0"))
+)
+SWEEP_EVENTS = define(
+    "sweep_audit_event", delete(audit_event).where(audit_event.c.id.in_(_oldest)).returning(audit_event.c.id)
 )

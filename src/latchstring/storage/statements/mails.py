@@ -48,3 +48,10 @@ FIND_FAILED_MAIL = define(
     .limit(literal_column("1000"))
     .offset(literal_column("0")),
 )
+_old = (
+    select(mail.c.id)
+    .where(mail.c.failed_at < bindparam("kept_since"))
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0"))
+)
+SWEEP_FAILED_MAIL = define("sweep_failed_mail", delete(mail).where(mail.c.id.in_(_old)).returning(mail.c.id))

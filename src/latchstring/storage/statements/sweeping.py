@@ -22,10 +22,12 @@ from sqlalchemy import (
 
 from latchstring.storage.schema import (
     access_request,
+    audit_event,
     client,
     device_authorization,
     grant,
     grant_use,
+    mail,
     organization,
     organization_app_rule,
     pushed_request,
@@ -36,6 +38,7 @@ from latchstring.storage.schema import (
     used_once,
     user,
     user_code_guess,
+    webhook_delivery,
 )
 from latchstring.storage.statements.statement import (
     ACTIVE,
@@ -200,5 +203,8 @@ COUNTS: Final = {
         used_once,
         registration_token,
         access_request,
+        audit_event,
+        mail,
+        webhook_delivery,
     )
 }

@@ -51,6 +51,17 @@ MAILS: Final[Mapping[MailKey, MailText]] = MappingProxyType(
             (N_("On %(deployment)s, an admin of %(organization)s has declined your request for %(app)s."),),
             action=N_("See what they said"),
         ),
+        "webhook_disabled": MailText(
+            N_("A webhook of %(deployment)s was turned off"),
+            (
+                N_("%(url)s has not taken what we sent it for days, or said that it is gone. We send it nothing more."),
+                N_(
+                    "Put the receiver right, then enable the webhook on its page. There you can also have everything "
+                    "sent again that it has missed."
+                ),
+            ),
+            N_("Look at the webhook"),
+        ),
     }
 )
 

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _organization_policy()
     _marks()
     _events()
+    _webhooks()
     _write_marks()
     _lives()
 
@@ -209,6 +210,48 @@ def _events() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_mail_due_at", "mail", ["due_at"])
+
+
+def _webhooks() -> None:
+    op.create_table(
+        "webhook_endpoint",
+        sa.Column("endpoint_id", sa.String(64), nullable=False),
+        sa.Column("client_id", sa.String(64)),
+        sa.Column("organization_id", sa.String(64)),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("event_types", sa.Text(), nullable=False),
+        sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
+        sa.Column("previous_sealed_secret", sa.LargeBinary()),
+        sa.Column("previous_until", sa.BigInteger()),
+        sa.Column("is_enabled", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("disabled_reason", sa.String(16)),
+        sa.Column("created_by", sa.String(64)),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("endpoint_id", name="pk_webhook_endpoint"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_webhook_endpoint_client_id", "webhook_endpoint", ["client_id"])
+    op.create_index("ix_webhook_endpoint_organization_id", "webhook_endpoint", ["organization_id"])
+    op.create_table(
+        "webhook_delivery",
+        sa.Column("endpoint_id", sa.String(64), nullable=False),
+        sa.Column("event_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("action", sa.String(64), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger()),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("attempted_at", sa.BigInteger()),
+        sa.Column("delivered_at", sa.BigInteger()),
+        sa.Column("failed_at", sa.BigInteger()),
+        sa.Column("last_status", sa.Integer()),
+        sa.Column("last_error", sa.String(128)),
+        sa.Column("excerpt", sa.Text()),
+        sa.PrimaryKeyConstraint("endpoint_id", "event_id", name="pk_webhook_delivery"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_webhook_delivery_created_at", "webhook_delivery", ["created_at"])
+    op.create_index("ix_webhook_delivery_endpoint_id_due_at", "webhook_delivery", ["endpoint_id", "due_at"])
 
 
 def _write_marks() -> None:
