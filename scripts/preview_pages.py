@@ -451,9 +451,12 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     choices = [{"id": "orga_Loop Labs", "name": "Loop Labs"}, {"id": "orga_Acorn", "name": "Acorn Partners"}]
     yield "app-new", "app_new.html", {**new, "organizations": choices}
     yield "app-new-one", "app_new.html", {**new, "organizations": choices[:1]}
+    from scripts.preview_events import history_states, webhook_states
     from scripts.preview_policy import policy_states
 
     yield from policy_states()
+    yield from history_states()
+    yield from webhook_states()
     errors = {
         "organization_id": field_error("organization_missing"),
         "name": field_error("name_missing"),

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from latchstring.authorization_server.settings import Settings
 from latchstring.client import Misconfigured
 from latchstring.demo import sample_api
 from latchstring.demo.sample_crm import CONTACTS_PER_ORGANIZATION
+from latchstring.outbound.webhook_sender import sign
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.resource_server import SyncGuard
 from latchstring.resource_server.refusal import Refusal
@@ -42,6 +44,7 @@ PROGRAM = read_page(DOCS / "howto/connect-a-program.md")
 DEVICE = read_page(DOCS / "howto/connect-a-device.md")
 GUARD = read_page(DOCS / "howto/guard-an-api.md")
 EXCHANGE = read_page(DOCS / "howto/exchange-a-token.md")
+WEBHOOK_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDazmqiVyQoQ8="
 API = "https://api.example.com"
 BILLING = "https://billing.example.com"
 FILES = "https://files.example.com"
@@ -190,6 +193,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "API_CLIENT_SECRET": guard["client_secret"],
                 "FILES_CLIENT_ID": files["client_id"],
                 "FILES_CLIENT_SECRET": files["client_secret"],
+                "WEBHOOK_SECRET": WEBHOOK_SECRET,
                 "NONCE_SECRET": "a secret of thirty-two characters",
                 "EXCHANGE_CLIENT_ID": exchanging["client_id"],
                 "EXCHANGE_CLIENT_SECRET": exchanging["client_secret"],
@@ -555,3 +559,20 @@ async def test_api_exchanges_the_token_that_it_was_called_with(world: World) -> 
         assert (await http.post(asked, auth=billing, data={"token": exchanged})).json() == {"active": False}
         with pytest.raises(httpx.HTTPStatusError, match="400"):
             await defined["exchange"](token, BILLING, http)
+
+
+async def test_webhook_receiver_takes_what_is_signed_once_and_refuses_the_rest(world: World) -> None:
+    defined = run_block(read_page(DOCS / "howto/receive-webhooks.md"), 0)
+    body = b'{"type":"grant.ended","timestamp":"2027-01-15T08:00:00Z","data":{"user_id":"u","organization_id":"o"}}'
+    headers = sign(body, "evnt_1", int(time.time()), [b64decode(WEBHOOK_SECRET.removeprefix("whsec_"))])
+    transport = httpx.ASGITransport(defined["app"])
+    async with httpx.AsyncClient(transport=transport, base_url="https://receiver.example") as http:
+        for _ in range(2):
+            assert (await http.post("/northwind", content=body, headers=headers)).status_code == 204
+        assert defined["seen"] == {"evnt_1"}
+        forged = {**headers, "webhook-signature": "v1," + "A" * 43 + "="}
+        assert (await http.post("/northwind", content=body, headers=forged)).status_code == 401
+        late = sign(body, "evnt_2", int(time.time()) - 3600, [b64decode(WEBHOOK_SECRET.removeprefix("whsec_"))])
+        assert (await http.post("/northwind", content=body, headers=late)).status_code == 401
+        assert (await http.post("/northwind", content=body)).status_code == 401
+    assert defined["seen"] == {"evnt_1"}

@@ -1,6 +1,7 @@
 """A deployment to throw requests at, and live credentials for them: made when a request names them, for it alone."""
 
 import asyncio
+import os
 import re
 import tempfile
 from base64 import b64encode
@@ -14,6 +15,8 @@ import httpx
 
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.settings import ScopeDefinition
+from latchstring.authorization_server.webhook_records import WebhookRecord
+from latchstring.authorization_server.webhooks import WEBHOOK
 from latchstring.protocol.client_metadata import GRANT_TYPES
 from latchstring.web.cookies import session_cookie_name
 from tests.fuzz.requests import CERTIFICATE, LIVE, Sent
@@ -37,14 +40,17 @@ _SCOPE = ("all.full_access", "contacts.read", "offline_access")
 class Cast:
     """One request's app, and what it, Ann and her browser hold."""
 
-    def __init__(self, arena: "Arena") -> None:
+    def __init__(self, arena: "Arena", *, is_of_app: bool) -> None:
         self._arena = arena
+        self._is_of_app = is_of_app
         self._deployment = arena.deployment
         self._app: App | None = None
         self._values: dict[str, str] = {
             "redirect_uri": REDIRECT_URI,
             "acorn": arena.acorn,
             "birch": arena.birch,
+            "organization_id": arena.acorn,
+            "verb": "disable",
             "email": arena.email,
             "guard_id": arena.guard[0],
             "guard_secret": arena.guard[1],
@@ -81,6 +87,21 @@ class Cast:
     async def _make_private_id(self) -> None:
         app = await self._deployment.app(self._arena.chestnut, is_published=False)
         self._values["private_id"] = app.client_id
+
+    async def _make_endpoint_id(self) -> None:
+        client_id = (await self._find_app()).client_id if self._is_of_app else None
+        organization_id = None if self._is_of_app else self._arena.acorn
+        webhook = WebhookRecord(
+            endpoint_id=render_identifier(WEBHOOK, os.urandom(16)),
+            client_id=client_id,
+            organization_id=organization_id,
+            url="https://hooks.example.com/",
+            event_types=("*",),
+            sealed_secret=b"",
+            created_at=self._deployment.clock.now,
+        )
+        await self._deployment.store.create_webhook(webhook)
+        self._values["endpoint_id"] = webhook.endpoint_id
 
     async def _make_code(self) -> None:
         app = await self._find_app()
@@ -174,7 +195,7 @@ class Arena:
         return self._runner.run(self._send(sent))
 
     async def _send(self, sent: Sent) -> tuple[Answer, bytes]:
-        cast = Cast(self)
+        cast = Cast(self, is_of_app=sent.path.startswith("/apps/"))
         self._serial += 1
         answer = await ask(
             self.deployment.application,

@@ -68,7 +68,9 @@ def doctor(
 async def _count(database: str, settings: Settings) -> tuple[Census, SweepState | None]:
     store = open_store(database)
     try:
-        sweeper = store.sweeper(epoch_seconds, SweepPlan(retention=settings.ended_grant_lifetime))
+        sweeper = store.sweeper(
+            epoch_seconds, SweepPlan(retention=settings.ended_grant_lifetime, event_retention=settings.event_lifetime)
+        )
         return await sweeper.count(), await sweeper.find_state()
     finally:
         await store.close()

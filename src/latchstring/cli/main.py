@@ -6,6 +6,7 @@ import typer
 
 from latchstring.authorization_server.apps import AppRefused
 from latchstring.cli import (
+    audit,
     backup,
     check,
     client,
@@ -26,6 +27,7 @@ from latchstring.cli import (
     review,
     serve,
     user,
+    webhook,
 )
 from latchstring.cli.output import CommandRefused, refuse_undecodable
 from latchstring.client import ClientError
@@ -59,6 +61,8 @@ app.add_typer(grant.app, name="grant")
 app.add_typer(key.app, name="key")
 app.add_typer(keyring.app, name="keyring")
 app.add_typer(mail.app, name="mail")
+app.add_typer(audit.app, name="audit")
+app.add_typer(webhook.app, name="webhook")
 
 
 def main() -> None:

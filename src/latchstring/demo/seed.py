@@ -31,13 +31,14 @@ def seed_people(operate: Operator) -> DemoState:
     def add_member(person: Person, organization: str, role: str) -> None:
         operate("membership", "add", "--user", person.user_id, "--organization", organization, "--role", role)
 
-    ann = create_person("ann@example.com", "Ann Alder", f"in both organizations, admin of {ACORN}")
+    ann = create_person("ann@example.com", "Ann Alder", f"in both organizations, admin of {ACORN}, operator")
     ben = create_person("ben@example.com", "Ben Brook", f"in {BIRCH} only, its admin: edits Mailloop at /apps")
     cleo = create_person("cleo@example.com", "Cleo Crane", f"has left {ACORN}: has nothing to connect")
     add_member(ann, acorn, "admin")
     add_member(ann, birch, "member")
     add_member(ben, birch, "admin")
     add_member(cleo, acorn, "member")
+    operate("operator", "add", ann.email)
     operate("membership", "end", "--user", cleo.user_id, "--organization", acorn)
     return DemoState(
         organizations=[

@@ -29,6 +29,7 @@ from latchstring.web.pages import (
     consent,
     device,
     directory,
+    events,
     policy,
     publisher,
     receipt,
@@ -37,6 +38,7 @@ from latchstring.web.pages import (
     secrets,
     several,
     sign_in,
+    webhooks,
 )
 from latchstring.web.pages.page import Page, PageRefused, SignInNeeded, render_address
 from latchstring.web.proofs import find_proofs, offer_nonce
@@ -109,6 +111,19 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ("POST", "/access-requests/{request_id}/return", access_requests.go_back),
     ("GET", "/organizations/{organization_id}/requests", requests.show_requests),
     ("POST", "/organizations/{organization_id}/requests/{request_id}", requests.decide_request),
+    ("GET", "/organizations/{organization_id}/events", events.show_organization_events),
+    ("GET", "/operator/events", events.show_operator_events),
+    *(
+        (method, f"{owner}/webhooks{path}", handler)
+        for owner in ("/apps/{client_id}", "/organizations/{organization_id}")
+        for method, path, handler in (
+            ("GET", "", webhooks.show_webhooks),
+            ("POST", "", webhooks.create_webhook),
+            ("GET", "/{endpoint_id}", webhooks.show_webhook),
+            ("POST", "/{endpoint_id}", webhooks.save_webhook),
+            ("POST", "/{endpoint_id}/{verb}", webhooks.change_webhook),
+        )
+    ),
     ("GET", "/organizations/{organization_id}/policy", policy.show_policy),
     ("POST", "/organizations/{organization_id}/policy", policy.save_policy),
     ("POST", "/organizations/{organization_id}/apps/{client_id}/forget", policy.end_rule),

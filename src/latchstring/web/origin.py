@@ -21,6 +21,17 @@ def find_address(scope: Scope, settings: Settings) -> str:
     return source[:_MAX_ADDRESS_LENGTH]
 
 
-def find_machine_origin(scope: Scope, settings: Settings, request_id: bytes) -> Origin:
-    """The origin of a program's request, before it has proven who it is."""
-    return Origin("client", None, find_address(scope, settings), request_id.decode("ascii"))
+class ProgramSource:
+    """Implements `authorization_server.events.Source`: most token requests leave no event, and pay for none."""
+
+    __slots__ = ("_request_id", "_scope", "_settings")
+
+    def __init__(self, scope: Scope, settings: Settings, request_id: bytes) -> None:
+        self._scope = scope
+        self._settings = settings
+        self._request_id = request_id
+
+    def of_client(self, client_id: str) -> Origin:
+        """The origin, now that the client has proven itself."""
+        address = find_address(self._scope, self._settings)
+        return Origin("client", client_id, address, self._request_id.decode("ascii"))

@@ -12,7 +12,7 @@ from latchstring.protocol.client_metadata import (
 from latchstring.protocol.errors import OAuthError
 from latchstring.web.asgi import MethodRefused, Receive, Scope, Send, find_headers, read_json_body, send_answer
 from latchstring.web.errors import NO_STORE
-from latchstring.web.origin import find_machine_origin
+from latchstring.web.origin import ProgramSource
 from latchstring.web.services import Services
 from latchstring.web.throttle import find_source
 
@@ -61,7 +61,7 @@ async def answer_registered_client(
         metadata = await _read_metadata(scope, receive)
         await _send(send, 200, request_id, await endpoint.replace(client_id, token, metadata))
         return
-    await endpoint.end(client_id, token, find_machine_origin(scope, services.settings, request_id))
+    await endpoint.end(client_id, token, ProgramSource(scope, services.settings, request_id))
     # Without a body there is neither type nor length to tell (RFC 9110 §8.6).
     headers = [*NO_STORE[1:], (b"x-request-id", request_id)]
     await send({"type": "http.response.start", "status": 204, "headers": headers})

@@ -4,7 +4,7 @@ from latchstring.protocol.parameters import parse_parameters
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
 from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
-from latchstring.web.origin import find_machine_origin
+from latchstring.web.origin import ProgramSource
 from latchstring.web.services import Services
 
 
@@ -13,7 +13,7 @@ async def answer_revocation(services: Services, scope: Scope, receive: Receive, 
     parameters = parse_parameters(await read_form_body(scope, receive))
     parameters.refuse_repeats()
     credentials = find_credentials(services, scope, parameters)
-    origin = find_machine_origin(scope, services.settings, request_id)
-    answer = services.revocation_endpoint.answer(parameters.get("token"), credentials, origin)
+    source = ProgramSource(scope, services.settings, request_id)
+    answer = services.revocation_endpoint.answer(parameters.get("token"), credentials, source)
     await count_failures(services, scope, credentials, answer)
     await send_answer(send, 200, [*NO_STORE, (b"x-request-id", request_id)], b"")

@@ -6,7 +6,7 @@ from latchstring.protocol.token_response import render_token_response
 from latchstring.web.asgi import Receive, Scope, Send, read_form_body, send_answer
 from latchstring.web.credentials import count_failures, find_credentials
 from latchstring.web.errors import NO_STORE
-from latchstring.web.origin import find_machine_origin
+from latchstring.web.origin import ProgramSource
 from latchstring.web.proofs import find_proofs, offer_nonce
 from latchstring.web.services import Services
 
@@ -17,8 +17,8 @@ async def answer_token(services: Services, scope: Scope, receive: Receive, send:
     request = parse_token_request(parameters)
     credentials = find_credentials(services, scope, parameters)
     proofs = find_proofs(scope)
-    origin = find_machine_origin(scope, services.settings, request_id)
-    answer = services.token_endpoint.answer(request, credentials, proofs, origin)
+    source = ProgramSource(scope, services.settings, request_id)
+    answer = services.token_endpoint.answer(request, credentials, proofs, source)
     response = await count_failures(services, scope, credentials, answer)
     headers = [*NO_STORE, (b"x-request-id", request_id), *offer_nonce(services, proofs)]
     await send_answer(send, 200, headers, render_token_response(response))

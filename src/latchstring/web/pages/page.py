@@ -144,7 +144,15 @@ class Page:
         self, template: str, context: Mapping[str, object], status: int = 200, *, form_action: str = "'self'"
     ) -> Response:
         """A page in the reader's language."""
-        user = None if self.user is None else {"name": self.user.name, "email": self.user.email}
+        user = (
+            None
+            if self.user is None
+            else {
+                "name": self.user.name,
+                "email": self.user.email,
+                "is_operator": self.user.is_operator,
+            }
+        )
         common = {
             "user": user,
             "csrf_token": self.csrf_token,

@@ -400,10 +400,18 @@ FieldErrorKey = Literal[
     "policy_uri_unusable",
     "domain_not_a_name",
     "domains_too_many",
+    "webhook_url_unusable",
+    "webhook_types_missing",
+    "webhooks_too_many",
 ]
 
 FIELD_ERRORS: Final[Mapping[FieldErrorKey, str]] = MappingProxyType(
     {
+        "webhook_url_unusable": N_(
+            "Enter a full address, starting with https://, without a user name and without a #."
+        ),
+        "webhook_types_missing": N_("Choose at least one kind of event."),
+        "webhooks_too_many": N_("There are %(limit)s webhooks already. Delete one first."),
         "secret_name_too_long": N_("Shorten the secret’s name to %(limit)s characters or fewer."),
         "secrets_too_many": N_("There are %(limit)s secrets already. Retire one first."),
         "secret_unknown": N_("That secret is retired already."),
