@@ -195,3 +195,35 @@ async def test_redemption_that_comes_too_late_ends_nothing(peopled: SqlStore):
     kept = await peopled.find_grant(old.id)
     assert kept is not None
     assert kept.status == "active"
+
+
+async def test_issue_codes_are_of_the_users_own_waiting_grants_alone(peopled: SqlStore):
+    """ADR 0021: what has expired, ended, been redeemed or is another's has no code."""
+    waiting, expired, ended, redeemed = (
+        fresh_grant(expires_at=NOW + 3600),
+        fresh_grant(expires_at=NOW),
+        fresh_grant(expires_at=NOW + 3600),
+        fresh_grant(expires_at=NOW + 3600),
+    )
+    for grant in (waiting, expired, ended, redeemed):
+        assert await peopled.commit_consent(grant) is CREATED
+    await peopled.end_grant(ended.id, by=ANN, reason="disconnected", now=NOW)
+    await redeem(peopled, redeemed)
+    grant_ids = [grant.id for grant in (expired, ended, redeemed, waiting)] + [bytes(16)]
+    of_bob = await peopled.issue_codes(grant_ids, user_id="user_bob", now=NOW, expires_at=NOW + 60)
+    assert list(of_bob) == []
+    issued = await peopled.issue_codes(grant_ids, user_id=ANN, now=NOW, expires_at=NOW + 60)
+    assert list(issued) == [(waiting.id, waiting.row_secret)]
+    found = await peopled.find_grant(waiting.id)
+    assert found is not None
+    assert found.expires_at == NOW + 60
+    again = await peopled.issue_codes([waiting.id], user_id=ANN, now=NOW + 60, expires_at=NOW + 120)
+    assert list(again) == [], "no code is brought back to life"
+
+
+async def test_receipt_is_kept_with_the_grant_and_not_without(peopled: SqlStore):
+    grant, refused = fresh_grant(), fresh_grant(organization_id="orga_unknown")
+    assert await peopled.commit_consent(grant, receipt='{"a":1}') is CREATED
+    assert await peopled.find_receipt(grant.id) == '{"a":1}'
+    assert await peopled.commit_consent(refused, receipt="{}") is ConsentCommit.MEMBERSHIP_ENDED
+    assert await peopled.find_receipt(refused.id) is None
