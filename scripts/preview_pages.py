@@ -15,11 +15,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+import segno
+from markupsafe import Markup
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from latchstring.authorization_server.authorization_details import DetailRow, DetailWords
 from latchstring.authorization_server.receipts import Receipt
-from latchstring.web.rendering.messages import detail, field_error, message_keys, message_page
+from latchstring.authorization_server.second_factors import render_secret, render_uri
+from latchstring.web.rendering.messages import account_error, detail, field_error, message_keys, message_page
 from latchstring.web.rendering.renderer import PageRenderer, initial_for, tint_for
 
 OUTPUT = Path(__file__).parent.parent / ".artifacts" / "preview"
@@ -321,6 +324,26 @@ APPS = [
 ]
 
 
+ACCOUNT: dict[str, object] = {
+    "user": USER,
+    "account": USER,
+    "factor": None,
+    "sessions": 1,
+    "recovery_codes": None,
+    "errors": {},
+    "done": None,
+}
+_URI = render_uri(b"12345678901234567890", issuer="Northwind CRM", account="ann@example.com")
+SECOND_FACTOR: dict[str, object] = {
+    "user": USER,
+    "secret": "sealed",
+    "typed_secret": render_secret(b"12345678901234567890"),
+    "uri": _URI,
+    "picture": Markup(segno.make(_URI, micro=False).svg_inline(scale=5, border=2, omitsize=True)),
+    "errors": {},
+}
+
+
 def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     """Every page in every state: a name for its picture, the template, the context."""
     yield "sign-in", "sign_in.html", SIGN_IN
@@ -336,6 +359,27 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
         "send-back-announced",
         "send_back.html",
         {**SEND_BACK, "app": LONG_NAME, "href": "https://app.mailloop.example/callback?error=x", "details": announced},
+    )
+    yield "sign-in-code", "sign_in_code.html", {"half": "sealed", "error": None}
+    yield "sign-in-code-wrong", "sign_in_code.html", {"half": "sealed", "error": "code"}
+    yield "sign-in-code-throttled", "sign_in_code.html", {"half": "sealed", "error": "throttled"}
+    yield "reset", "reset.html", {"email": "", "is_sent": False}
+    yield "reset-sent", "reset.html", {"email": "ann@example.com", "is_sent": True}
+    yield "reset-password", "reset_password.html", {"email": "ann@example.com", "errors": {}}
+    unusable = {"new_password": account_error("password_unusable")}
+    yield "reset-password-short", "reset_password.html", {"email": "ann@example.com", "errors": unusable}
+    yield "account", "account.html", ACCOUNT
+    factor = {"created_at": NOW - 40 * DAY, "recovery_codes": 7}
+    wrong = {"remove_password": account_error("password_wrong")}
+    yield "account-factor", "account.html", {**ACCOUNT, "factor": factor, "sessions": 3, "done": "password"}
+    yield "account-wrong", "account.html", {**ACCOUNT, "factor": factor, "errors": wrong}
+    codes = [f"BCDFG-HJK{letter}M" for letter in "BCDFGHJKLM"]
+    yield "account-codes", "account.html", {**ACCOUNT, "factor": factor, "recovery_codes": codes}
+    yield "second-factor", "second_factor.html", SECOND_FACTOR
+    yield (
+        "second-factor-wrong",
+        "second_factor.html",
+        {**SECOND_FACTOR, "errors": {"code": account_error("code_wrong")}},
     )
     yield "sign-in-wrong", "sign_in.html", {**SIGN_IN, "error": "credentials", "email": "ann@example.com"}
     yield "sign-in-expired", "sign_in.html", {**SIGN_IN, "error": "expired_page", "email": "ann@example.com"}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from latchstring.authorization_server.access_requests import AccessRequests
+from latchstring.authorization_server.accounts import Accounts
 from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.assertion_verifier import AssertionVerifier
@@ -52,6 +53,7 @@ from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.resources import Audiences
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.revocation_feed import RevocationFeed
+from latchstring.authorization_server.second_factors import SecondFactors
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.signing_keys import SigningKeys
@@ -363,6 +365,7 @@ def build_services(
     from latchstring.storage.keyring_watch import KeyringWatch
     from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.allowances import AllowanceLog
+    from latchstring.web.background import Background
     from latchstring.web.services import Services
     from latchstring.web.throttle import Throttle
 
@@ -394,7 +397,11 @@ def build_services(
     keyring_watches = () if keyring_path is None else (KeyringWatch(keyring_path, codec, store.marks(), clock).run,)
     webhooks = build_webhooks(store, codec, settings, clock, entropy)
 
+    directory = build_directory(store, clock, entropy)
+    background = Background()
+
     async def close() -> None:
+        await background.finish()
         await secret_uses.close()
         await store.close()
 
@@ -465,7 +472,17 @@ def build_services(
         connections=Connections(store=store, clock=clock),
         apps=build_apps(store, codec, settings, clock, entropy),
         client_secrets=build_client_secrets(store, codec, clock, entropy),
-        authenticate=build_directory(store, clock, entropy).authenticate,
+        accounts=Accounts(
+            store=store,
+            post=post,
+            hash_password=directory.hash_password,
+            settings=settings,
+            clock=clock,
+            entropy=entropy,
+        ),
+        second_factors=SecondFactors(store=store, codec=codec, clock=clock, entropy=entropy),
+        background=background,
+        authenticate=directory.authenticate,
         renderer=renderer,
         throttle=Throttle(),
         allowance_log=AllowanceLog(clock),

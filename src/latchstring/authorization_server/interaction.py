@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
+from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.authorization_request import LOGIN, NONE, SELECT_ACCOUNT
 from latchstring.protocol.errors import OAuthError
 
@@ -60,6 +61,17 @@ def _is_recent(prompt: AuthorizationPrompt, authenticated_at: int, now: int) -> 
     if LOGIN in prompt.prompts or prompt.max_age == 0:
         return False
     return prompt.max_age is None or now - authenticated_at <= prompt.max_age
+
+
+def must_step_up(
+    prompt: AuthorizationPrompt, visit: Visit, authenticated_at: int, now: int, settings: Settings
+) -> bool:
+    """Whether the person shows once more that it is they before they are asked for something of high risk: a browser
+    left open for a day gives nothing of the kind away."""
+    age = settings.high_risk_sign_in_age
+    if age is None or visit.step == "signed_in" or now - authenticated_at <= age:
+        return False
+    return any(name in settings.scopes and settings.scopes[name].risk == "high" for name in prompt.scope)
 
 
 def refuse_silence(*, is_welcome: bool) -> OAuthError:

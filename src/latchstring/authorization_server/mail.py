@@ -10,7 +10,15 @@ from latchstring.authorization_server.ports import Clock, Commit, Entropy
 from latchstring.authorization_server.sealing import NONCE_SIZE, Sealer
 from latchstring.authorization_server.tokens import TokenCodec
 
-MailKey = Literal["test", "access_requested", "access_approved", "access_declined", "webhook_disabled"]
+MailKey = Literal[
+    "access_approved",
+    "access_declined",
+    "access_requested",
+    "password_changed",
+    "password_reset",
+    "test",
+    "webhook_disabled",
+]
 """Every mail there is; its words are in `web/rendering/mails.py`."""
 
 _ID_ENTROPY_SIZE: Final = 11

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from latchstring.authorization_server.commit import Commit
 from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.records import UserRecord
 from latchstring.cli.output import (
@@ -18,7 +19,7 @@ from latchstring.cli.output import (
     run_with_store,
 )
 from latchstring.storage.store import SqlStore
-from latchstring.wiring import Deployment, build_directory
+from latchstring.wiring import Deployment, build_directory, epoch_seconds
 
 app = typer.Typer(help="Users: the people who sign in.", no_args_is_help=True)
 
@@ -57,3 +58,26 @@ def create(
 
     user = run_with_store(database, keyring, work)
     print_record({"id": user.user_id, "user_id": user.user_id, "email": user.email, "name": user.name}, as_json)
+
+
+@app.command("remove-second-factor")
+def remove_second_factor(
+    email: Annotated[str, typer.Argument(help="The user's email.")],
+    database: Database = DATABASE,
+    keyring: KeyringPath = None,
+    as_json: Json = False,
+) -> None:
+    """Let a user who has lost phone and recovery codes sign in by the password alone. Make sure who is asking."""
+
+    async def work(store: SqlStore, _: Deployment) -> UserRecord:
+        user = await store.find_user_by_email(email)
+        if user is None:
+            raise CommandRefused(f"there is no user with the email {email}")
+        now = epoch_seconds()
+        if await store.end_second_factor(user.user_id, now=now, origin=COMMAND_LINE) is Commit.LOST:
+            raise CommandRefused(f"{user.email} has no second factor")
+        await store.end_sessions(user.user_id, kept_session=None, now=now, origin=COMMAND_LINE)
+        return user
+
+    user = run_with_store(database, keyring, work)
+    print_record({"user_id": user.user_id, "email": user.email, "second_factor": False}, as_json)

@@ -55,18 +55,24 @@ class BuiltInDirectory:
         local, at, domain = email.strip().partition("@")
         if not local or not at or not domain or any(c.isspace() or not c.isprintable() for c in email.strip()):
             raise DirectoryRefused(f"{email.strip()!r} is not an email address")
-        if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
-            raise DirectoryRefused(f"the password needs {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
+        password_hash = await self.hash_password(password)
         user = UserRecord(
             user_id=render_identifier(USER, self._entropy(ID_ENTROPY_SIZE)),
             email=email.strip(),
             name=clean_name(name) or email.strip(),
-            password_hash=await asyncio.to_thread(self._hasher.hash, password),
+            password_hash=password_hash,
             created_at=self._clock(),
         )
         if await self._store.create_user(user, origin=origin) is Commit.LOST:
             raise DirectoryRefused(f"there is a user with the email {user.email} already")
         return user
+
+    async def hash_password(self, password: str) -> str:
+        """What is kept of a new password; `DirectoryRefused` if it is too short or too long."""
+        if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+            raise DirectoryRefused(f"the password needs {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
+        async with self._slots:
+            return await asyncio.to_thread(self._hasher.hash, password)
 
     async def create_organization(self, name: str, *, origin: Origin = SYSTEM) -> OrganizationRecord:
         """A new organization; names need not be unique."""

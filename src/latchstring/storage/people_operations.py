@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from latchstring.authorization_server.events import Action, Event, Origin
+from latchstring.authorization_server.events import Action, Event, Facts, Origin
 from latchstring.authorization_server.ports import Commit
 from latchstring.storage.engine import Steps
 from latchstring.storage.recording import record_event
@@ -44,5 +44,7 @@ def create_organization(organization_row: dict[str, Any], origin: Origin) -> Ste
     )
 
 
-def user_event(action: Action, user_id: str, origin: Origin, now: int) -> Event:
-    return Event(action=action, at=now, origin=origin, subject_kind="user", subject_id=user_id, user_id=user_id)
+def user_event(action: Action, user_id: str, origin: Origin, now: int, after: Facts | None = None) -> Event:
+    return Event(
+        action=action, at=now, origin=origin, subject_kind="user", subject_id=user_id, user_id=user_id, after=after
+    )

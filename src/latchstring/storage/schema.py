@@ -311,6 +311,38 @@ user_code_guess = Table(
     sqlite_with_rowid=False,
 )
 
+# An authenticator app (RFC 6238): `last_step` is the time of its last code that counted, so that each counts once.
+second_factor = Table(
+    "second_factor",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("last_step", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("attempts_since", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("code_hash", LargeBinary(32), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# A way back in that was mailed, by hash.
+password_reset = Table(
+    "password_reset",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Index("ix_password_reset_user_id", "user_id"),
+    sqlite_with_rowid=False,
+)
+
 session = Table(
     "browser_session",
     metadata,

@@ -49,6 +49,7 @@ from latchstring.storage.policy_rows import PolicyRows
 from latchstring.storage.publication_operations import compare
 from latchstring.storage.publication_rows import PublicationRows
 from latchstring.storage.publisher_rows import PublisherRows
+from latchstring.storage.sign_in_rows import SignInRows
 from latchstring.storage.statements import apps, clients, consents, devices, grants, health, keys, people, registrations
 from latchstring.storage.statements.statement import Parameters, Statement
 from latchstring.storage.sweeper import Sweeper
@@ -66,7 +67,15 @@ _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
 class SqlStore(
-    EventRows, LifeCycleStore, MailRows, PolicyRows, AccessRequestRows, PublicationRows, PublisherRows, WebhookRows
+    EventRows,
+    LifeCycleStore,
+    MailRows,
+    PolicyRows,
+    AccessRequestRows,
+    PublicationRows,
+    PublisherRows,
+    WebhookRows,
+    SignInRows,
 ):
     """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from latchstring.authorization_server.access_requests import AccessRequests
+from latchstring.authorization_server.accounts import Accounts
 from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_secrets import ClientSecrets
@@ -25,6 +26,7 @@ from latchstring.authorization_server.registration_endpoint import RegistrationE
 from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.revocation_feed import RevocationFeed
+from latchstring.authorization_server.second_factors import SecondFactors
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signing_keys import SigningKeys
 from latchstring.authorization_server.token_endpoint import TokenEndpoint
@@ -32,6 +34,7 @@ from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.authorization_server.user_codes import UserCodes
 from latchstring.authorization_server.webhooks import Webhooks
 from latchstring.web.allowances import AllowanceLog
+from latchstring.web.background import Background
 from latchstring.web.rendering.renderer import PageRenderer
 from latchstring.web.throttle import Throttle
 
@@ -66,6 +69,9 @@ class Services:
     connections: Connections
     apps: Apps
     client_secrets: ClientSecrets
+    accounts: Accounts
+    second_factors: SecondFactors
+    background: Background
     authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
     renderer: PageRenderer
     throttle: Throttle

@@ -22,6 +22,8 @@ SIGN_INS_TO_ACCOUNT: Final = RateLimitItemPerMinute(10, 5)
 SIGN_INS_FROM_SOURCE: Final = RateLimitItemPerMinute(100, 5)
 DOCUMENTS: Final = RateLimitItemPerMinute(60)
 PUSHES_WITHOUT_PROOF: Final = RateLimitItemPerMinute(60)
+RESETS_TO_ACCOUNT: Final = RateLimitItemPerMinute(3, 30)
+RESETS_FROM_SOURCE: Final = RateLimitItemPerMinute(30, 30)
 RETRY_SIGN_IN_SECONDS: Final = 300
 # Each is a row for some minutes; behind one address there may be many devices of an app.
 DEVICE_AUTHORIZATIONS: Final = RateLimitItemPerMinute(60)
@@ -126,6 +128,11 @@ class Throttle:
     async def may_sign_in(self, email: str, source: str) -> bool:
         """Whether one more password may be tried for this account from there, and from there at all."""
         return await self._count_sign_in(email, source, 1)
+
+    async def may_send_reset(self, email: str, source: str) -> bool:
+        """Whether one more mail may go to that address, and from there at all."""
+        account = await self._hit(RESETS_TO_ACCOUNT, "reset", email.casefold(), "")
+        return await self._hit(RESETS_FROM_SOURCE, "resets", "", source) and account
 
     async def take_back_sign_in(self, email: str, source: str) -> None:
         """A right password is no attempt at guessing: it takes back its own count, and no other's."""

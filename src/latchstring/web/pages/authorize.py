@@ -144,6 +144,9 @@ async def _proceed(
         return await _send_error(page, client, render_error(target, error, settings.issuer))
     if code is not None:
         return send_back(page, render_code(target, code, settings.issuer))
+    signed_in_at = page.authenticated_at
+    if signed_in_at is not None and interaction.must_step_up(prompt, visit, signed_in_at, now, settings):
+        next_step = Interaction.SIGN_IN
     if user is None or next_step is Interaction.SIGN_IN:
         return _sign_in(page, prompt, visit)
     if next_step is Interaction.SELECT_ACCOUNT:

@@ -2,10 +2,12 @@
 
 from starlette.responses import Response
 
+from latchstring.authorization_server.second_factors import ATTEMPT_WINDOW, Verification
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.pages.asked import AUTHORIZE
 from latchstring.web.pages.device import DEVICE
+from latchstring.web.pages.half_signed_in import HalfSignedIn, ask_for_code, open_half
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.throttle import RETRY_SIGN_IN_SECONDS, find_source
@@ -39,12 +41,37 @@ async def sign_in(page: Page) -> Response:
     if user.disabled_at is not None:
         # Only to whoever knows the password: nobody learns of an account by asking.
         raise PageRefused("account_disabled")
+    if await page.services.second_factors.find(user.user_id) is not None:
+        return ask_for_code(page, HalfSignedIn(user.user_id, page.services.clock(), continue_to or ""))
+    return await begin_session(page, user.user_id, continue_to)
+
+
+async def begin_session(page: Page, user_id: str, continue_to: str | None) -> Response:
+    """A new session and a new cookie, and on to where the person was going."""
     address, visit = open_visit(page, continue_to or HOME)
     await page.services.login.end(page.cookie)
-    page.take_cookie(await page.services.login.begin(user.user_id))
+    page.take_cookie(await page.services.login.begin(user_id))
     if visit is not None:
         address = render_visit(page, address, visit.at("signed_in"))
     return page.redirect(address)
+
+
+async def answer_code(page: Page) -> Response:
+    """POST /sign-in/code: the second half, by a code of the authenticator app or a recovery code."""
+    form = await page.read_form()
+    half = open_half(page, form.get("half", ""))
+    factor = None if half is None else await page.services.second_factors.find(half.user_id)
+    user = None if half is None else await page.services.store.find_user(half.user_id)
+    if half is None or factor is None or user is None or user.disabled_at is not None:
+        return await _render(page, None if half is None else half.continue_to, error="expired_page", status=422)
+    verification = await page.services.second_factors.verify(factor, form.get("code", ""), origin=page.origin)
+    if verification is Verification.TOO_MANY:
+        response = ask_for_code(page, half, error="throttled", status=429)
+        response.headers["retry-after"] = str(ATTEMPT_WINDOW)
+        return response
+    if verification is Verification.WRONG:
+        return ask_for_code(page, half, error="code", status=422)
+    return await begin_session(page, half.user_id, half.continue_to or None)
 
 
 async def sign_out(page: Page) -> Response:

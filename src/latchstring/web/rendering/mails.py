@@ -26,6 +26,25 @@ class MailText:
 
 MAILS: Final[Mapping[MailKey, MailText]] = MappingProxyType(
     {
+        "password_reset": MailText(
+            N_("A new password for %(deployment)s"),
+            (
+                N_(
+                    "Somebody asked for a new password for your account on %(deployment)s. If it was you, choose one "
+                    "now: the link works for half an hour, and once."
+                ),
+                N_("If it was not you, there is nothing to do. Your password is as it was."),
+            ),
+            N_("Choose a new password"),
+        ),
+        "password_changed": MailText(
+            N_("Your password for %(deployment)s was changed"),
+            (
+                N_("Every other browser was signed out."),
+                N_("If it was not you, ask for a new password at once, and tell the people who run %(deployment)s."),
+            ),
+            N_("I did not do this"),
+        ),
         "test": MailText(
             N_("A test of mail from %(deployment)s"),
             (N_("If you read this, %(deployment)s can send mail. There is nothing to do."),),

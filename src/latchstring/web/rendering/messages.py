@@ -37,10 +37,15 @@ MessageKey = Literal[
     "store_unavailable",
     "account_disabled",
     "signed_out",
+    "password_reset",
+    "reset_expired",
     "device_connected",
     "device_declined",
     "device_code_spent",
 ]
+
+
+AccountErrorKey = Literal["password_wrong", "password_unusable", "code_wrong", "throttled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ def N_(message: str) -> str:  # noqa: N802 -- gettext's own name for "translate 
 _TO_CONNECTIONS: Final = Action(Text(N_("Your connections")), href="/connections")
 _TO_APPS: Final = Action(Text(N_("Your apps")), href="/apps")
 _TO_SIGN_IN: Final = Action(Text(N_("Sign in")), href="/sign-in")
+_TO_RESET: Final = Action(Text(N_("Send me another link")), href="/reset")
 _TO_DEVICE: Final = Action(Text(N_("Enter a code")), href="/device")
 _OTHER_ACCOUNT: Final = Action(Text(N_("Use another account")), post="/sign-out")
 
@@ -316,6 +322,23 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             ),
             kind="info",
         ),
+        "password_reset": Message(
+            200,
+            N_("Your password is changed"),
+            (N_("Every browser was signed out. Sign in with the new password."),),
+            kind="success",
+            actions=(_TO_SIGN_IN,),
+        ),
+        "reset_expired": Message(
+            410,
+            N_("This link no longer works"),
+            (
+                N_("It was good for half an hour, and for one use. Your password is as it was."),
+                N_("Ask for another link, and use the newest mail."),
+            ),
+            kind="info",
+            actions=(_TO_RESET,),
+        ),
         "signed_out": Message(
             200,
             N_("You are signed out"),
@@ -476,9 +499,24 @@ def detail(name: DetailName, value: str) -> tuple[Text, str]:
     return _DETAIL_LABELS[name], value
 
 
+ACCOUNT_ERRORS: Final[Mapping[AccountErrorKey, str]] = MappingProxyType(
+    {
+        "password_wrong": N_("This is not your password. Nothing was changed."),
+        "password_unusable": N_("Use 8 characters or more."),
+        "code_wrong": N_("This code does not fit. Wait for the next one and enter that."),
+        "throttled": N_("Too many attempts. Nothing is locked: wait a few minutes, then try again."),
+    }
+)
+
+
 def field_error(key: FieldErrorKey, **placeholders: str) -> Text:
     """What is wrong with one field of the app form and how to put it right."""
     return Text(FIELD_ERRORS[key], placeholders)
+
+
+def account_error(key: AccountErrorKey) -> Text:
+    """What is wrong with what a person entered about their own account."""
+    return Text(ACCOUNT_ERRORS[key])
 
 
 def message_keys() -> tuple[str, ...]:

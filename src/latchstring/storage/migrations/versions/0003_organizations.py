@@ -18,6 +18,7 @@ def upgrade() -> None:
     _webhooks()
     _write_marks()
     _lives()
+    _sign_in()
 
 
 def _remembered_consents() -> None:
@@ -308,3 +309,34 @@ def _lives() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_life_cycle"),
         sqlite_with_rowid=False,
     )
+
+
+def _sign_in() -> None:
+    op.create_table(
+        "second_factor",
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("attempts_since", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name="pk_second_factor"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "recovery_code",
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("code_hash", sa.LargeBinary(32), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "code_hash", name="pk_recovery_code"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "password_reset",
+        sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name="pk_password_reset"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_password_reset_expires_at", "password_reset", ["expires_at"])
+    op.create_index("ix_password_reset_user_id", "password_reset", ["user_id"])

@@ -1,0 +1,70 @@
+"""Codes of an authenticator app: RFC 6238's own vectors, and what a code is good for."""
+
+import pytest
+
+from latchstring.authorization_server.second_factors import (
+    find_step,
+    hash_recovery_code,
+    parse_code,
+    render_recovery_code,
+    render_secret,
+    render_uri,
+)
+
+# RFC 6238, appendix B: the last six of its eight digits.
+SECRET = b"12345678901234567890"
+VECTORS = [
+    (59, "287082"),
+    (1111111109, "081804"),
+    (1111111111, "050471"),
+    (1234567890, "005924"),
+    (2000000000, "279037"),
+]
+
+
+@pytest.mark.parametrize("now, code", VECTORS)
+def test_code_of_the_rfc_is_of_its_step(now, code):
+    assert find_step(SECRET, code, now) == now // 30
+
+
+@pytest.mark.parametrize("late", [-30, 30])
+def test_code_counts_a_step_early_and_a_step_late(late):
+    assert find_step(SECRET, "005924", 1234567890 + late) == 1234567890 // 30
+
+
+@pytest.mark.parametrize("late", [-61, 61, 3600])
+def test_code_of_another_time_is_wrong(late):
+    assert find_step(SECRET, "005924", 1234567890 + late) is None
+
+
+@pytest.mark.parametrize("code", ["", "00592", "0059240", "000000", "ABCDEF", "００５９２４"])
+def test_what_is_no_code_is_wrong(code):
+    assert find_step(SECRET, code, 1234567890) is None
+
+
+@pytest.mark.parametrize(
+    "typed, code",
+    [
+        ("005 924", "005924"),
+        (" 005-924 ", "005924"),
+        ("bcdfg-hjklm", "BCDFGHJKLM"),
+        ("x" * 1000, "X" * 64),
+        ("é\0", ""),
+    ],
+)
+def test_code_is_read_as_it_was_meant(typed, code):
+    assert parse_code(typed) == code
+
+
+def test_secret_is_shown_as_apps_take_it():
+    assert render_secret(SECRET) == "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ"
+    uri = render_uri(SECRET, issuer="Northwind CRM & more", account="ann+1@example.com")
+    assert uri == (
+        "otpauth://totp/Northwind%20CRM%20%26%20more:ann%2B1%40example.com"
+        "?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Northwind%20CRM%20%26%20more"
+    )
+
+
+def test_recovery_code_is_kept_for_its_person_alone():
+    assert render_recovery_code("BCDFGHJKLM") == "BCDFG-HJKLM"
+    assert hash_recovery_code("user_1", "BCDFGHJKLM") != hash_recovery_code("user_2", "BCDFGHJKLM")
