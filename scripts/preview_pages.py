@@ -365,9 +365,13 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "sign-in-code-throttled", "sign_in_code.html", {"half": "sealed", "error": "throttled"}
     yield "reset", "reset.html", {"email": "", "is_sent": False}
     yield "reset-sent", "reset.html", {"email": "ann@example.com", "is_sent": True}
-    yield "reset-password", "reset_password.html", {"email": "ann@example.com", "errors": {}}
+    yield "reset-password", "reset_password.html", {"token": "0a1b", "email": "ann@example.com", "errors": {}}
     unusable = {"new_password": account_error("password_unusable")}
-    yield "reset-password-short", "reset_password.html", {"email": "ann@example.com", "errors": unusable}
+    yield (
+        "reset-password-short",
+        "reset_password.html",
+        {"token": "0a1b", "email": "ann@example.com", "errors": unusable},
+    )
     yield "account", "account.html", ACCOUNT
     factor = {"created_at": NOW - 40 * DAY, "recovery_codes": 7}
     wrong = {"remove_password": account_error("password_wrong")}

@@ -68,7 +68,7 @@ def must_step_up(
 ) -> bool:
     """Whether the person shows once more that it is they before they are asked for something of high risk: a browser
     left open for a day gives nothing of the kind away."""
-    age = settings.high_risk_sign_in_age
+    age = settings.high_risk_sign_in_lifetime
     if age is None or visit.step == "signed_in" or now - authenticated_at <= age:
         return False
     return any(name in settings.scopes and settings.scopes[name].risk == "high" for name in prompt.scope)

@@ -84,7 +84,7 @@ def _built_in_scopes() -> dict[str, ScopeDefinition]:
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting of the server. Lifetimes are in seconds; None means forever.
 
-    `high_risk_sign_in_age` is how long after a sign-in a member may be asked for a scope of high risk without another.
+    `high_risk_sign_in_lifetime` is how long a sign-in is good for the question about a scope of high risk.
     `signing_key_lifetime` is how long a key signs before the next one does; `signing_algorithm` is the next one's.
     `trusted_proxies` is how many proxies in front append to `X-Forwarded-For`; 0 believes no such header.
     `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone, put the certificate
@@ -119,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token_absolute_lifetime: int | None = None
     retry_window: int = 60
     session_lifetime: int = 7 * 24 * 3600
-    high_risk_sign_in_age: int | None = 12 * 3600
+    high_risk_sign_in_lifetime: int | None = 12 * 3600
     consent_page_lifetime: int = 3600
     pushed_request_lifetime: int = 90
     device_code_lifetime: int = 600
@@ -275,8 +275,8 @@ def validate_settings(settings: Settings) -> Settings:
             raise _refuse("metadata_document_hosts", f"{host!r} is no host name in small letters, such as app.example")
     if not 3600 <= settings.access_request_lifetime <= 90 * 24 * 3600:
         raise _refuse("access_request_lifetime", "give 1 hour to 90 days, in seconds")
-    if settings.high_risk_sign_in_age is not None and settings.high_risk_sign_in_age < 60:
-        raise _refuse("high_risk_sign_in_age", "give at least 60 seconds, or leave it out for no limit")
+    if settings.high_risk_sign_in_lifetime is not None and settings.high_risk_sign_in_lifetime < 60:
+        raise _refuse("high_risk_sign_in_lifetime", "give at least 60 seconds, or leave it out for no limit")
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")

@@ -30,10 +30,11 @@ async def send_reset(page: Page) -> Response:
 
 async def show_new_password(page: Page) -> Response:
     """GET /reset/{token}: looks, and uses nothing up: mail is opened by programs too."""
-    user = await page.services.accounts.find_reset(page.request.path_params["token"])
+    token: str = page.request.path_params["token"]
+    user = await page.services.accounts.find_reset(token)
     if user is None:
         raise PageRefused("reset_expired")
-    return page.render("reset_password.html", {"email": user.email, "errors": {}})
+    return page.render("reset_password.html", {"token": token, "email": user.email, "errors": {}})
 
 
 async def take_new_password(page: Page) -> Response:
@@ -47,6 +48,7 @@ async def take_new_password(page: Page) -> Response:
     except ValueError:
         user = await page.services.accounts.find_reset(token)
         context = {
+            "token": token,
             "email": "" if user is None else user.email,
             "errors": {"new_password": account_error("password_unusable")},
         }
