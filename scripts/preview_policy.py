@@ -68,6 +68,11 @@ def policy_states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield from _request_states()
     yield from _publication_states()
     yield from _publisher_states()
+    ticked = [{**FULL_ACCESS, "field": "item_0", "is_ticked": True}, {**MAIL, "field": "item_1", "is_ticked": False}]
+    app: dict[str, object] = {**ADMIN, "client_id": "oa2client_1", "app": MAILLOOP, "items": ticked, "decided": None}
+    for decided in (None, "approved", "blocked"):
+        yield f"policy-app-{decided or 'undecided'}", "organization_app.html", {**app, "decided": decided}
+    yield "policy-decided", "organization_policy.html", {**POLICY, "notice": ("app_decided", "Cedar Ltd")}
     yield "policy-saved", "organization_policy.html", {**POLICY, "notice": ("policy_saved", "Cedar Ltd")}
 
 

@@ -186,6 +186,8 @@ async def test_pages_lead_nowhere_but_below_the_path(world: World) -> None:
         path = waiting.pop()
         seen.add(path)
         page = await world.http.get(path)
+        if page.headers.get("content-type") in {"application/jsonl", "text/csv; charset=utf-8"}:
+            continue  # an export leads nowhere
         found = [page.headers["location"]] if page.status_code == 303 else assert_all_below(page)
         for target in found:
             target = target.partition("#")[0].replace("&amp;", "&")

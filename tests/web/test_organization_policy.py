@@ -227,3 +227,45 @@ async def test_policy_of_the_deployment_counts_until_an_organization_makes_one(m
     assert page.text.count("needs approval") == 2
     await hold(world, OrganizationPolicy())
     assert (await ask(world)).text.count("needs approval") == 1
+
+
+# -- one app, asked or not
+
+
+async def test_admin_looks_at_an_app_approves_less_of_it_and_blocks_it(make_world: MakeWorld) -> None:
+    world = await make_world(scopes=SCOPES)
+    await hold(world, STRICT, world.acorn)
+    await world.arrive(world.ann)
+    place = f"/organizations/{world.acorn}/apps"
+    found = await world.http.get(place, params={"client_id": world.app.client_id})
+    assert found.headers["location"] == f"{place}/{world.app.client_id}"
+    page = await world.http.get(found.headers["location"])
+    assert_page(page, 200)
+    form = find_form(page, f"{place}/{world.app.client_id}")
+    assert set(form.checked) == {"item_0", "item_1"}
+    empty = await world.http.post(form.action, data={**form.fields, "decision": "approve"})
+    assert empty.headers["location"].endswith("?request_empty")
+    await world.http.post(form.action, data={**form.fields, "item_0": "true", "decision": "approve"})
+    consent = await ask(world)
+    code = answer_of(await decide(world.http, consent, "allow", world.acorn))["code"]
+    assert (await find_grant(world, code)).scope == ("contacts.read", "offline_access")
+    again = await world.http.get(f"{place}/{world.app.client_id}")
+    form = find_form(again, form.action)
+    assert set(form.checked) == {"item_0"}
+    blocked = await world.http.post(form.action, data={**form.fields, "decision": "block"})
+    assert blocked.headers["location"].endswith("?app_decided")
+    assert (await find_grant(world, code)).status == "ended"
+    assert_page(await world.http.get(place, params={"client_id": "nobody"}), 404)
+
+
+async def test_app_page_is_there_for_its_admins_alone(world: World) -> None:
+    await world.arrive(world.ann)
+    csrf = find_form(await world.http.get("/connections"), "/sign-out").fields["csrf_token"]
+    address = f"/organizations/{world.birch}/apps/{world.app.client_id}"
+    assert (await world.http.get(address)).status_code == 404
+    assert (await world.http.get(f"/organizations/{world.birch}/apps?client_id=x")).status_code == 404
+    before = dump(world)
+    assert (await world.http.post(address, data={"csrf_token": csrf, "decision": "block"})).status_code == 404
+    forged = f"/organizations/{world.acorn}/apps/{world.app.client_id}"
+    assert (await world.http.post(forged, data={"csrf_token": "x", "decision": "block"})).status_code == 403
+    assert dump(world) == before

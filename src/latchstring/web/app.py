@@ -31,6 +31,7 @@ from latchstring.web.pages import (
     device,
     directory,
     events,
+    organization_app,
     policy,
     publisher,
     receipt,
@@ -140,6 +141,9 @@ _PAGES: Final[list[tuple[str, str, PageHandler]]] = [
     ),
     ("GET", "/organizations/{organization_id}/policy", policy.show_policy),
     ("POST", "/organizations/{organization_id}/policy", policy.save_policy),
+    ("GET", "/organizations/{organization_id}/apps", organization_app.look_up_app),
+    ("GET", "/organizations/{organization_id}/apps/{client_id}", organization_app.show_app),
+    ("POST", "/organizations/{organization_id}/apps/{client_id}", organization_app.decide_app),
     ("POST", "/organizations/{organization_id}/apps/{client_id}/forget", policy.end_rule),
     ("POST", "/organizations/{organization_id}/apps/{client_id}/unapprove", policy.end_approval),
 ]

@@ -22,7 +22,7 @@ from latchstring.web.pages.consent_words import render_items
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
-_NOTICES: Final = ("policy_saved", "rule_ended", "approval_ended")
+_NOTICES: Final = ("policy_saved", "app_decided", "rule_ended", "approval_ended")
 
 
 async def show_policy(page: Page) -> Response:

@@ -24,6 +24,7 @@ MessageKey = Literal[
     "private_app",
     "app_disabled",
     "app_blocked",
+    "unknown_app",
     "access_request_over",
     "no_organization",
     "page_expired",
@@ -208,6 +209,12 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             ),
             kind="info",
             actions=(_OTHER_ACCOUNT,),
+        ),
+        "unknown_app": Message(
+            404,
+            N_("There is no such app"),
+            (N_("No app goes by that client ID. Its developer, or whoever told you of it, knows the right one."),),
+            kind="info",
         ),
         "access_request_over": Message(
             404,
