@@ -205,6 +205,9 @@ GRANTS = [
         "ends_at": None,
         "created_at": NOW - 96 * DAY,
         "last_used_at": NOW - 7 * MINUTE,
+        "used_from": "198.51.100.7",
+        "expires_at": NOW + 170 * DAY,
+        "held_by": None,
         "status": "active",
     },
     {
@@ -216,12 +219,16 @@ GRANTS = [
         "ends_at": NOW + 78 * DAY,
         "created_at": NOW - 12 * DAY,
         "last_used_at": NOW - 3 * HOUR,
+        "used_from": None,
+        "expires_at": None,
+        "held_by": "membership_ended",
         "status": "suspended",
     },
 ]
 CONNECTED = [
-    {**picture("Mailloop"), **published_by("Loop Labs"), "grants": GRANTS},
+    {"id": "client_1", **picture("Mailloop"), **published_by("Loop Labs"), "grants": GRANTS},
     {
+        "id": "client_2",
         **picture("Tally"),
         **published_by("Northwind"),
         "grants": [
@@ -234,6 +241,9 @@ CONNECTED = [
                 "ends_at": None,
                 "created_at": NOW - 20,
                 "last_used_at": None,
+                "used_from": None,
+                "expires_at": NOW + HOUR,
+                "held_by": None,
                 "status": "active",
             }
         ],
@@ -278,8 +288,13 @@ PUBLICATION: dict[str, object] = {
     "max_note_length": 1000,
 }
 ONE_APP: dict[str, object] = {
+    "reach": [{"name": "Acorn Partners", "count": 12}, {"name": LONG_NAME, "count": 1}],
+    "reach_count": 2,
+    "connection_count": 13,
     "user": USER,
     "app": {
+        "is_suspended": False,
+        "suspended_reason": "",
         **picture("Mailloop"),
         "client_id": CLIENT_ID,
         "description": APP["description"],
@@ -490,7 +505,7 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     )
     yield "connections-empty", "connections.html", {"user": USER, "apps": []}
     grants = [{**GRANTS[1], "organization": picture(LONG_NAME)}]
-    long = {**picture(LONG_NAME), **published_by(LONG_NAME), "grants": grants}
+    long = {"id": "client_3", **picture(LONG_NAME), **published_by(LONG_NAME), "grants": grants}
     yield "connections-long", "connections.html", {"user": {**USER, "email": "a" * 50 + "@example.com"}, "apps": [long]}
     yield "apps", "apps.html", {"user": USER, "apps": APPS, "can_create": True}
     yield "apps-empty", "apps.html", {"user": USER, "apps": [], "can_create": True}
@@ -505,6 +520,9 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield from policy_states()
     yield from history_states()
     yield from webhook_states()
+    from scripts.preview_organization import organization_states
+
+    yield from organization_states()
     errors = {
         "organization_id": field_error("organization_missing"),
         "name": field_error("name_missing"),

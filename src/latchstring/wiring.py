@@ -26,7 +26,8 @@ from latchstring.authorization_server.client_documents import ClientDocuments
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
-from latchstring.authorization_server.connections import Connections
+from latchstring.authorization_server.connection_ports import NoteGrantUse, ignore_use
+from latchstring.authorization_server.connections import Connections, OrganizationConnections
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.flows.authorization_code import AuthorizationCodeFlow
@@ -304,6 +305,7 @@ def build_flows(
     key_sets: KeySets,
     clock: Clock,
     entropy: Entropy,
+    note_grant_use: NoteGrantUse = ignore_use,
 ) -> dict[str, Flow]:
     """What the token endpoint can do, by `grant_type`: assertions only where an issuer is trusted."""
     audiences = Audiences(
@@ -315,9 +317,21 @@ def build_flows(
     issuer = TokenIssuer(codec=codec, audiences=audiences, settings=settings, clock=clock, entropy=entropy)
     flows: dict[str, Flow] = {
         AUTHORIZATION_CODE: AuthorizationCodeFlow(
-            store=store, codec=codec, settings=settings, clock=clock, issuer=issuer
+            store=store,
+            codec=codec,
+            settings=settings,
+            clock=clock,
+            issuer=issuer,
+            note_grant_use=note_grant_use,
         ),
-        REFRESH_TOKEN: RefreshTokenFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
+        REFRESH_TOKEN: RefreshTokenFlow(
+            store=store,
+            codec=codec,
+            settings=settings,
+            clock=clock,
+            issuer=issuer,
+            note_grant_use=note_grant_use,
+        ),
         CLIENT_CREDENTIALS: ClientCredentialsFlow(store=store, issuer=issuer),
         DEVICE_CODE: DeviceCodeFlow(store=store, codec=codec, settings=settings, clock=clock, issuer=issuer),
         TOKEN_EXCHANGE: TokenExchangeFlow(
@@ -362,6 +376,7 @@ def build_services(
     from latchstring.outbound.poster import Poster
     from latchstring.outbound.text_records import TextRecords
     from latchstring.outbound.webhook_sender import WebhookSender
+    from latchstring.storage.grant_uses import GrantUses
     from latchstring.storage.keyring_watch import KeyringWatch
     from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.allowances import AllowanceLog
@@ -379,6 +394,7 @@ def build_services(
     key_sets = CachedKeySets(fetch=fetch, clock=clock)
     keys = ClientKeys(key_sets=key_sets)
     secret_uses = SecretUses(store)
+    grant_uses = GrantUses(store)
     authenticator = ClientAuthenticator(
         clients=clients,
         store=store,
@@ -403,6 +419,7 @@ def build_services(
     async def close() -> None:
         await background.finish()
         await secret_uses.close()
+        await grant_uses.close()
         await store.close()
 
     return Services(
@@ -415,7 +432,7 @@ def build_services(
         token_endpoint=TokenEndpoint(
             authenticator=authenticator,
             proofs=proofs,
-            flows=build_flows(settings, store, codec, signing_keys, key_sets, clock, entropy),
+            flows=build_flows(settings, store, codec, signing_keys, key_sets, clock, entropy, grant_uses),
         ),
         revocation_endpoint=RevocationEndpoint(
             authenticator=authenticator,
@@ -433,6 +450,7 @@ def build_services(
             signing_keys=signing_keys,
             settings=settings,
             clock=clock,
+            note_grant_use=grant_uses,
         ),
         signing_keys=signing_keys,
         pushed_request_endpoint=PushedRequestEndpoint(
@@ -470,6 +488,7 @@ def build_services(
         consent=Consent(store=store, policies=policies, codec=codec, settings=settings, clock=clock, entropy=entropy),
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),
+        organization_connections=OrganizationConnections(store=store, settings=settings, clock=clock),
         apps=build_apps(store, codec, settings, clock, entropy),
         client_secrets=build_client_secrets(store, codec, clock, entropy),
         accounts=Accounts(

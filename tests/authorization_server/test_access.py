@@ -24,7 +24,7 @@ async def test_token_on_a_grant_stands_for_all_that_it_carries(house: House):
     """S11: what it is bound to goes along to whoever asks."""
     token = AccessToken(TOKEN_ID, await connect(house), NOW, NOW + 60, "contacts.read", ("https://a.example/",), BOUND)
     assert await find_live_access(token, house.store, NOW) == LiveAccess(
-        "oa2client_gateway", ANN, ANN, ACORN, "contacts.read", ("https://a.example/",), KEY
+        "oa2client_gateway", ANN, ANN, ACORN, "contacts.read", ("https://a.example/",), KEY, touched_at=NOW
     )
     assert await find_live_access(token, house.store, NOW + 60) is None
 

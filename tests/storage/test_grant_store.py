@@ -404,7 +404,7 @@ async def test_find_connections_are_the_users_active_and_suspended_ones_newest_f
     bobs = await active(peopled, id=b"\x05" * 16, user_id="user_bob")
     await peopled.end_membership(user_id=ANN, organization_id="orga_other", now=NOW)
 
-    found = await peopled.find_connections(ANN)
+    found = await peopled.find_connections(ANN, now=NOW)
     assert [connection.grant.id for connection in found] == [second.id, first.id]
     assert [connection.grant.status for connection in found] == ["suspended", "active"]
     assert found[1].grant == first
@@ -412,8 +412,8 @@ async def test_find_connections_are_the_users_active_and_suspended_ones_newest_f
         ("Its", "Other & Sons", "Other & Sons"),
         ("Mailloop", "Acorn Partners", "Acorn Partners"),
     ]
-    assert [connection.grant.id for connection in await peopled.find_connections("user_bob")] == [bobs.id]
-    assert await peopled.find_connections("user_nobody") == []
+    assert [connection.grant.id for connection in await peopled.find_connections("user_bob", now=NOW)] == [bobs.id]
+    assert await peopled.find_connections("user_nobody", now=NOW) == []
 
 
 async def test_find_grants_are_filtered_and_newest_first(peopled: SqlStore):

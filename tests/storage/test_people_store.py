@@ -71,7 +71,7 @@ async def test_find_unknown_people_is_none(peopled: SqlStore, text):
     assert await peopled.find_membership(text, ACORN) is None
     assert await peopled.find_membership(ANN, text) is None
     assert await peopled.find_memberships(text) == []
-    assert await peopled.find_connections(text) == []
+    assert await peopled.find_connections(text, now=NOW) == []
     assert await peopled.find_clients_for_user(text) == []
 
 

@@ -38,7 +38,8 @@ async def test_connections_show_each_app_with_its_organizations_and_a_button_for
     for text in ("Mailloop", "Ledgerly", "Acorn Partners", "Birch &amp; Co", "2 apps can reach your data"):
         assert text in page.text, text
     actions = {form.action for form in read_forms(page.text)} - {"/sign-out"}
-    assert actions == {await path_of(world, token["access_token"]) for token in tokens}
+    everywhere = f"/connections/apps/{world.app.client_id}/disconnect"
+    assert actions == {await path_of(world, token["access_token"]) for token in tokens} | {everywhere}
     assert "Its access ends by itself within the hour" in page.text
     for token in tokens:
         for secret in (token["access_token"], token.get("refresh_token", token["access_token"])):
@@ -100,6 +101,32 @@ async def test_connection_disconnected_is_dead_at_once_and_the_page_says_so(worl
     told = await follow(world.http, response)
     assert_page(told, 200)
     assert "<bdi>Mailloop</bdi> is disconnected" in told.text
+
+
+async def test_app_disconnected_everywhere_is_dead_in_every_organization_and_others_live_on(world: World) -> None:
+    other = await world.deployment.app(world.birch, name="Ledgerly")
+    ending = [await connect(world, organization_id=place) for place in (world.acorn, world.birch)]
+    staying = await connect(world, other, organization_id=world.birch)
+    await world.arrive(world.ann)
+    page = await world.http.get("/connections")
+    path = f"/connections/apps/{world.app.client_id}/disconnect"
+    response = await submit(world.http, page, find_form(page, path))
+    assert response.status_code == 303
+    assert [await is_active(world, token["access_token"]) for token in (*ending, staying)] == [False, False, True]
+    assert "<bdi>Mailloop</bdi> is disconnected" in (await follow(world.http, response)).text
+    token = find_form(page, "/sign-out").fields["csrf_token"]
+    assert_page(await world.http.post(path, data={"csrf_token": token}), 404)
+
+
+async def test_connections_tell_when_and_from_where_one_was_used(world: World) -> None:
+    tokens = await connect(world)
+    grant = await find_grant(world, tokens["access_token"])
+    await world.deployment.store.note_grant_uses({grant.id: ("203.0.113.9", world.deployment.clock.now + 60)})
+    world.deployment.clock.advance(3600)
+    await world.arrive(world.ann)
+    page = await world.http.get("/connections")
+    assert "from <bdi>203.0.113.9</bdi>" in page.text
+    assert "59 minutes ago" in page.text
 
 
 async def test_connection_disconnected_twice_stays_as_it_ended(world: World) -> None:

@@ -10,7 +10,7 @@ from latchstring.protocol.scope import render_scope
 
 class LiveAccess(msgspec.Struct, frozen=True):
     """What a good access token stands for, as last committed. `client_id` is whom it was issued to, `sub` whom it is
-    about; `user_id` is None where no member granted it."""
+    about; `user_id` is None where no member granted it. `touched_at` is when its grant's row last noted a use."""
 
     client_id: str
     sub: str
@@ -20,6 +20,7 @@ class LiveAccess(msgspec.Struct, frozen=True):
     resource: tuple[str, ...]
     confirmation: Confirmation | None
     authorization_details: str | None = None
+    touched_at: int = 0
 
 
 async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
@@ -62,6 +63,7 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
             token.resource or grant.resource,
             _find_confirmation(token),
             grant.authorization_details,
+            grant.rotated_at or grant.activated_at or 0,
         )
         if token.facts is not None and token.facts.authorization_details is not None:
             live = msgspec.structs.replace(live, authorization_details=token.facts.authorization_details)

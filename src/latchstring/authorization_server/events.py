@@ -117,6 +117,10 @@ class Origin(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """Where a program's request comes from, looked up only where there is something to tell."""
 
+    @property
+    def address(self) -> str | None:
+        """The network address, if it is known."""
+
     def of_client(self, client_id: str) -> Origin:
         """The origin, now that the client has proven itself."""
 

@@ -6,13 +6,14 @@ import msgspec
 
 from latchstring.authorization_server.access import find_live_access
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
+from latchstring.authorization_server.connection_ports import USE_NOTED_FOR, NoteGrantUse, ignore_use
 from latchstring.authorization_server.identifiers import RESOURCE_SERVER
 from latchstring.authorization_server.issuing import find_token_type
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.signing_keys import SigningKeys
-from latchstring.authorization_server.tokens import Actor, TokenCodec
+from latchstring.authorization_server.tokens import AccessToken, Actor, TokenCodec
 from latchstring.protocol.authorization_details import read_authorization_details
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import SIGNED_TYPE, IntrospectionResponse, SignedIntrospection
@@ -39,6 +40,7 @@ class IntrospectionEndpoint:
         signing_keys: SigningKeys,
         settings: Settings,
         clock: Clock,
+        note_grant_use: NoteGrantUse = ignore_use,
     ) -> None:
         self._authenticator = authenticator
         self._store = store
@@ -47,6 +49,7 @@ class IntrospectionEndpoint:
         self._signing_keys = signing_keys
         self._settings = settings
         self._clock = clock
+        self._note_grant_use = note_grant_use
 
     async def answer(self, token: str | None, credentials: ClientCredentials) -> IntrospectionResponse:
         """The token's facts, or inactive (RFC 7662 §2.2).
@@ -61,11 +64,14 @@ class IntrospectionEndpoint:
         access = self._codec.parse_access_token(token) or await self._signed_access_tokens.parse(token)
         if access is None:
             return _INACTIVE
-        live = await find_live_access(access, self._store, self._clock())
+        now = self._clock()
+        live = await find_live_access(access, self._store, now)
         if live is None or (own_client_id is not None and live.client_id != own_client_id):
             return _INACTIVE
         if own_resource is not None and live.resource and own_resource not in live.resource:
             return _INACTIVE
+        if now - live.touched_at >= USE_NOTED_FOR and isinstance(access, AccessToken):
+            self._note_grant_use(access.grant_id, None, now)
         return IntrospectionResponse(
             active=True,
             scope=live.scope or None,

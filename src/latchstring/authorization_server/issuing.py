@@ -6,6 +6,7 @@ from latchstring.authorization_server.access import LiveAccess
 from latchstring.authorization_server.ports import Clock, Entropy
 from latchstring.authorization_server.records import ClientRecord, GrantRecord
 from latchstring.authorization_server.resources import Audience, Audiences
+from latchstring.authorization_server.scope_roles import limit_to_role
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signed_access_tokens import render_signed_access_token
 from latchstring.authorization_server.tokens import (
@@ -69,6 +70,8 @@ class TokenIssuer:
     ) -> TokenResponse:
         """Tokens that stand on a grant; `generation` 0 is without a refresh token."""
         codec = self._codec
+        if grant.member_role is not None:
+            narrowed_scope = limit_to_role(grant.scope, narrowed_scope, grant.member_role, self._settings)
         lifetime = self._settings.access_token_lifetime
         if grant.absolute_expires_at is not None:
             lifetime = min(lifetime, grant.absolute_expires_at - now)

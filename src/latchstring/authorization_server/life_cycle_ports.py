@@ -1,8 +1,11 @@
 """What the server asks of a store about what begins, pauses and ends. Every method answers when all that follows from
 the change is done: what it shuts is shut everywhere."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
+
+import msgspec
 
 from latchstring.authorization_server.commit import Commit
 from latchstring.authorization_server.events import SYSTEM, Origin
@@ -17,6 +20,19 @@ class MembershipChange(Enum):
     LAST_ADMIN = "last_admin"
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A membership that lasts, as an admin sees it; `key` is what a page of them goes on from."""
+
+    user_id: str
+    name: str
+    email: str
+    role: Role
+    created_at: int
+    suspended_at: int | None
+    is_disabled: bool
+    key: str
+
+
 class LifeCycleStore(Protocol):
     """Memberships, organizations, users and apps as they come and go; `origin` is who did it."""
 
@@ -25,6 +41,9 @@ class LifeCycleStore(Protocol):
     ) -> Commit:
         """Begin or resume a membership, and resume the grants that its end suspended, unless the organization's rule
         has ended them by now; `LOST` if the user or the organization does not exist."""
+
+    async def find_members(self, organization_id: str, *, after: str, at_most: int) -> Sequence[Member]:
+        """The organization's members by name, from the one after that key on."""
 
     async def end_membership(
         self, *, user_id: str, organization_id: str, now: int, origin: Origin = SYSTEM, keeps_an_admin: bool = False

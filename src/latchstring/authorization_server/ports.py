@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from latchstring.authorization_server.commit import Commit as Commit  # noqa: PLC0414 -- of every port
+from latchstring.authorization_server.connection_ports import ConnectionStore
 from latchstring.authorization_server.events import SYSTEM, EventFilter, EventRecord, Origin
 from latchstring.authorization_server.life_cycle_ports import LifeCycleStore
 from latchstring.authorization_server.organization_policy import Rulebook
@@ -18,7 +19,6 @@ from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientApprovalRecord,
     ClientRecord,
-    ConnectionRecord,
     ConsentRecord,
     DeviceAuthorizationRecord,
     GrantRecord,
@@ -256,9 +256,6 @@ class GrantStore(Protocol):
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         """Whether that token was revoked singly."""
 
-    async def find_connections(self, user_id: str) -> Sequence[ConnectionRecord]:
-        """The user's active and suspended grants, newest first."""
-
     async def find_grants(self, *, user_id: str | None, organization_id: str | None) -> Sequence[GrantRecord]:
         """Grants for an operator's list, newest first, at most 1,000."""
 
@@ -460,5 +457,15 @@ class EventStore(Protocol):
         """Events that may end tokens (`revocation_feed.ENDING`), the oldest first, from the one after that id on."""
 
 
-class Store(GrantStore, DeviceStore, ClientStore, SigningKeyStore, PeopleStore, EventStore, LifeCycleStore, Protocol):
+class Store(
+    ConnectionStore,
+    GrantStore,
+    DeviceStore,
+    ClientStore,
+    SigningKeyStore,
+    PeopleStore,
+    EventStore,
+    LifeCycleStore,
+    Protocol,
+):
     """All of it, from one database."""

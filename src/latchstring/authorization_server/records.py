@@ -285,14 +285,18 @@ class MembershipRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A live grant as people see it: with the names of app, publisher and organization. An app that registered itself
-    has a `client_public_id` and no publisher."""
+    """A grant as people see it: with the names of app, publisher, organization and member. An app that registered
+    itself has a `client_public_id` and no publisher. `used_from` is the address that its app last came from."""
 
     grant: GrantRecord
     client_public_id: str | None
     client_name: str
     publisher_name: str | None
     organization_name: str
+    user_name: str = ""
+    user_email: str = ""
+    last_used_at: int | None = None
+    used_from: str | None = None
 
 
 class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ DISCONNECTED = "disconnected"
 ENDED_BY_OPERATOR = "ended_by_operator"
 REGISTRATION_DELETED = "registration_deleted"
 RESTORED = "restored"
+DISCONNECTED_BY_ADMIN = "disconnected_by_admin"
 BLOCKED_BY_ADMIN = "blocked_by_admin"
 MEMBERSHIP_SUSPENDED = "membership_suspended"
 ORGANIZATION_CLOSED = "organization_closed"
@@ -38,6 +39,7 @@ _WORDS = {
     REPLACED: "superseded: the member connected the app anew, in place of this grant.",
     REGISTRATION_DELETED: "revoked: the app deleted its registration.",
     RESTORED: "restored: the server went back to a backup, which cannot know what was used or revoked after it.",
+    DISCONNECTED_BY_ADMIN: "revoked: an admin of the organization disconnected the app.",
     BLOCKED_BY_ADMIN: "revoked: an admin of the organization blocked the app.",
     USER_DELETED: "revoked: the member's account was deleted.",
     APP_DELETED: "revoked: the app was deleted.",

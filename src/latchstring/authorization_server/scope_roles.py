@@ -12,6 +12,16 @@ def find_removed(scope: Sequence[str], role: Role, settings: Settings) -> tuple[
     return tuple(value for value in scope if not _is_for(value, role, settings))
 
 
+def limit_to_role(
+    granted: tuple[str, ...], narrowed: tuple[str, ...] | None, role: Role, settings: Settings
+) -> tuple[str, ...] | None:
+    """What a token may have of a grant whose member has another role since: of what was asked, or of all that was
+    granted. None is all that was granted."""
+    asked = granted if narrowed is None else narrowed
+    removed = find_removed(asked, role, settings)
+    return tuple(value for value in asked if value not in removed) if removed else narrowed
+
+
 def depends_on_role(scope: Sequence[str], settings: Settings) -> bool:
     """Whether there is anything in the scope that only some roles can give."""
     definitions = (settings.scopes.get(value) for value in scope)

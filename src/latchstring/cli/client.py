@@ -12,7 +12,7 @@ from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.policy import ALLOWANCES, PROFILES, default_security, must_push_requests
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
 from latchstring.authorization_server.settings import Settings
-from latchstring.cli import client_approval, client_secret
+from latchstring.cli import client_approval, client_secret, life_cycle
 from latchstring.cli.output import (
     DATABASE,
     CommandRefused,
@@ -304,3 +304,6 @@ def update(
 app.command("approve")(client_approval.approve)
 app.command("unapprove")(client_approval.unapprove)
 app.command("approvals")(client_approval.list_approvals)
+app.command("suspend")(life_cycle.suspend_client)
+app.command("reinstate")(life_cycle.reinstate_client)
+app.command("delete")(life_cycle.delete_client)

@@ -8,6 +8,7 @@ from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.life_cycle_ports import MembershipChange
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import Role
+from latchstring.cli import life_cycle
 from latchstring.cli.output import (
     DATABASE,
     CommandRefused,
@@ -81,3 +82,7 @@ def end(
 
     user_id = run_with_store(database, keyring, work)
     print_record({"user_id": user_id, "organization_id": organization, "ended": True}, as_json)
+
+
+app.command("suspend")(life_cycle.suspend_membership)
+app.command("resume")(life_cycle.resume_membership)

@@ -6,7 +6,7 @@ import typer
 
 from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.records import OrganizationRecord
-from latchstring.cli import organization_policy
+from latchstring.cli import life_cycle, organization_policy
 from latchstring.cli.output import DATABASE, Database, Json, KeyringPath, print_record, run_with_store
 from latchstring.storage.store import SqlStore
 from latchstring.wiring import Deployment, build_directory
@@ -47,3 +47,6 @@ app.command("apps")(organization_policy.list_apps)
 app.command("approve-app")(organization_policy.approve_app)
 app.command("block-app")(organization_policy.block_app)
 app.command("forget-app")(organization_policy.forget_app)
+app.command("close")(life_cycle.close_organization)
+app.command("reopen")(life_cycle.reopen_organization)
+app.command("set-leavers")(life_cycle.set_leavers)

@@ -8,6 +8,7 @@ import typer
 from latchstring.authorization_server.commit import Commit
 from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.records import UserRecord
+from latchstring.cli import life_cycle
 from latchstring.cli.output import (
     DATABASE,
     CommandRefused,
@@ -81,3 +82,8 @@ def remove_second_factor(
 
     user = run_with_store(database, keyring, work)
     print_record({"user_id": user.user_id, "email": user.email, "second_factor": False}, as_json)
+
+
+app.command("disable")(life_cycle.disable_user)
+app.command("enable")(life_cycle.enable_user)
+app.command("delete")(life_cycle.delete_user)

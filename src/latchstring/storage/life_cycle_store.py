@@ -1,15 +1,16 @@
 """The port `LifeCycleStore` over an engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from latchstring.authorization_server.commit import Commit
 from latchstring.authorization_server.events import SYSTEM, Origin
-from latchstring.authorization_server.life_cycle_ports import MembershipChange
+from latchstring.authorization_server.life_cycle_ports import Member, MembershipChange
 from latchstring.authorization_server.records import Role
 from latchstring.storage import life_cycle
 from latchstring.storage.engine import Engine, Outcome, Steps
+from latchstring.storage.statements import people
 
 _DONE: Final = (Commit.APPLIED, MembershipChange.APPLIED)
 
@@ -42,6 +43,22 @@ class LifeCycleStore:
     ) -> Commit:
         add = partial(life_cycle.add_membership, user_id, organization_id, role, now, origin)
         return await self._change(user_id, now, add)
+
+    async def find_members(self, organization_id: str, *, after: str, at_most: int) -> Sequence[Member]:
+        listed = {"organization_id": organization_id, "after": after, "at_most": at_most}
+        return [
+            Member(
+                user_id=row[0],
+                name=row[1],
+                email=row[2],
+                role=row[3],
+                created_at=row[4],
+                suspended_at=row[5],
+                is_disabled=row[6] is not None,
+                key=row[7],
+            )
+            for row in await self._engine.read_all(people.FIND_MEMBERS, listed)
+        ]
 
     async def end_membership(
         self, *, user_id: str, organization_id: str, now: int, origin: Origin = SYSTEM, keeps_an_admin: bool = False

@@ -17,7 +17,6 @@ from latchstring.authorization_server.records import (
     ClientApprovalRecord,
     ClientRecord,
     ClientSecurity,
-    ConnectionRecord,
     ConsentRecord,
     DeviceAuthorizationRecord,
     GrantRecord,
@@ -33,13 +32,15 @@ from latchstring.authorization_server.records import (
     SigningKeyRecord,
     UserRecord,
 )
-from latchstring.protocol.confirmation import parse_confirmation, render_confirmation
+from latchstring.protocol.confirmation import render_confirmation
 from latchstring.storage import app_operations, operations, people_operations
 from latchstring.storage.access_request_rows import AccessRequestRows
 from latchstring.storage.app_operations import render_secrets
+from latchstring.storage.connection_rows import ConnectionRows
 from latchstring.storage.consent_rows import read_consent, write_consent
 from latchstring.storage.engine import Engine, Row, Steps
 from latchstring.storage.event_rows import EventRows
+from latchstring.storage.grant_rows import read_grant, write_grant
 from latchstring.storage.head import HEAD
 from latchstring.storage.life_cycle_store import LifeCycleStore
 from latchstring.storage.mail_rows import MailRows
@@ -67,6 +68,7 @@ _decode_security = msgspec.json.Decoder(ClientSecurity).decode
 
 
 class SqlStore(
+    ConnectionRows,
     EventRows,
     LifeCycleStore,
     MailRows,
@@ -142,7 +144,7 @@ class SqlStore(
 
     async def find_grant(self, grant_id: bytes) -> GrantRecord | None:
         row = await self._engine.read(grants.FIND_GRANT, {"grant_id": grant_id})
-        return None if row is None else _read_grant(row)
+        return None if row is None else read_grant(row)
 
     async def commit_consent(
         self,
@@ -164,7 +166,7 @@ class SqlStore(
 
         def commit() -> Steps[ConsentCommit]:
             outcome = yield from operations.consent(
-                _write_grant(grant),
+                write_grant(grant),
                 kept,
                 pushed_request_id,
                 rulebook,
@@ -196,7 +198,7 @@ class SqlStore(
     async def disconnect(
         self, grant: GrantRecord, *, by: str, reason: str, now: int, origin: Origin = SYSTEM
     ) -> Commit:
-        return await self._engine.commit(partial(operations.disconnect, _write_grant(grant), by, reason, now, origin))
+        return await self._engine.commit(partial(operations.disconnect, write_grant(grant), by, reason, now, origin))
 
     async def commit_assertion(
         self,
@@ -209,7 +211,7 @@ class SqlStore(
         rulebook: Rulebook = STRICTEST,
         origin: Origin = SYSTEM,
     ) -> bytes | AssertionRefusal:
-        row, judged = _write_grant(grant), " ".join(grant.scope if scope is None else scope)
+        row, judged = write_grant(grant), " ".join(grant.scope if scope is None else scope)
         commit = partial(operations.commit_assertion, row, judged, rulebook, digest, digest_expires_at, now, origin)
         return await self._engine.commit(commit)
 
@@ -244,7 +246,7 @@ class SqlStore(
             statement, redemption = grants.REDEEM_REBOUND, redemption | _write_rebinding(rebinding)
         if replacing is not None:
             return await self._engine.commit(
-                partial(operations.redeem_replacing, statement, redemption, _write_grant(replacing), origin)
+                partial(operations.redeem_replacing, statement, redemption, write_grant(replacing), origin)
             )
         return await self._write(statement, redemption)
 
@@ -305,24 +307,11 @@ class SqlStore(
     async def is_access_token_revoked(self, token_id: bytes) -> bool:
         return await self._engine.read(grants.FIND_REVOKED_TOKEN, {"token_id": token_id}) is not None
 
-    async def find_connections(self, user_id: str) -> Sequence[ConnectionRecord]:
-        rows = await self._engine.read_all(grants.FIND_CONNECTIONS, {"user_id": user_id})
-        return [
-            ConnectionRecord(
-                grant=_read_grant(row[:-4]),
-                client_public_id=row[-4],
-                client_name=row[-3],
-                publisher_name=row[-2],
-                organization_name=row[-1],
-            )
-            for row in rows
-        ]
-
     async def find_grants(self, *, user_id: str | None, organization_id: str | None) -> Sequence[GrantRecord]:
         rows = await self._engine.read_all(
             grants.FIND_GRANTS, {"user_id": user_id, "organization_id": organization_id, "at_most": MAX_LISTED}
         )
-        return [_read_grant(row) for row in rows]
+        return [read_grant(row) for row in rows]
 
     # -- devices
 
@@ -363,7 +352,7 @@ class SqlStore(
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         consent_row = None if consent is None else write_consent(consent)
-        row = _write_grant(grant)
+        row = write_grant(grant)
         commit = partial(
             operations.device_consent, row, consent_row, session_hash, now, rulebook, origin, role, receipt
         )
@@ -593,15 +582,6 @@ class SqlStore(
         await self._engine.write(people.END_SESSION, {"session_hash": session_hash})
 
 
-def _write_grant(grant: GrantRecord) -> dict[str, Any]:
-    row = msgspec.structs.asdict(grant)
-    row["scope"] = " ".join(grant.scope)
-    row["resource"] = " ".join(grant.resource)
-    row["confirmation"] = render_confirmation(grant.confirmation)
-    row["written_as"] = None
-    return row
-
-
 def _write_redemption(
     grant_id: bytes, generation: int, now: int, expires_at: int | None, absolute_expires_at: int | None
 ) -> dict[str, Any]:
@@ -644,42 +624,6 @@ def _write_rebinding(rebinding: Rebinding) -> dict[str, Any]:
 
 def _email_key(email: str) -> str:
     return email.strip().casefold()
-
-
-def _read_grant(row: Row) -> GrantRecord:
-    return GrantRecord(
-        id=row[0],
-        client_id=row[1],
-        user_id=row[2],
-        organization_id=row[3],
-        scope=tuple(row[4].split(" ")) if row[4] else (),
-        status=row[5],
-        redirect_uri=row[6],
-        code_challenge=row[7],
-        row_secret=row[8],
-        generation=row[9],
-        created_at=row[10],
-        activated_at=row[11],
-        rotated_at=row[12],
-        retry_count=row[13],
-        expires_at=row[14],
-        absolute_expires_at=row[15],
-        access_revoked_until=row[16],
-        ended_at=row[17],
-        ended_by=row[18],
-        ended_reason=row[19],
-        resource=tuple(row[20].split(" ")) if row[20] else (),
-        confirmation=parse_confirmation(row[21]),
-        authorization_details=row[22],
-        authenticated_at=row[23],
-        asserted_by=row[24],
-        suspended_at=row[25],
-        suspended_reason=row[26],
-        member_role=row[27],
-        taken_over_at=row[28],
-        taken_over_from=row[29],
-        replaces=row[30],
-    )
 
 
 def _read_client(row: Row) -> ClientRecord:

@@ -31,7 +31,11 @@ class ProgramSource:
         self._settings = settings
         self._request_id = request_id
 
+    @property
+    def address(self) -> str:
+        """The network address."""
+        return find_address(self._scope, self._settings)
+
     def of_client(self, client_id: str) -> Origin:
         """The origin, now that the client has proven itself."""
-        address = find_address(self._scope, self._settings)
-        return Origin("client", client_id, address, self._request_id.decode("ascii"))
+        return Origin("client", client_id, self.address, self._request_id.decode("ascii"))

@@ -9,7 +9,7 @@ from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import Apps
 from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
-from latchstring.authorization_server.connections import Connections
+from latchstring.authorization_server.connections import Connections, OrganizationConnections
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
@@ -67,6 +67,7 @@ class Services:
     consent: Consent
     login: Login
     connections: Connections
+    organization_connections: OrganizationConnections
     apps: Apps
     client_secrets: ClientSecrets
     accounts: Accounts

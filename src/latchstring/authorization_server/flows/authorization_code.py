@@ -2,6 +2,7 @@
 
 from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
+from latchstring.authorization_server.connection_ports import NoteGrantUse
 from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import authorization_code
@@ -22,13 +23,21 @@ class AuthorizationCodeFlow:
     """`grant_type=authorization_code`."""
 
     def __init__(
-        self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, issuer: TokenIssuer
+        self,
+        *,
+        store: Store,
+        codec: TokenCodec,
+        settings: Settings,
+        clock: Clock,
+        issuer: TokenIssuer,
+        note_grant_use: NoteGrantUse,
     ) -> None:
         self._store = store
         self._codec = codec
         self._settings = settings
         self._clock = clock
         self._issuer = issuer
+        self._note_grant_use = note_grant_use
 
     async def answer(
         self,
@@ -85,6 +94,7 @@ class AuthorizationCodeFlow:
                 origin=SYSTEM if grant.replaces is None else origin.of_client(client.client_id),
             )
             if commit is Commit.APPLIED:
+                self._note_grant_use(grant.id, origin.address, now)
                 return self._issuer.issue(
                     grant,
                     generation=generation,

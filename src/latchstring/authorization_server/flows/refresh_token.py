@@ -2,6 +2,7 @@
 
 from latchstring.authorization_server import authorization_details
 from latchstring.authorization_server.binding import find_rebinding
+from latchstring.authorization_server.connection_ports import NoteGrantUse
 from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.flows.flow import MAX_ROUNDS
 from latchstring.authorization_server.grants import refresh_token
@@ -23,13 +24,21 @@ class RefreshTokenFlow:
     """`grant_type=refresh_token`."""
 
     def __init__(
-        self, *, store: Store, codec: TokenCodec, settings: Settings, clock: Clock, issuer: TokenIssuer
+        self,
+        *,
+        store: Store,
+        codec: TokenCodec,
+        settings: Settings,
+        clock: Clock,
+        issuer: TokenIssuer,
+        note_grant_use: NoteGrantUse,
     ) -> None:
         self._store = store
         self._codec = codec
         self._settings = settings
         self._clock = clock
         self._issuer = issuer
+        self._note_grant_use = note_grant_use
 
     async def answer(
         self,
@@ -103,6 +112,7 @@ class RefreshTokenFlow:
                 commit = await self._store.commit_retry(grant.id, generation=grant.generation)
                 generation = grant.generation
             if commit is Commit.APPLIED:
+                self._note_grant_use(grant.id, origin.address, now)
                 return self._issuer.issue(
                     grant,
                     generation=generation,

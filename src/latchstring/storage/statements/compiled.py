@@ -11,6 +11,7 @@ from latchstring.storage.statements import (
     access_requests,
     apps,
     clients,
+    connections,
     devices,
     events,
     grants,
@@ -32,6 +33,7 @@ from latchstring.storage.statements.statement import ALL, Insert, Statement
 # Imported for what they define: every statement is compiled when an engine starts.
 _DEFINING = (
     grants,
+    connections,
     devices,
     clients,
     registrations,

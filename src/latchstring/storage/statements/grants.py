@@ -33,7 +33,6 @@ from latchstring.storage.statements.statement import (
     ENDED,
     ONE,
     PENDING,
-    SUSPENDED,
     Statement,
     define,
     define_hot,
@@ -288,22 +287,6 @@ MARK_REVOKED_CLIENT_TOKEN = define(
 FIND_REVOKED_TOKEN = define(
     "find_revoked_token",
     select(revoked_access_token.c.token_id).where(revoked_access_token.c.token_id == bindparam("token_id")),
-)
-_publisher = organization.alias("publisher")
-FIND_CONNECTIONS = define(
-    "find_connections",
-    select(
-        *grant.columns,
-        client.c.public_id.label("client_public_id"),
-        client.c.name.label("client_name"),
-        _publisher.c.name.label("publisher_name"),
-        organization.c.name.label("organization_name"),
-    )
-    .join(client, client.c.client_id == grant.c.client_id)
-    .outerjoin(_publisher, _publisher.c.organization_id == client.c.organization_id)
-    .join(organization, organization.c.organization_id == grant.c.organization_id)
-    .where(grant.c.user_id == bindparam("user_id"), or_(grant.c.status == ACTIVE, grant.c.status == SUSPENDED))
-    .order_by(grant.c.id.desc()),
 )
 _any_user = bindparam("user_id", type_=grant.c.user_id.type)
 _any_organization = bindparam("organization_id", type_=grant.c.organization_id.type)

@@ -1,6 +1,6 @@
 """Users, organizations, memberships, browser sessions."""
 
-from sqlalchemy import bindparam, delete, func, insert, null, select, update
+from sqlalchemy import String, bindparam, delete, func, insert, literal_column, null, select, update
 
 from latchstring.storage.schema import membership, organization, session, user
 from latchstring.storage.statements.statement import define, define_insert
@@ -78,6 +78,30 @@ FIND_MEMBERSHIPS = define(
         membership.c.suspended_at.is_(None),
         organization.c.closed_at.is_(None),
     ).order_by(func.lower(organization.c.name), organization.c.organization_id),
+)
+# By name, a page at a time: the key is what it is sorted by.
+_member_key = func.lower(user.c.name) + literal_column("'|'", String) + user.c.user_id
+FIND_MEMBERS = define(
+    "find_members",
+    select(
+        membership.c.user_id,
+        user.c.name,
+        user.c.email,
+        membership.c.role,
+        membership.c.created_at,
+        membership.c.suspended_at,
+        user.c.disabled_at,
+        _member_key.label("key"),
+    )
+    .join(user, user.c.user_id == membership.c.user_id)
+    .where(
+        membership.c.organization_id == bindparam("organization_id"),
+        membership.c.ended_at.is_(None),
+        _member_key > bindparam("after"),
+    )
+    .order_by(_member_key)
+    .limit(bindparam("at_most"))
+    .offset(literal_column("0")),
 )
 FIND_MEMBERSHIP = define(
     "find_membership",

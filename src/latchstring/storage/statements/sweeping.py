@@ -35,6 +35,7 @@ from latchstring.storage.schema import (
     registration_token,
     revoked_access_token,
     session,
+    settlement,
     sweep,
     used_once,
     user,
@@ -194,6 +195,8 @@ DATABASE_CLOCK = define("database_clock", select(cast(extract("epoch", func.curr
 COUNTS: Final = {
     table.name: define(f"count_{table.name}", select(func.count()).select_from(table))
     for table in (
+        grant_use,
+        settlement,
         client,
         organization,
         user,

@@ -24,6 +24,7 @@ from latchstring.web.rendering.messages import FIELD_ERRORS, FieldErrorKey, Text
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
 _NOTICES: Final = ("saved", "retired", "ending", "review_asked", "review_withdrawn")
+_SHOWN_REACH: Final = 20
 _EMPTY_FORM: Mapping[str, object] = {
     "organization_id": "",
     "name": "",
@@ -122,7 +123,11 @@ async def find_app(page: Page, user: UserRecord, *, to_edit: bool = False) -> Cl
     """The app in the path, if it is one of the reader's organizations' and, `to_edit`, theirs to change."""
     client = await page.services.store.find_client(page.request.path_params["client_id"])
     memberships = await page.services.store.find_memberships(user.user_id)
-    if client is None or all(membership.organization_id != client.organization_id for membership in memberships):
+    if (
+        client is None
+        or client.ended_at is not None
+        or all(membership.organization_id != client.organization_id for membership in memberships)
+    ):
         raise PageRefused("not_your_app")
     if to_edit and not find_editable(client, user.user_id, memberships):
         raise PageRefused("not_your_app")
@@ -161,10 +166,16 @@ async def render_app(
     authorize_url = f"{settings.issuer}/oauth2/authorize/?client_id={client.client_id}&response_type=code"
     if len(client.redirect_uris) > 1:
         authorize_url += f"&redirect_uri={quote(client.redirect_uris[0], safe='')}"
+    reach = await store.find_app_reach(client.client_id, now=page.services.clock())
     context = {
+        "reach": [{"name": each.organization_name, "count": each.count} for each in reach[:_SHOWN_REACH]],
+        "reach_count": len(reach),
+        "connection_count": sum(each.count for each in reach),
         "app": {
             "client_id": client.client_id,
             "name": client.name,
+            "is_suspended": client.is_suspended,
+            "suspended_reason": client.suspended_reason or "",
             "description": client.description,
             "organization_name": "" if owner is None else owner.name,
             "state": await page.services.publication.find_state(client),

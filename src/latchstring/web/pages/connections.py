@@ -7,6 +7,7 @@ from starlette.responses import Response
 from latchstring.authorization_server.authorization_details import describe
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.records import ConnectionRecord
+from latchstring.authorization_server.refusals import MEMBERSHIP_ENDED
 from latchstring.authorization_server.registration import find_document_host
 from latchstring.authorization_server.settings import Settings
 from latchstring.protocol.scope import OFFLINE_ACCESS
@@ -37,6 +38,18 @@ async def disconnect(page: Page) -> Response:
     return page.redirect(f"/connections?disconnected={grant_identifier}")
 
 
+async def disconnect_app(page: Page) -> Response:
+    """POST /connections/apps/{client_id}/disconnect: all of the member's own connections of an app."""
+    user = await page.require_user()
+    await page.read_form()
+    ended = await page.services.connections.end_app(
+        page.request.path_params["client_id"], user.user_id, origin=page.origin
+    )
+    if not ended:
+        raise PageRefused("not_found")
+    return page.redirect(f"/connections?disconnected={render_identifier(GRANT, ended[0].grant.id)}")
+
+
 async def _find_notice(page: Page, grant_identifier: str, user_id: str) -> tuple[str, str] | None:
     grant = await page.services.connections.find_ended(grant_identifier, user_id)
     client = None if grant is None else await page.services.store.find_client(grant.client_id)
@@ -49,19 +62,21 @@ def _group_by_app(connections: Sequence[ConnectionRecord], settings: Settings) -
         by_client.setdefault(connection.grant.client_id, []).append(connection)
     return [
         {
+            "id": client_id,
             "name": of_client[0].client_name,
             "publisher": of_client[0].publisher_name,
             "is_self_registered": of_client[0].client_public_id is not None,
             "host": find_document_host(of_client[0].client_public_id),
             "tint": tint_for(client_id),
             "initial": initial_for(of_client[0].client_name),
-            "grants": [_render_grant(connection, settings) for connection in of_client],
+            "grants": [render_grant(connection, settings) for connection in of_client],
         }
         for client_id, of_client in by_client.items()
     ]
 
 
-def _render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str, object]:
+def render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str, object]:
+    """What a page tells of one connection."""
     grant = connection.grant
     return {
         "id": render_identifier(GRANT, grant.id),
@@ -75,6 +90,9 @@ def _render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str,
         "is_offline": OFFLINE_ACCESS in grant.scope,
         "ends_at": grant.absolute_expires_at,
         "created_at": grant.activated_at or grant.created_at,
-        "last_used_at": grant.rotated_at,
+        "expires_at": grant.expires_at,
+        "last_used_at": connection.last_used_at,
+        "used_from": connection.used_from,
         "status": grant.status,
+        "held_by": (grant.suspended_reason or MEMBERSHIP_ENDED) if grant.status == "suspended" else None,
     }

@@ -37,6 +37,10 @@ MessageKey = Literal[
     "server_error",
     "store_unavailable",
     "account_disabled",
+    "app_deleted",
+    "organization_closed",
+    "not_confirmed",
+    "not_yourself",
     "signed_out",
     "password_reset",
     "reset_expired",
@@ -346,6 +350,38 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             kind="info",
             actions=(_TO_RESET,),
         ),
+        "app_deleted": Message(
+            200,
+            N_("%(app)s is deleted"),
+            (
+                N_("Every connection of %(app)s has ended, everywhere, and its client ID works no longer."),
+                N_("For a while the members who had connected it can still read that it ended."),
+            ),
+            kind="success",
+            actions=(_TO_APPS,),
+        ),
+        "organization_closed": Message(
+            200,
+            N_("%(organization)s is closed"),
+            (
+                N_("No app can reach %(organization)s, and its own apps can reach nothing."),
+                N_("Nothing was deleted: the people who run %(deployment)s can open it again."),
+            ),
+            kind="success",
+            actions=(_TO_CONNECTIONS,),
+        ),
+        "not_confirmed": Message(
+            400,
+            N_("Nothing was changed"),
+            (N_("To confirm, type the name %(app)s exactly as it is written. Go back and try again."),),
+            kind="info",
+        ),
+        "not_yourself": Message(
+            400,
+            N_("You cannot do that to your own account"),
+            (N_("Another operator can, or the command line."),),
+            kind="info",
+        ),
         "signed_out": Message(
             200,
             N_("You are signed out"),
@@ -402,6 +438,7 @@ _DETAIL_LABELS: Final[Mapping[DetailName, Text]] = MappingProxyType(
 )
 
 FieldErrorKey = Literal[
+    "no_such_account",
     "secret_name_too_long",
     "secrets_too_many",
     "secret_unknown",
@@ -442,6 +479,7 @@ FIELD_ERRORS: Final[Mapping[FieldErrorKey, str]] = MappingProxyType(
         ),
         "webhook_types_missing": N_("Choose at least one kind of event."),
         "webhooks_too_many": N_("There are %(limit)s webhooks already. Delete one first."),
+        "no_such_account": N_("Nobody has an account with this email. They have to get one first."),
         "secret_name_too_long": N_("Shorten the secret’s name to %(limit)s characters or fewer."),
         "secrets_too_many": N_("There are %(limit)s secrets already. Retire one first."),
         "secret_unknown": N_("That secret is retired already."),

@@ -1,0 +1,19 @@
+"""The end of an app, by its developer: typed out, because nothing brings it back."""
+
+from starlette.responses import Response
+
+from latchstring.web.pages.apps import find_app
+from latchstring.web.pages.page import Page, PageRefused
+
+
+async def delete_app(page: Page) -> Response:
+    """POST /apps/{client_id}/delete: by whoever types its name. Its connections are dead when this answers."""
+    user = await page.require_user()
+    form = await page.read_form()
+    client = await find_app(page, user, to_edit=True)
+    if form.get("confirmation", "").strip() != client.name:
+        raise PageRefused("not_confirmed", app=client.name)
+    now = page.services.clock()
+    kept_until = now + page.services.settings.ended_grant_lifetime
+    await page.services.store.delete_client(client.client_id, now=now, kept_until=kept_until, origin=page.origin)
+    return page.message("app_deleted", {"app": client.name})
