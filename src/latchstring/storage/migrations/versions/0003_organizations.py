@@ -101,7 +101,7 @@ def _organization_policy() -> None:
     op.create_index("ix_access_request_expires_at", "access_request", ["expires_at"])
     op.create_index("ix_access_request_user_id", "access_request", ["user_id"])
     op.create_index(
-        "ix_access_request_of_member",
+        "ix_access_request_organization_id_client_id_user_id",
         "access_request",
         ["organization_id", "client_id", "user_id"],
         unique=True,
