@@ -42,7 +42,7 @@ def picture(name: str) -> dict[str, object]:
 
 
 def published_by(name: str) -> dict[str, object]:
-    return {"publisher": name, "is_self_registered": False, "host": None}
+    return {"publisher": name, "is_self_registered": False, "host": None, "domain": None}
 
 
 def organization(name: str, role: str = "member") -> dict[str, object]:

@@ -13,7 +13,7 @@ from tests.support.forms import find_form, read_forms, submit
 from tests.support.journey import open_consent
 from tests.web.answers import assert_page
 from tests.web.conftest import World
-from tests.web.state import dump
+from tests.web.state import connect, dump
 
 DAY = 86_400
 DOMAIN = "looplabs.example"
@@ -79,6 +79,8 @@ async def test_mark_is_on_the_consent_page_once_the_record_is_there(world: World
     assert "not verified" not in page
     records = await world.deployment.store.find_events(EventFilter(organization_id=world.acorn), before=None, at_most=9)
     assert [record.event.action.value for record in records][:2] == ["publisher.verified", "publisher.claimed"]
+    await connect(world)
+    assert f'<bdi dir="ltr">{DOMAIN}</bdi>' in (await world.http.get("/connections")).text
 
 
 async def test_homograph_is_shown_as_it_is_spelt(world: World, zone: Zone) -> None:

@@ -23,7 +23,7 @@ async def show_connections(page: Page) -> Response:
     notice = None
     if disconnected := page.request.query_params.get("disconnected"):
         notice = await _find_notice(page, disconnected, user.user_id)
-    context = {"apps": _group_by_app(connections, page.services.settings), "notice": notice}
+    context = {"apps": await _mark(page, _group_by_app(connections, page.services.settings)), "notice": notice}
     return page.render("connections.html", context)
 
 
@@ -63,6 +63,7 @@ def _group_by_app(connections: Sequence[ConnectionRecord], settings: Settings) -
     return [
         {
             "id": client_id,
+            "client_id": client_id,
             "name": of_client[0].client_name,
             "publisher": of_client[0].publisher_name,
             "is_self_registered": of_client[0].client_public_id is not None,
@@ -96,3 +97,12 @@ def render_grant(connection: ConnectionRecord, settings: Settings) -> dict[str, 
         "status": grant.status,
         "held_by": (grant.suspended_reason or MEMBERSHIP_ENDED) if grant.status == "suspended" else None,
     }
+
+
+async def _mark(page: Page, apps: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The apps with the domain that each one's publisher has shown to be its own."""
+    for app in apps:
+        client = await page.services.store.find_client(str(app["client_id"]))
+        owner = None if client is None else client.organization_id
+        app["domain"] = await page.services.publishers.find_verified(owner)
+    return apps
