@@ -8,7 +8,7 @@ from latchstring.web.rendering.messages import Text
 NOW = 1_790_000_000
 HOUR, DAY = 3600, 86_400
 LONG_NAME = "Donaudampfschifffahrtsgesellschaftskapitänsmützenvereinigung Österreich & Söhne GmbH"
-CEDAR = {"id": "orga_Cedar", "name": "Cedar Ltd", "waiting": 0}
+CEDAR: dict[str, object] = {"id": "orga_Cedar", "name": "Cedar Ltd", "waiting": 0}
 USER = {"name": "Ann Meyer", "email": "ann@example.com"}
 ADMIN: dict[str, object] = {"user": USER, "administered": [CEDAR], "organization": CEDAR}
 NO_FILTER = {"action": "", "person": "", "app": "", "organization": ""}
