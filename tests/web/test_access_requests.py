@@ -459,3 +459,25 @@ async def test_queue_shows_the_rest_on_another_page_and_the_count_in_the_navigat
     assert link
     rest = await people.http["ada"].get(link[1])
     assert len([form for form in read_forms(rest.text) if form.action.startswith(f"{people.queue}/")]) == 2
+
+
+async def test_app_that_registered_itself_can_be_asked_for_before_any_consent(
+    make_world: MakeWorld,
+) -> None:
+    people = await Cast(await make_world(registration="open")).gather()
+    registered = await people.world.http.post(
+        "/oauth2/register",
+        json={"redirect_uris": [REDIRECT_URI], "client_name": "Tool", "token_endpoint_auth_method": "none"},
+    )
+    query = {"client_id": registered.json()["client_id"], "response_type": "code", "state": "s"}
+    query |= {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    http = people.http["bob"]
+    page = await follow(http, await http.get("/oauth2/authorize/", params=query))
+    wall = await decide(http, page, "allow", people.world.birch)
+    asked = await submit(http, wall, find_form(wall, "/consent"), decision="request")
+    assert asked.status_code == 303, asked.text
+    queue, forms = await people.open_queue()
+    assert "Tool" in queue.text
+    assert len(forms) == 1
+    await people.decide("approve")
+    assert "code" in answer_of(await decide(http, await people.go_on(asked.headers["location"]), "allow"))

@@ -10,6 +10,7 @@ from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.mail import MailRecord
 from latchstring.authorization_server.organization_policy import Rulebook
 from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.records import ClientRecord
 
 AccessRequestState = Literal["waiting", "approved", "declined", "connected", "lapsed"]
 
@@ -85,6 +86,7 @@ class AccessRequestStore(Protocol):
         pushed_request_id: bytes | None,
         max_waiting: int,
         mails: Sequence[MailRecord],
+        self_registered: ClientRecord | None = None,
         origin: Origin,
     ) -> bytes | Asking:
         """The id of the request that waits from now on: the one that waits already for the same app, renewed, or the

@@ -112,6 +112,7 @@ class AccessRequests:
             pushed_request_id=pushed_request_id,
             max_waiting=MAX_WAITING,
             mails=mails,
+            self_registered=client if client.is_self_registered else None,
             origin=origin,
         )
 

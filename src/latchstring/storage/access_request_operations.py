@@ -12,7 +12,7 @@ from latchstring.authorization_server.ports import Commit
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.policy_operations import add_to_rule, judge, lock_for, put_rule
 from latchstring.storage.recording import queue_mail, record_event
-from latchstring.storage.statements import access_requests, grants, people
+from latchstring.storage.statements import access_requests, grants, people, registrations
 
 _REFUSALS: Final = {Verdict.ALLOWED: Asking.ALLOWED, Verdict.BLOCKED: Asking.BLOCKED}
 
@@ -23,6 +23,7 @@ def create_access_request(
     pushed_request_id: bytes | None,
     max_waiting: int,
     mails: Sequence[MailRecord],
+    client_row: dict[str, Any] | None,
     origin: Origin,
 ) -> Steps[bytes | Asking]:
     """Keep a request, if at that moment it is one: the member is one, the app within reach and not let through."""
@@ -41,6 +42,12 @@ def create_access_request(
     assert counted is not None
     if counted[0] >= max_waiting:
         return Asking.TOO_MANY
+    if client_row is not None:
+        # Its admins have to see which app they decide about: the row is kept as by a consent.
+        has_document = client_row["public_id"].startswith("https://")
+        keep = registrations.SAVE_REGISTERED_CLIENT if has_document else registrations.KEEP_REGISTERED_CLIENT
+        if (yield keep, client_row) is None:
+            return Asking.APP_UNAVAILABLE
     row = yield access_requests.UPSERT_ACCESS_REQUEST, write_access_request(request)
     assert row is not None
     if pushed_request_id is not None:

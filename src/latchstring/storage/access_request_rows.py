@@ -1,7 +1,8 @@
 """The port `AccessRequestStore` over an engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from latchstring.authorization_server.access_request_ports import (
     AccessRequestRecord,
@@ -14,6 +15,7 @@ from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.mail import MailRecord
 from latchstring.authorization_server.organization_policy import Rulebook
 from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.records import ClientRecord
 from latchstring.storage import access_request_operations as operations
 from latchstring.storage.engine import Engine
 from latchstring.storage.statements import access_requests
@@ -23,6 +25,7 @@ class AccessRequestRows:
     """Members' requests, in rows."""
 
     _engine: Engine
+    _write_registered: Callable[[ClientRecord], dict[str, Any]]
 
     async def create_access_request(
         self,
@@ -32,10 +35,12 @@ class AccessRequestRows:
         pushed_request_id: bytes | None,
         max_waiting: int,
         mails: Sequence[MailRecord],
+        self_registered: ClientRecord | None = None,
         origin: Origin,
     ) -> bytes | Asking:
+        kept = None if self_registered is None else self._write_registered(self_registered)
         create = partial(
-            operations.create_access_request, request, rulebook, pushed_request_id, max_waiting, mails, origin
+            operations.create_access_request, request, rulebook, pushed_request_id, max_waiting, mails, kept, origin
         )
         return await self._engine.commit(create)
 

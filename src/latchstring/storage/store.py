@@ -118,6 +118,10 @@ class SqlStore(
 
         return await self._engine.commit(change)
 
+    def _write_registered(self, client: ClientRecord) -> dict[str, Any]:
+        # The row of a client that registered itself, which does not lapse by itself any more.
+        return {**_write_client(client), "expires_at": None}
+
     def _forget(self, client_id: str) -> None:
         # Within the transaction that changes it: nothing reads between here and its commit, and whoever asked for the
         # change may have gone away before it is done.

@@ -140,6 +140,8 @@ _is_unconnected = and_(
     client.c.expires_at.is_(None),
     client.c.created_at < bindparam("registered_since", type_=BIGINT),
     ~select(grant.c.id).where(grant.c.client_id == client.c.client_id).exists(),
+    # Admins who are asked for it are shown what they decide about.
+    ~select(access_request.c.client_id).where(access_request.c.client_id == client.c.client_id).exists(),
     # An organization that blocks it is shown what it blocks.
     ~select(organization_app_rule.c.client_id).where(organization_app_rule.c.client_id == client.c.client_id).exists(),
 )

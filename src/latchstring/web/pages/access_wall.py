@@ -102,7 +102,7 @@ async def request_access(
         return await show_wall(page, question, client, user, organization_id, form, error="too_many")
     if outcome is Asking.ALLOWED:
         return await ask(page, question, client, user)
-    if outcome is Asking.REQUEST_USED:
+    if outcome in {Asking.REQUEST_USED, Asking.APP_UNAVAILABLE}:
         raise PageRefused("page_expired")
     commit = {
         Asking.BLOCKED: ConsentCommit.BLOCKED,

@@ -35,7 +35,7 @@ async def show_requests(page: Page) -> Response:
     shown = waiting[:_AT_ONCE]
     context = {
         "organization": {"id": organization.organization_id, "name": organization.name},
-        "requests": [await _render(page, listed) for listed in shown],
+        "requests": [each for each in [await _render(page, listed) for listed in shown] if each["app"] is not None],
         "decided": [await _render(page, listed) for listed in decided],
         "next": render_identifier(ACCESS_REQUEST, shown[-1].request.id) if len(waiting) > len(shown) else None,
         "max_word_length": MAX_WORD_LENGTH,
