@@ -22,9 +22,9 @@ from latchstring.storage.recording import grant_event, record_event, record_even
 from latchstring.storage.statements import apps, consents, grants, life_cycle, people, sweeping
 from latchstring.storage.statements.life_cycle import CLIENT, ORGANIZATION, SETTLING, USER
 
-STRETCH: Final = 500
+STRETCH: Final = 250
 """Grants that one statement looks at."""
-_AT_ONCE: Final = 4
+_AT_ONCE: Final = 2
 """Stretches that the changing transaction itself settles."""
 _encode = msgspec.json.Encoder().encode
 _decode_origin = msgspec.json.Decoder(Origin).decode
