@@ -27,6 +27,7 @@ from tests.support.postgres import Cluster, find_binaries
 BATCH: Final = 50_000
 _COLUMNS: Final = tuple(column.name for column in schema.grant.columns)
 _LET_SWEEP: Final = f"UPDATE {schema.sweep.name} SET next_round_at = 0, held_until = 0"
+_COUNTED: Final = tuple(table for table in schema.metadata.sorted_tables if table is not schema.grant_use)
 _INDEXES: Final = sorted(schema.grant.indexes, key=lambda index: str(index.name))
 _SQLITE: Final = sqlite.dialect(paramstyle="named")
 _POSTGRES: Final = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy ships it
@@ -55,7 +56,7 @@ class GrantStore(Protocol):
         """The same for very many in an empty table: the indexes are made afterwards."""
 
     def count_rows(self) -> int:
-        """Rows of every kind."""
+        """Rows of every kind, but for the note of when a grant was last used: each has one at most, written later."""
 
     def count_grants(self) -> int:
         """Grants, whatever their state."""
@@ -105,7 +106,7 @@ class SqliteStore:
 
     def count_rows(self) -> int:
         """All tables, counted one by one."""
-        return sum(self._ask(_render_count(table)) for table in schema.metadata.sorted_tables)
+        return sum(self._ask(_render_count(table)) for table in _COUNTED)
 
     def count_grants(self) -> int:
         """Counted one by one."""
@@ -186,7 +187,7 @@ class PostgresStore(EmptyCluster):
 
     def count_rows(self) -> int:
         """All tables, counted one by one."""
-        return sum(self._ask(_render_count(table)) for table in schema.metadata.sorted_tables)
+        return sum(self._ask(_render_count(table)) for table in _COUNTED)
 
     def count_grants(self) -> int:
         """Counted one by one."""
