@@ -23,7 +23,7 @@ from tests.support.refusals import watching_refusals
 
 ENGINES = ("sqlite", "postgres")
 SETTINGS: dict[str, Any] = {
-    # The cases move the clock by days; that high risk wants a fresh sign-in is the subject of tests/web/test_account.py.
+    # The cases move the clock by days; a fresh sign-in for high risk is the subject of tests/web/test_account.py.
     "high_risk_sign_in_lifetime": None,
     "scopes": {
         "all.full_access": ScopeDefinition(risk="high"),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def bounced(postgres: Cluster, tmp_path: Path) -> Iterator[str]:
     user = "postgres" if os.geteuid() == 0 else None
     for path in (config, tmp_path / "userlist.txt"):
         path.chmod(0o644)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
         folder.chmod(folder.stat().st_mode | 0o011)
     command = [find_program("pgbouncer", "pgbouncer"), "-q", str(config)]
     process = subprocess.Popen(command, user=user, stderr=subprocess.DEVNULL)

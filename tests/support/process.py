@@ -295,6 +295,14 @@ def find_serving_pid(server_port: int, client_port: int, candidates: list[int]) 
     return None
 
 
+def find_listening_pids(server_port: int, candidates: list[int]) -> list[int]:
+    """Which of the processes take connections at that port of 127.0.0.1."""
+    local = f"0100007F:{server_port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {columns[9] for columns in lines if columns[1] == local and columns[3] == "0A"}
+    return [pid for pid in candidates if listening & _find_socket_inodes(pid)]
+
+
 def _find_socket_inodes(pid: int) -> set[str]:
     inodes = set()
     with contextlib.suppress(OSError):
