@@ -132,7 +132,7 @@ def test_prompt_login_signs_in_again_once_and_then_asks(ann, client_id, callback
     """O3."""
     ann.open("/connections")
     start(ann, client_id, prompt="login")
-    expect(ann.page.get_by_text("The app asks you to show once more that it is you.")).to_be_visible()
+    expect(ann.page.get_by_text("Show once more that it is you before you go on.")).to_be_visible()
     expect(ann.page.get_by_label("Email address")).to_have_value("ann@example.com")
     ann.take_pictures("sign-in-again")
     ann.sign_in("ann")

@@ -68,8 +68,9 @@ async def obtain_code(
 ) -> str:
     """Walk up to the code."""
     page = await open_consent(http, app, email, **parameters)
-    answer = answer_of(await decide(http, page, "allow", organization_id))
-    return answer["code"]
+    if not page.is_redirect:  # what was agreed to before is not asked again
+        page = await decide(http, page, "allow", organization_id)
+    return answer_of(page)["code"]
 
 
 async def exchange(http: httpx.AsyncClient, app: Client, code: str, **parameters: str) -> httpx.Response:
