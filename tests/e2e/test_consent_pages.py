@@ -215,6 +215,7 @@ def test_whole_way_without_javascript_in_a_narrow_window(invite, demo, callback,
     visitor.page.get_by_label("It may do this").select_option(label="for one day")
     visitor.press("Allow")
     expect(visitor.page.get_by_text("Back in the app")).to_be_visible()
+    redeem(demo, callback, client, callback.answers[-1][1]["code"])
     visitor.open("/connections")
     expect(visitor.page.get_by_text(re.compile("Keeps access until|Its access ends"))).not_to_have_count(0)
 

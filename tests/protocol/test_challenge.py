@@ -40,6 +40,9 @@ def test_challenges_are_read(values, expected):
     "hostile", ['"' * 8000, "a" * 8000, "a =" * 2600, 'a="' + "\\" * 8000, "Bearer " * 1100, "a\t" * 4000]
 )
 def test_hostile_challenge_takes_linear_time(hostile):
-    began = time.process_time()
-    parse_challenges([hostile])
-    assert time.process_time() - began < 0.2
+    spent = []
+    for _ in range(5):  # other tests' threads count too: the best is what it costs
+        began = time.process_time()
+        parse_challenges([hostile])
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.2
