@@ -51,6 +51,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Silent when the client has gone: that is what these tests are about."""
         if not isinstance(sys.exception(), ConnectionError):
+            # What it was called with goes on as it came; typeshed names the types that a socket server has of its own.
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
@@ -76,7 +77,7 @@ def serving(handler: Handler, port: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_GET  # noqa: N815 -- the name that http.server calls
 
         def log_message(self, format: str, *args: object) -> None:
             pass
