@@ -16,7 +16,7 @@ from bench.stores import EmptyCluster, find_missing_postgres
 from bench.subjects.subject import ServerProcess
 from bench.workload import Kind, Workload
 from tests.peers.peer import FOLDER, PEERS, install_into
-from tests.support.process import find_free_port
+from tests.support.ports import find_free_port
 
 PROGRAMS: Final = Path(__file__).parents[1] / "peers"
 CHAINS: Final = 1000

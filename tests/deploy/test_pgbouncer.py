@@ -14,7 +14,8 @@ from latchstring.storage.url import migrate, open_store
 from tests.docs.markdown import ROOT
 from tests.storage.conftest import people
 from tests.storage.test_grant_store import active, find, rotate
-from tests.support.postgres import Cluster, free_port
+from tests.support.ports import find_free_port
+from tests.support.postgres import Cluster
 from tests.support.process import accepts, wait_until
 from tests.support.programs import find_program
 
@@ -23,7 +24,7 @@ from tests.support.programs import find_program
 def bounced(postgres: Cluster, tmp_path: Path) -> Iterator[str]:
     """A fresh database's URL through a bouncer."""
     direct = postgres.create_database()
-    name, port = direct.rpartition("/")[2], free_port()
+    name, port = direct.rpartition("/")[2], find_free_port()
     places = {
         "latchstring = host=db1.example.com port=5432 dbname=latchstring": (
             f"{name} = host=127.0.0.1 port={postgres.port} dbname={name}"

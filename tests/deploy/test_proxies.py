@@ -19,7 +19,8 @@ from tests.docs.markdown import ROOT
 from tests.support.certificates import render_nginx, render_rfc9440
 from tests.support.company import Company, create_app, found_company
 from tests.support.https import Authority
-from tests.support.process import QuickOperator, Server, Servers, accepts, find_free_port, starting, wait_until
+from tests.support.ports import find_free_port
+from tests.support.process import QuickOperator, Server, Servers, accepts, starting, wait_until
 from tests.support.programs import find_program
 
 HOST = "login.example.com"

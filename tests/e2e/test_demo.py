@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from latchstring.demo.state import find_state
-from tests.support.demo import find_base_port
 from tests.support.forms import find_form
+from tests.support.ports import find_free_ports
 from tests.support.process import START_LIMIT, STOP_LIMIT, accepts, child_environment, find_credentials, wait_until
 
 pytestmark = [pytest.mark.drill, pytest.mark.xdist_group("demo")]
@@ -62,7 +62,7 @@ def start():
     running = []
 
     def start_demo(directory, base_port=None):
-        running.append(Demo(directory, base_port or find_base_port()))
+        running.append(Demo(directory, base_port or find_free_ports(3)))
         return running[-1]
 
     yield start_demo
@@ -196,7 +196,7 @@ def test_demo_child_that_dies_is_named_and_everything_stops(tmp_path, start):
 
 
 def test_demo_taken_port_is_a_clear_message(tmp_path, start):
-    base_port = find_base_port()
+    base_port = find_free_ports(3)
     with socket.socket() as other:
         other.bind(("127.0.0.1", base_port + 1))
         other.listen()
@@ -212,7 +212,7 @@ def test_demo_second_one_on_the_same_directory_is_refused(tmp_path, start):
     first = start(tmp_path / "demo")
     first.wait_for("Ctrl-C stops all.")
     first_output = first.text()
-    second = start(tmp_path / "demo", find_base_port())
+    second = start(tmp_path / "demo", find_free_ports(3))
     assert second.process.wait(STOP_LIMIT) == 1
     assert "Another demo is running from" in second.text()
     assert first.process.poll() is None

@@ -19,6 +19,7 @@ from latchstring.cli.workers import KEEP_ALIVE
 from tests.support.company import create_app, create_user, found_company
 from tests.support.deployment import PASSWORD
 from tests.support.journey import decide, exchange, introspect, obtain_code, open_consent, refresh
+from tests.support.ports import find_free_port
 from tests.support.process import (
     PROGRAM,
     Operator,
@@ -26,7 +27,6 @@ from tests.support.process import (
     accepts,
     child_environment,
     find_credentials,
-    find_free_port,
     find_serving_pid,
     is_running,
     wait_until,

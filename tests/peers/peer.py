@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from tests.peers.results import ROOT
-from tests.support.process import find_free_port
+from tests.support.ports import find_free_port
 
 FOLDER: Final = ROOT / ".peers"
 SERVERS: Final = Path(__file__).parent / "servers"

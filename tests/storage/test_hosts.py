@@ -12,7 +12,8 @@ from latchstring.storage.hosts import split_hosts
 from latchstring.storage.url import find_schema_version, migrate, open_store
 from tests.storage.conftest import people
 from tests.storage.test_grant_store import active, find, rotate
-from tests.support.postgres import Cluster, find_binaries, free_port, run_cluster
+from tests.support.ports import find_free_port
+from tests.support.postgres import Cluster, find_binaries, run_cluster
 
 pytestmark = pytest.mark.xdist_group("standby")
 
@@ -44,7 +45,7 @@ def name_hosts(url: str, primary: Cluster, *ports: int) -> str:
 async def test_url_of_several_hosts_is_served_from_the_one_that_takes_writes(pair: tuple[Cluster, Cluster]) -> None:
     primary, standby = pair
     url = primary.create_database()
-    many = name_hosts(url, primary, free_port(), standby.port, primary.port)
+    many = name_hosts(url, primary, find_free_port(), standby.port, primary.port)
     migrate(many)
     assert find_schema_version(many) == find_schema_version(url)
     store, direct = open_store(many), open_store(url)

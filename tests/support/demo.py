@@ -3,13 +3,13 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from latchstring.demo.state import DemoState, Registration, find_state
+from tests.support.ports import find_free_ports
 from tests.support.process import STOP_LIMIT, child_environment, wait_until
 
 _RUNNING = "Ctrl-C stops all."
@@ -88,24 +88,10 @@ class Demo:
         return "".join(path.read_text() for path in self.directory.glob("*.log"))
 
 
-def find_base_port() -> int:
-    """The first of three free ports in a row, away from those that the system hands out, and from those that another
-    process of the tests looks at: theirs are numbered one after the other."""
-    for base_port in range(10000 + os.getpid() % 700 * 30, 32500, 3):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(base_port, base_port + 3):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base_port
-    raise AssertionError("no free ports")
-
-
 @contextlib.contextmanager
 def running_demo(directory: Path) -> Iterator[Demo]:
     """The demo, seeded and answering; stopped in good order at the end."""
-    demo = Demo(directory, find_base_port())
+    demo = Demo(directory, find_free_ports(3))
     try:
         yield demo.wait_until_running()
         demo.process.send_signal(signal.SIGINT)

@@ -5,11 +5,12 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.ports import find_free_port
 
 _SERVICE_USER = "postgres"
 
@@ -23,14 +24,6 @@ def find_binaries() -> Path | None:
     return None if initdb is None else Path(initdb).resolve().parent
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Cluster:
     """One running cluster; `create_database` makes a fresh database in it."""
 
@@ -40,7 +33,7 @@ class Cluster:
         self._binaries = binaries
         self.host = host
         self.directory = directory
-        self.port = free_port()
+        self.port = find_free_port()
         # initdb and postgres refuse to run as root.
         self._user = _SERVICE_USER if os.geteuid() == 0 else None
         self._serial = 0

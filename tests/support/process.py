@@ -150,9 +150,10 @@ class Server:
     ) -> None:
         self.out_path = operator.directory / f"{name}.out"
         self.log_path = operator.directory / f"{name}.log"
+        port = () if "--port" in arguments else ("--port", "0")
         with self.out_path.open("wb") as out, self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, *operator.program, "serve", "--database", operator.database, *(arguments or ("--port", "0"))],
+                [*prefix, *operator.program, "serve", "--database", operator.database, *port, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
@@ -276,13 +277,6 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
         probe.settimeout(5)
         return probe.connect_ex((host, port)) == 0
-
-
-def find_free_port() -> int:
-    """A port that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def find_serving_pid(server_port: int, client_port: int, candidates: list[int]) -> int | None:

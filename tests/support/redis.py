@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.process import accepts, find_free_port, wait_until
+from tests.support.ports import find_free_port
+from tests.support.process import accepts, wait_until
 
 
 @contextmanager
