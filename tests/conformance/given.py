@@ -286,7 +286,8 @@ async def _redirect_uri_dropped(world: World) -> None:
     """The app registers another one in its place."""
     app = await world.app()
     changed = msgspec.structs.replace(app.record, redirect_uris=("https://app.example/moved",))
-    assert await world.deployment.store.update_client(changed, now=world.deployment.clock.now) is Commit.APPLIED
+    store, now = world.deployment.store, world.deployment.clock.now
+    assert await store.update_client_details(changed, now=now) is Commit.APPLIED
 
 
 # -- codes and tokens

@@ -136,7 +136,8 @@ async def _profile(world: World, **security: Any) -> None:
     """The app is held to that from now on, past every check of registration."""
     app = await world.app()
     changed = msgspec.structs.replace(app.record, security=msgspec.convert(security, ClientSecurity))
-    assert await world.deployment.store.update_client(changed, now=world.deployment.clock.now) is Commit.APPLIED
+    store, now = world.deployment.store, world.deployment.clock.now
+    assert await store.update_client_security(changed, now=now) is Commit.APPLIED
 
 
 @_state("fapi app")

@@ -41,7 +41,7 @@ async def happen(database: str, keyring: Path, kind: str) -> None:
         await webhooks.create("https://app.test/hook", ["*"], client_id=MAILLOOP, created_by=ANN)
     for number in range(EVENTS):
         if kind == "webhook":
-            await store.update_client(build_client(name=f"Name {number}"), now=epoch_seconds())
+            await store.update_client_details(build_client(name=f"Name {number}"), now=epoch_seconds())
         else:
             await store.queue_mail(build_post(deployment.codec).seal(Mail(to="ann@example.com", template="test")))
     await store.close()

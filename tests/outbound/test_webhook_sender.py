@@ -79,7 +79,7 @@ class House:
 
     async def happen(self, number: int = 0) -> None:
         """Something that the app is told of."""
-        await self.store.update_client(build_client(name=f"Name {number} at {self.now}"), now=self.now)
+        await self.store.update_client_details(build_client(name=f"Name {number} at {self.now}"), now=self.now)
 
     async def current(self, webhook: WebhookRecord) -> WebhookRecord:
         found = await self.store.find_webhook(webhook.endpoint_id)

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import msgspec
 import pytest
 
 from latchstring.authorization_server.ports import Commit
-from latchstring.authorization_server.records import ClientApprovalRecord, SecretHash
+from latchstring.authorization_server.records import ClientApprovalRecord, ClientSecurity, SecretHash
 from latchstring.protocol.errors import StoreUnavailable
 from latchstring.storage.store import SqlStore
 from tests.authorization_server.builders import (
@@ -78,26 +79,39 @@ async def test_create_client_with_a_taken_id_is_refused_and_the_first_is_kept(pe
     assert await peopled.find_client(MAILLOOP) == build_client()
 
 
-async def test_update_client_replaces_what_people_edit_and_nothing_else(peopled: SqlStore):
+@pytest.mark.parametrize("part", ["details", "security"])
+async def test_update_of_one_part_of_a_client_leaves_the_other_and_all_else_as_they_are(peopled: SqlStore, part: str):
+    """Whoever saves the page that another person has open as well takes nothing back that was saved meanwhile."""
     client = build_client(client_id="oa2client_new", secrets=SECRETS, created_by=ANN, retry_window=5)
     await peopled.create_client(client)
-    edited = {
-        "name": "New",
-        "description": "New.",
-        "redirect_uris": ("https://new.example/",),
-        "terms_uri": "https://new.example/t",
-        "policy_uri": None,
+    edited: dict[str, dict[str, Any]] = {
+        "details": {
+            "name": "New",
+            "description": "New.",
+            "redirect_uris": ("https://new.example/",),
+            "terms_uri": "https://new.example/t",
+            "policy_uri": None,
+        },
+        "security": {"security": ClientSecurity(requires_pushed_request=True)},
+    }
+    not_edited = {
+        "secrets": (),
+        "scope": ("z",),
+        "grant_types": ("z",),
+        "created_by": None,
+        "retry_window": None,
         "is_published": False,
     }
-    not_edited = {"secrets": (), "scope": ("z",), "grant_types": ("z",), "created_by": None, "retry_window": None}
-    changed = msgspec.structs.replace(client, **edited, **not_edited)
-    assert await peopled.update_client(changed, now=NOW) is Commit.APPLIED
-    assert await peopled.find_client("oa2client_new") == msgspec.structs.replace(client, **edited)
+    changed = msgspec.structs.replace(client, **edited["details"], **edited["security"], **not_edited)
+    update = {"details": peopled.update_client_details, "security": peopled.update_client_security}[part]
+    assert await update(changed, now=NOW) is Commit.APPLIED
+    assert await peopled.find_client("oa2client_new") == msgspec.structs.replace(client, **edited[part])
     assert await peopled.find_client(MAILLOOP) == build_client()
 
 
 async def test_update_client_unknown_is_lost(peopled: SqlStore):
-    assert await peopled.update_client(build_client(client_id="nobody"), now=NOW) is Commit.LOST
+    for update in (peopled.update_client_details, peopled.update_client_security):
+        assert await update(build_client(client_id="nobody"), now=NOW) is Commit.LOST
     assert await peopled.find_client("nobody") is None
 
 
@@ -177,7 +191,7 @@ async def test_change_by_another_server_is_seen_by_the_next_read(peopled: SqlSto
 async def test_change_of_ones_own_is_seen_by_the_next_read(peopled: SqlStore):
     for number in range(20):
         assert await peopled.find_client(MAILLOOP) is not None
-        await peopled.update_client(build_client(name=f"Name {number}"), now=NOW)
+        await peopled.update_client_details(build_client(name=f"Name {number}"), now=NOW)
         found = await peopled.find_client(MAILLOOP)
         assert found is not None
         assert found.name == f"Name {number}"

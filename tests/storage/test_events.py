@@ -102,12 +102,12 @@ async def test_membership_with_the_same_role_again_leaves_no_event(peopled: SqlS
 
 
 async def test_app_changed_tells_what_of_it_changed(peopled: SqlStore) -> None:
-    await peopled.update_client(build_client(name="Mailloop 2"), now=NOW + 1, origin=FROM)
+    await peopled.update_client_details(build_client(name="Mailloop 2"), now=NOW + 1, origin=FROM)
     changed = (await events_of(peopled))[-1].event
     assert (changed.action, changed.after) == (Action.APP_CHANGED, {"name": "Mailloop 2"})
     assert changed.before == {"name": build_client().name}
     count = len(await actions_of(peopled))
-    await peopled.update_client(build_client(name="Mailloop 2"), now=NOW + 2, origin=FROM)
+    await peopled.update_client_details(build_client(name="Mailloop 2"), now=NOW + 2, origin=FROM)
     assert len(await actions_of(peopled)) == count
 
 
@@ -143,7 +143,7 @@ async def test_event_of_a_change_undone_is_undone_with_it(peopled: SqlStore, mon
 
 async def test_events_come_newest_first_and_page_by_key(peopled: SqlStore) -> None:
     for number in range(5):
-        await peopled.update_client(build_client(name=f"Name {number}"), now=NOW + number)
+        await peopled.update_client_details(build_client(name=f"Name {number}"), now=NOW + number)
     newest = await peopled.find_events(EventFilter(client_id=MAILLOOP), before=None, at_most=2)
     older = await peopled.find_events(EventFilter(client_id=MAILLOOP), before=newest[-1].id, at_most=2)
     names = [record.event.after["name"] for record in (*newest, *older) if record.event.after]

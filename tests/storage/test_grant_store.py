@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.ports import AssertionRefusal, Commit, ConsentCommit
 from latchstring.authorization_server.records import GrantRecord, PushedRequestRecord, Rebinding
 from latchstring.protocol.confirmation import Confirmation
@@ -142,7 +143,7 @@ async def test_commit_consent_sees_an_app_withdrawn_a_moment_ago(peopled: SqlSto
     client = build_client(client_id="oa2client_its", organization_id="orga_other")
     await peopled.create_client(client)
     assert await peopled.commit_consent(fresh_grant(client_id="oa2client_its")) is ConsentCommit.CREATED
-    await peopled.update_client(msgspec.structs.replace(client, is_published=False), now=NOW)
+    await peopled.publish_client(client.client_id, is_published=False, now=NOW, origin=COMMAND_LINE)
     assert await peopled.commit_consent(fresh_grant(client_id="oa2client_its")) is ConsentCommit.APP_UNAVAILABLE
 
 

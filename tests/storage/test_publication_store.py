@@ -91,13 +91,13 @@ async def test_app_that_changes_is_listed_no_longer_and_waits_again(listed: SqlS
     await listed.save_organization_policy(ACORN, policy, now=NOW, origin=COMMAND_LINE)
     assert await listed.commit_consent(fresh_grant()) is ConsentCommit.CREATED
     changed = msgspec.structs.replace(CLIENT, name="Mailloop Pro")
-    await listed.update_client(changed, now=NOW + 9, origin=Origin("user", ANN))
+    await listed.update_client_details(changed, now=NOW + 9, origin=Origin("user", ANN))
     assert await list_apps(listed) == []
     assert await listed.commit_consent(fresh_grant()) is ConsentCommit.NEEDS_APPROVAL
     review = await listed.find_review(MAILLOOP)
     assert review is not None
     assert (review.state, review.facts, review.asked_by) == ("waiting", render_facts(changed), ANN)
-    await listed.update_client(CLIENT, now=NOW + 10, origin=COMMAND_LINE)
+    await listed.update_client_details(CLIENT, now=NOW + 10, origin=COMMAND_LINE)
     assert await list_apps(listed) == [MAILLOOP]
     assert await listed.commit_consent(fresh_grant()) is ConsentCommit.CREATED
 

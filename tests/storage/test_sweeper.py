@@ -350,13 +350,13 @@ async def test_round_deletes_events_deliveries_and_mail_that_are_old_and_no_othe
     plan = SweepPlan(retention=RETENTION, event_retention=90 * DAY, batch=3)
     await peopled.create_webhook(build_webhook())
     for number in range(7):
-        await peopled.update_client(build_client(name=f"Old {number}"), now=clock.now)
+        await peopled.update_client_details(build_client(name=f"Old {number}"), now=clock.now)
     await peopled.queue_mail(sealed(clock.now))
     mail = await peopled.claim_mail(now=clock.now, lease=60)
     assert mail is not None
     await peopled.delay_mail(mail, due_at=None, error="refused", now=clock.now)
     clock.now += 31 * DAY
-    await peopled.update_client(build_client(name="Young"), now=clock.now)
+    await peopled.update_client_details(build_client(name="Young"), now=clock.now)
     await sweep_round(peopled.sweeper(clock, plan))
     rows = (await peopled.sweeper(clock, plan).count()).others
     assert (rows["webhook_delivery"], rows["mail"]) == (1, 0)

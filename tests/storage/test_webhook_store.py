@@ -69,7 +69,7 @@ async def test_event_of_a_kind_that_was_not_chosen_is_not_delivered(peopled: Sql
     await peopled.create_webhook(build_webhook(event_types=("grant.ended", "app.changed")))
     await peopled.commit_consent(build_grant())
     await peopled.end_grant(build_grant().id, by=ANN, reason="disconnected", now=NOW)
-    await peopled.update_client(build_client(name="Other"), now=NOW)
+    await peopled.update_client_details(build_client(name="Other"), now=NOW)
     assert await waiting(peopled, APP) == ["grant.ended", "app.changed"]
 
 
@@ -175,7 +175,7 @@ async def test_webhook_deleted_takes_its_deliveries_along(peopled: SqlStore) -> 
 async def test_deliveries_are_claimed_by_one_of_many_servers(peopled: SqlStore, open_another: OpenStore) -> None:
     await peopled.create_webhook(build_webhook())
     for number in range(20):
-        await peopled.update_client(build_client(name=f"Name {number}"), now=NOW)
+        await peopled.update_client_details(build_client(name=f"Name {number}"), now=NOW)
     stores = [peopled, *(open_another() for _ in range(3))]
     seen: list[bytes] = []
 

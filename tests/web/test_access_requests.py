@@ -338,7 +338,7 @@ async def test_redirect_uri_taken_away_meanwhile_is_never_gone_to(people: Cast) 
     path = await people.ask(redirect_uri=REDIRECT_URI)
     await people.decide("approve")
     changed = msgspec.structs.replace(world.app.record, redirect_uris=("https://other.example/cb",))
-    await world.deployment.store.update_client(changed, now=world.deployment.clock.now)
+    await world.deployment.store.update_client_details(changed, now=world.deployment.clock.now)
     shown = await people.http["bob"].get(path)
     assert "/access-requests/continue" not in shown.text
     page = await people.http["bob"].get(f"/access-requests/continue?request={path.rpartition('/')[2]}")

@@ -159,7 +159,7 @@ async def try_scope(world: World, value: str) -> bool:
 async def try_details_type(world: World, value: str) -> bool:
     record = world.app.record
     security = msgspec.structs.replace(record.security, authorization_details_types=(value,))
-    await world.deployment.store.update_client(
+    await world.deployment.store.update_client_security(
         msgspec.structs.replace(record, security=security), now=world.deployment.clock.now
     )
     response = await _authorize(world, authorization_details=msgspec.json.encode([{"type": value}]).decode())

@@ -6,6 +6,7 @@ import httpx
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.forms import find_form, submit
 from tests.support.journey import exchange, follow, grant_code, open_consent
@@ -372,8 +373,8 @@ async def test_app_private_until_published_then_open_to_everyone(world: World) -
         assert "<bdi>Ledgerly</bdi>" in refused.text
         assert "<bdi>Acorn Partners</bdi>" in refused.text
         assert await find_grants(world) == []
-        await world.deployment.store.update_client(
-            msgspec.structs.replace(record, is_published=True), now=world.deployment.clock.now
+        await world.deployment.store.publish_client(
+            record.client_id, is_published=True, now=world.deployment.clock.now, origin=COMMAND_LINE
         )
         assert_page(await open_consent(http, App(record, None)), 200)
 

@@ -260,7 +260,7 @@ async def test_app_that_changed_since_says_how(make_world: Any) -> None:
     record = msgspec.structs.replace(
         asked.app.record, name="Mailloop by Google", redirect_uris=("https://evil.example/callback",)
     )
-    await world.deployment.store.update_client(record, now=world.deployment.clock.now)
+    await world.deployment.store.update_client_details(record, now=world.deployment.clock.now)
     page = (await ask_again(world, asked.app, organization_id=world.acorn)).page
     for words in ("This app has changed since you allowed it", "It was called <bdi>Mailloop</bdi>"):
         assert words in page.text

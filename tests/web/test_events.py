@@ -128,7 +128,7 @@ async def test_export_has_every_event_and_no_formula(world: World) -> None:
     record = world.app.record
     import msgspec
 
-    await store.update_client(msgspec.structs.replace(record, name="=cmd|' /C calc'!A1"), now=now)
+    await store.update_client_details(msgspec.structs.replace(record, name="=cmd|' /C calc'!A1"), now=now)
     answer = await world.http.get(f"{history(world)}?format=csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="events.csv"'

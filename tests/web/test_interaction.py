@@ -255,7 +255,7 @@ async def test_p6_client_that_must_push_is_refused_without(world: World) -> None
     from latchstring.authorization_server.records import ClientSecurity
 
     security = ClientSecurity(requires_pushed_request=True)
-    await world.deployment.store.update_client(
+    await world.deployment.store.update_client_security(
         msgspec.structs.replace(world.app.record, security=security), now=world.deployment.clock.now
     )
     challenge = {

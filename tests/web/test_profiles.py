@@ -82,7 +82,9 @@ async def test_pkce_is_required_by_those_who_may_change_the_app_alone(world: Wor
 )
 async def test_app_page_says_in_words_what_the_app_is_held_to(world: World, security, words: str) -> None:
     changed = replace(world.app.record, security=security)
-    assert await world.deployment.store.update_client(changed, now=world.deployment.clock.now) is Commit.APPLIED
+    assert (
+        await world.deployment.store.update_client_security(changed, now=world.deployment.clock.now) is Commit.APPLIED
+    )
     await world.arrive(world.ann)
     page = await world.http.get(f"/apps/{world.app.client_id}")
     assert_page(page, 200)

@@ -32,7 +32,7 @@ async def test_receipt_keeps_what_was_told_when_the_app_changes_and_says_when_it
     grant_id = await connect(world)
     now = world.deployment.clock.now
     record = msgspec.structs.replace(world.app.record, name="Renamed", terms_uri="https://app.example/new-terms")
-    await world.deployment.store.update_client(record, now=now)
+    await world.deployment.store.update_client_details(record, now=now)
     await world.deployment.services.connections.end(grant_id, world.ann)
     text = (await world.http.get(f"/connections/{grant_id}/receipt")).text
     assert "Receipt for <bdi>Mailloop</bdi>" in text

@@ -6,6 +6,7 @@ import httpx
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.settings import ScopeDefinition
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.forms import find_form, submit
@@ -92,11 +93,11 @@ async def test_request_for_anything_new_is_asked(make_world: Any, changed: dict[
 async def test_app_with_another_name_or_owner_is_asked_again(world: World) -> None:
     await allow(world)
     record = world.app.record
-    await world.deployment.store.update_client(
+    await world.deployment.store.update_client_details(
         msgspec.structs.replace(record, name="Mailloop by Google"), now=world.deployment.clock.now
     )
     assert is_consent(await ask(world, organization_id=world.acorn))
-    await world.deployment.store.update_client(
+    await world.deployment.store.update_client_details(
         msgspec.structs.replace(record, description="Just other words"), now=world.deployment.clock.now
     )
     assert answer_of(await ask(world, organization_id=world.acorn))["code"]
@@ -157,8 +158,8 @@ async def test_app_that_became_private_to_others_gets_no_code_in_silence(world: 
     chestnut = await world.deployment.organization("Chestnut")
     app = await world.deployment.app(chestnut)
     await allow(world, app=app)
-    await world.deployment.store.update_client(
-        msgspec.structs.replace(app.record, is_published=False), now=world.deployment.clock.now
+    await world.deployment.store.publish_client(
+        app.client_id, is_published=False, now=world.deployment.clock.now, origin=COMMAND_LINE
     )
     query = {"client_id": app.client_id, "response_type": "code", "organization_id": world.acorn}
     page = await world.http.get("/oauth2/authorize/", params=query)

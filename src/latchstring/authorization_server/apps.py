@@ -245,7 +245,7 @@ class Apps:
         """The client with new details; `AppRefused` names what must change."""
         details = verify_app_details(details, is_redirected=AUTHORIZATION_CODE in client.grant_types)
         changed = msgspec.structs.replace(client, **msgspec.structs.asdict(details))
-        await self._store.update_client(changed, now=self._clock(), origin=origin)
+        await self._store.update_client_details(changed, now=self._clock(), origin=origin)
         return changed
 
     async def update_security(
@@ -254,7 +254,7 @@ class Apps:
         """The client held to that from its next request on; `AppRefused` names what must change."""
         changed = msgspec.structs.replace(client, security=security)
         _verify_security(changed)
-        await self._store.update_client(changed, now=self._clock(), origin=origin)
+        await self._store.update_client_security(changed, now=self._clock(), origin=origin)
         return changed
 
     async def replace_keys(
@@ -269,7 +269,7 @@ class Apps:
         security = msgspec.structs.replace(client.security, jwks=jwks, jwks_uri=jwks_uri)
         changed = msgspec.structs.replace(client, security=security)
         _verify_security(changed)
-        await self._store.update_client(changed, now=self._clock(), origin=origin)
+        await self._store.update_client_security(changed, now=self._clock(), origin=origin)
         return changed
 
     async def create_resource_server(

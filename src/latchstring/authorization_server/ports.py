@@ -318,8 +318,11 @@ class ClientStore(Protocol):
     async def create_resource_server(self, resource_server: ResourceServerRecord) -> None:
         """Insert a resource server with a new id."""
 
-    async def update_client(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
-        """Replace what people edit: name, description, URIs, publication."""
+    async def update_client_details(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
+        """Replace what the app says of itself: name, description, URIs."""
+
+    async def update_client_security(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
+        """Replace what the app is held to: `client.security`."""
 
     async def replace_client_secrets(
         self,

@@ -1,6 +1,7 @@
 """What happens to an app in one transaction: its row, its secrets, its approvals, and the event that tells of it."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,17 +12,8 @@ from latchstring.storage.engine import Steps
 from latchstring.storage.lapsing import lapse_requests
 from latchstring.storage.recording import change_each_grant, record_event
 from latchstring.storage.statements import apps, clients, consents, people, registrations
+from latchstring.storage.statements.statement import Statement
 
-# What an event tells of a client's row: everything that people edit, and nothing that proves anything.
-_TOLD: Final = (
-    "name",
-    "description",
-    "redirect_uris",
-    "terms_uri",
-    "policy_uri",
-    "is_published",
-    "security",
-)
 _decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
 
 
@@ -35,14 +27,25 @@ def create_client(client_row: dict[str, Any], origin: Origin) -> Steps[None]:
     )
 
 
-def update_client(client_row: dict[str, Any], now: int, origin: Origin) -> Steps[Commit]:
-    """Replace what people edit, and tell what of it has changed."""
+def update_details(client_row: dict[str, Any], now: int, origin: Origin) -> Steps[Commit]:
+    """Replace what an app says of itself, and tell what of it has changed."""
+    return (yield from _update(clients.UPDATE_DETAILS, clients.DETAILS, client_row, now, origin))
+
+
+def update_security(client_row: dict[str, Any], now: int, origin: Origin) -> Steps[Commit]:
+    """Replace what an app is held to, and tell what of it has changed."""
+    return (yield from _update(clients.UPDATE_SECURITY, clients.SECURITY, client_row, now, origin))
+
+
+def _update(
+    statement: Statement, columns: Sequence[str], client_row: dict[str, Any], now: int, origin: Origin
+) -> Steps[Commit]:
     client_id: str = client_row["client_id"]
     found = yield clients.FIND_CLIENT, {"client_id": client_id}
-    if found is None or (yield clients.UPDATE_CLIENT, {**client_row, "id": client_id}) is None:
+    if found is None or (yield statement, {**client_row, "id": client_id}) is None:
         return Commit.LOST
     before = dict(zip(clients.CLIENT_COLUMNS, found, strict=True))
-    changed = [name for name in _TOLD if before[name] != client_row[name]]
+    changed = [name for name in columns if before[name] != client_row[name]]
     if changed:
         was = {name: _read_column(name, before[name]) for name in changed}
         becomes = {name: _read_column(name, client_row[name]) for name in changed}
@@ -52,9 +55,7 @@ def update_client(client_row: dict[str, Any], now: int, origin: Origin) -> Steps
 
 
 def _read_column(name: str, value: Any) -> Any:
-    if name in {"redirect_uris", "security"}:
-        return msgspec.json.decode(value)
-    return bool(value) if name == "is_published" else value
+    return msgspec.json.decode(value) if name in {"redirect_uris", "security"} else value
 
 
 def app_event(

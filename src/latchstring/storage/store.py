@@ -401,15 +401,28 @@ class SqlStore(
         row["secrets"] = _encode(resource_server.secrets).decode()
         await self._engine.write(apps.INSERT_RESOURCE_SERVER, row)
 
-    async def update_client(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
-        def update() -> Steps[Commit]:
-            commit = yield from app_operations.update_client(_write_client(client), now, origin)
-            if commit is Commit.APPLIED:
-                yield from compare(client.client_id, render_facts(client), now, origin)
-            self._forget(client.client_id)
-            return commit
+    async def update_client_details(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
+        return await self._update_client(app_operations.update_details, client, now, origin)
 
-        return await self._engine.commit(update)
+    async def update_client_security(self, client: ClientRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
+        return await self._update_client(app_operations.update_security, client, now, origin)
+
+    async def _update_client(
+        self,
+        update: Callable[[dict[str, Any], int, Origin], Steps[Commit]],
+        client: ClientRecord,
+        now: int,
+        origin: Origin,
+    ) -> Commit:
+        def commit() -> Steps[Commit]:
+            outcome = yield from update(_write_client(client), now, origin)
+            row = yield clients.FIND_CLIENT, {"client_id": client.client_id}
+            if row is not None:
+                yield from compare(client.client_id, render_facts(_read_client(row)), now, origin)
+            self._forget(client.client_id)
+            return outcome
+
+        return await self._engine.commit(commit)
 
     async def replace_client_secrets(
         self,

@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, insert, select, update
 
 from latchstring.storage.schema import client
-from latchstring.storage.statements.statement import TEXT, define, define_hot
+from latchstring.storage.statements.statement import TEXT, Statement, define, define_hot
 
 CLIENT_COLUMNS = tuple(column.name for column in client.columns)
 FIND_CLIENT = define_hot(
@@ -13,18 +13,20 @@ FIND_CLIENT = define_hot(
     lambda parameter: select(client).where(client.c.client_id == parameter("client_id")),
 )
 INSERT_CLIENT = define("insert_client", insert(client))
-UPDATE_CLIENT = define(
-    "update_client",
-    update(client)
-    .where(client.c.client_id == bindparam("id"))
-    .values(
-        name=bindparam("name"),
-        description=bindparam("description"),
-        redirect_uris=bindparam("redirect_uris"),
-        terms_uri=bindparam("terms_uri"),
-        policy_uri=bindparam("policy_uri"),
-        is_published=bindparam("is_published"),
-        security=bindparam("security"),
+# What people edit on one page, and by one write: whoever saves the one takes nothing back of the other.
+DETAILS = ("name", "description", "redirect_uris", "terms_uri", "policy_uri")
+SECURITY = ("security",)
+
+
+def _define_update(name: str, columns: tuple[str, ...]) -> Statement:
+    return define(
+        name,
+        update(client)
+        .where(client.c.client_id == bindparam("id"))
+        .values({column: bindparam(column) for column in columns})
+        .returning(client.c.client_id),
     )
-    .returning(client.c.client_id),
-)
+
+
+UPDATE_DETAILS = _define_update("update_details", DETAILS)
+UPDATE_SECURITY = _define_update("update_security", SECURITY)
