@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from latchstring.web import app as web_app
 from tests.support.forms import find_form
 from tests.support.journey import exchange, grant_code, open_consent
+from tests.support.pages import NOT_PAGES, VISITS
 from tests.web.answers import REQUEST_ID, assert_machine_headers, assert_page, assert_page_headers, assert_refused
 from tests.web.conftest import MakeWorld, World
 from tests.web.state import connect, dump, is_active
@@ -15,6 +17,12 @@ SLASHES = pytest.mark.parametrize("slash", ["", "/"], ids=["bare", "slash"])
 MACHINES = ["/oauth2/token", "/oauth2/revoke", "/oauth2/introspect", "/oauth2/par"]
 PAGES = ["/", "/sign-in", "/connections", "/apps", "/apps/new", "/oauth2/authorize"]
 POSTS = ["/sign-in", "/sign-out", "/consent", "/connections/x/disconnect", "/apps/new", "/apps/x", "/apps/x/secret"]
+
+
+def test_every_page_has_its_row_in_the_browser_tests() -> None:
+    """tests/e2e/test_every_page.py looks at each of them."""
+    pages = {path for method, path, _ in web_app._PAGES if method == "GET"}
+    assert pages == {visit.path for visit in VISITS} | NOT_PAGES.keys()
 
 
 @SLASHES
