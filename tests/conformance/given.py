@@ -542,4 +542,5 @@ from tests.conformance import (  # noqa: E402, F401
     given_proofs,
     given_registration,
     given_request_object,
+    given_step_up,
 )

@@ -543,6 +543,19 @@ async def test_guard_that_requires_dpop_lets_bound_tokens_in(world: World) -> No
     await guard.aclose()
 
 
+async def test_endpoints_ask_for_what_a_scope_implies_and_for_a_sign_in_of_late(world: World) -> None:
+    acorn, _ = world.organization_ids
+    defined, login = run_block(GUARD, 10), run_block(CONNECT, 2)
+    member = login["complete_login"]("ann", world.allow(login["begin_login"]("ann"), acorn)).access_token
+    login["crm"].close()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
+        for token, status in ((member, 200), (obtain_own_token(world), 401)):
+            headers = {"authorization": f"Bearer {token}"}
+            assert (await http.get("/contacts", headers=headers)).text == "contacts"
+            assert (await http.post("/delete", headers=headers)).status_code == status
+    await defined["guard"].aclose()
+
+
 async def test_api_exchanges_the_token_that_it_was_called_with(world: World) -> None:
     defined = run_block(EXCHANGE, 0)
     async with httpx.AsyncClient() as http:

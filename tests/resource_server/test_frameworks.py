@@ -15,29 +15,23 @@ import pytest
 from django.http import HttpResponse
 from django.urls import path as django_path
 from fastapi import FastAPI, WebSocket
-from fastapi.responses import PlainTextResponse
 from flask import Flask
-from litestar import Litestar, Request, get, websocket
+from litestar import Litestar, websocket
 from litestar import WebSocket as WebSocketOfLitestar
-from litestar import post as litestar_post
 from litestar.di import NamedDependency
-from litestar.enums import MediaType
 from litestar.exceptions import WebSocketDisconnect
 from litestar.testing import TestClient as LitestarClient
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from latchstring.protocol.client_certificate import certificate_thumbprint
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server import Access, Dpop
-from latchstring.resource_server import asgi as plain_asgi
 from latchstring.resource_server import wsgi as plain_wsgi
 from latchstring.resource_server.connections import Connections
 from latchstring.resource_server.frameworks import django, fastapi, flask, litestar, starlette
 from latchstring.resource_server.key_cache import FETCH_INTERVAL
 from latchstring.resource_server.replay import ProcessMemory, ThreadMemory
+from tests.resource_server import sites
 from tests.resource_server.fakes import (
     ACTIVE,
     METADATA_URL,
@@ -49,216 +43,14 @@ from tests.resource_server.fakes import (
     make_sync_guard,
 )
 from tests.resource_server.signed import CLAIMS, JWKS_URI, KeyServer, sign
+from tests.resource_server.sites import READ, WRITE, build_wsgi, make_fastapi, show, whole
 from tests.support.certificates import make_certificate, render_rfc9440
 from tests.support.django_site import serve_django
 from tests.support.proofs import Prover
 
-READ, WRITE = "contacts.read", "contacts.write"
 KEY = Prover()
 SECRET = "a secret of thirty-two characters"
 BOUND = ACTIVE | {"token_type": "DPoP", "cnf": {"jkt": KEY.jkt}}
-
-
-def show(access: Access) -> str:
-    return f"{access.user_id} {access.organization_id} {access.client_id} {' '.join(access.scope)}"
-
-
-# -- a tiny app in each: /read needs contacts.read, /write needs contacts.write, /open needs nothing
-
-
-def build_asgi(guard: Any) -> Any:
-    async def answer(scope: Any, receive: Any, send: Any) -> None:
-        text = show(plain_asgi.find_access(scope)) if scope["path"] != "/open" else "open"
-        await PlainTextResponse(text)(scope, receive, send)
-
-    parts = {"/read": guard.require(READ)(answer), "/write": guard.require(WRITE)(answer), "/open": answer}
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await parts[scope["path"]](scope, receive, send)
-
-    return browse(guard.where_required(app))
-
-
-def build_starlette(guard: Any) -> Any:
-    @starlette.require(guard, READ)
-    async def read(request: Any) -> PlainTextResponse:
-        return PlainTextResponse(show(starlette.current_access(request)))
-
-    @starlette.require(guard, WRITE)
-    def write(request: Any) -> PlainTextResponse:
-        return PlainTextResponse(show(starlette.current_access(request)))
-
-    def stay_open(request: Any) -> PlainTextResponse:
-        return PlainTextResponse("open")
-
-    both = ["GET", "POST"]
-    routes = [Route("/read", read, methods=both), Route("/write", write, methods=both), Route("/open", stay_open)]
-    return browse(Starlette(routes=routes, middleware=[Middleware(guard.where_required)]))
-
-
-def make_fastapi(guard: Any) -> FastAPI:
-    app = FastAPI()
-    fastapi.guard_app(app, guard)
-
-    @app.api_route("/read", methods=["GET", "POST"], response_class=PlainTextResponse)
-    async def read(access: Annotated[Access, fastapi.require(guard, READ)]) -> str:
-        return show(access)
-
-    @app.api_route("/write", methods=["GET", "POST"], response_class=PlainTextResponse)
-    def write(access: Annotated[Access, fastapi.require(guard, WRITE)]) -> str:
-        return show(access)
-
-    @app.get("/open", response_class=PlainTextResponse)
-    def stay_open() -> str:
-        return "open"
-
-    return app
-
-
-def build_fastapi(guard: Any) -> Any:
-    return browse(make_fastapi(guard))
-
-
-def build_litestar(guard: Any) -> Any:
-    plain: Any = {"media_type": MediaType.TEXT, "status_code": 200}
-
-    async def read(access: NamedDependency[Access]) -> str:
-        return show(access)
-
-    async def write(request: Request[Any, Any, Any]) -> str:
-        return show(litestar.current_access(request))
-
-    @get("/open", media_type=MediaType.TEXT)
-    async def stay_open() -> str:
-        return "open"
-
-    handlers: list[Any] = [
-        method(path, guards=[litestar.require(guard, scope)], **plain)(handler)
-        for path, scope, handler in (("/read", READ, read), ("/write", WRITE, write))
-        for method in (get, litestar_post)
-    ]
-    return browse(Litestar([*handlers, stay_open], plugins=[litestar.GuardPlugin(guard)]))
-
-
-def build_wsgi(guard: Any) -> Any:
-    def answer(environ: Any, start_response: Any) -> list[bytes]:
-        text = show(plain_wsgi.find_access(environ)) if environ["PATH_INFO"] != "/open" else "open"
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [text.encode()]
-
-    parts = {"/read": guard.require(READ)(answer), "/write": guard.require(WRITE)(answer), "/open": answer}
-    return browse_wsgi(
-        guard.where_required(lambda environ, start_response: parts[environ["PATH_INFO"]](environ, start_response))
-    )
-
-
-def build_flask(guard: Any) -> Any:
-    app = Flask(__name__)
-    flask.guard_app(app, guard)
-
-    @app.route("/read", methods=["GET", "POST"])
-    @flask.require(guard, READ)
-    def read() -> str:
-        return show(flask.current_access())
-
-    @app.route("/write", methods=["GET", "POST"])
-    @flask.require(guard, WRITE)
-    async def write() -> str:
-        return show(flask.current_access())
-
-    @app.get("/open")
-    def stay_open() -> str:
-        return "open"
-
-    return browse_wsgi(app)
-
-
-def build_django(guard: Any) -> Any:
-    @django.require(guard, READ)
-    def read(request: Any) -> HttpResponse:
-        return HttpResponse(show(django.current_access(request)))
-
-    @django.require(guard, WRITE)
-    def write(request: Any) -> HttpResponse:
-        return HttpResponse(show(django.current_access(request)))
-
-    def stay_open(request: Any) -> HttpResponse:
-        return HttpResponse("open")
-
-    patterns = [django_path("read", read), django_path("write", write), django_path("open", stay_open)]
-    return browse_wsgi(serve_django(patterns, django.where_required(guard)))
-
-
-def build_django_async(guard: Any) -> Any:
-    @django.require(guard, READ)
-    async def read(request: Any) -> HttpResponse:
-        return HttpResponse(show(django.current_access(request)))
-
-    @django.require(guard, WRITE)
-    async def write(request: Any) -> HttpResponse:
-        return HttpResponse(show(django.current_access(request)))
-
-    async def stay_open(request: Any) -> HttpResponse:
-        return HttpResponse("open")
-
-    patterns = [django_path("read", read), django_path("write", write), django_path("open", stay_open)]
-    return browse(serve_django(patterns, django.where_required(guard), is_async=True))
-
-
-FRAMEWORKS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
-    "asgi": (make_guard, build_asgi),
-    "starlette": (make_guard, build_starlette),
-    "fastapi": (make_guard, build_fastapi),
-    "litestar": (make_guard, build_litestar),
-    "wsgi": (make_sync_guard, build_wsgi),
-    "flask": (make_sync_guard, build_flask),
-    "django": (make_sync_guard, build_django),
-    "django async": (make_guard, build_django_async),
-    "django async by threads": (make_sync_guard, build_django_async),
-}
-
-
-class Site:
-    """The tiny app of one framework, its guard, and the server that the guard asks."""
-
-    def __init__(self, framework: str) -> None:
-        self.make_guard, self.build = FRAMEWORKS[framework]
-        self.server = KeyServer()
-        self.now = NOW
-        self.set_up()
-
-    def set_up(self, **settings: Any) -> None:
-        settings = {"jwks_uri": JWKS_URI, "clock": lambda: self.now} | settings
-        self.guard = self.make_guard(self.server, **settings)
-        self.http = self.build(self.guard)
-
-    async def call(self, *headers: Any, path: str = "/read", method: str = "GET") -> httpx.Response:
-        response: httpx.Response = await self.http.request(
-            method, path, headers=[("x-request-id", "from-the-client"), *headers]
-        )
-        return response
-
-    async def bear(self, token: str, path: str = "/read", method: str = "GET") -> httpx.Response:
-        return await self.call(("authorization", f"Bearer {token}"), path=path, method=method)
-
-
-@pytest.fixture(params=FRAMEWORKS)
-def site(request: Any) -> Site:
-    return Site(request.param)
-
-
-@pytest.fixture
-def plain() -> Site:
-    return Site("asgi")
-
-
-def whole(response: httpx.Response) -> Any:
-    """All of an answer, to the byte."""
-    return (
-        response.status_code,
-        sorted((name.lower(), value) for name, value in response.headers.items()),
-        response.content,
-    )
 
 
 def bearer(token: str | bytes) -> tuple[bytes, bytes]:
@@ -296,6 +88,7 @@ def nothing(server: KeyServer) -> None:
 
 GOOD = bearer("good")
 INVALID = (401, "invalid_token")
+STALE = (401, "insufficient_user_authentication")
 UNAVAILABLE = (503, "temporarily_unavailable")
 
 # What the server is like, what is sent, where to: status and error.
@@ -309,6 +102,9 @@ REFUSED: dict[str, tuple[Callable[[KeyServer], None], list[Any], str, tuple[int,
     "S3 scope short": (nothing, [GOOD], "/write", (403, "insufficient_scope")),
     "S3 signed, scope short": (nothing, [bearer(sign())], "/write", (403, "insufficient_scope")),
     "S3 no scope": (good_with(scope=None), [GOOD], "/read", (403, "insufficient_scope")),
+    "RFC 9470, signed in too long ago": (good_with(auth_time=NOW - 301), [GOOD], "/fresh", STALE),
+    "RFC 9470, signed, signed in too long ago": (nothing, [bearer(sign(auth_time=NOW - 301))], "/fresh", STALE),
+    "RFC 9470, nobody signed in": (good_with(user_id=None), [GOOD], "/fresh", STALE),
     "S4 two headers": (nothing, [GOOD, GOOD], "/read", (400, "invalid_request")),
     "S4 two schemes": (nothing, [(b"authorization", b"Basic Z29vZA=="), GOOD], "/read", (400, "invalid_request")),
     "S4 header and query": (nothing, [GOOD], "/read?access_token=good", (400, "invalid_request")),
@@ -360,7 +156,8 @@ async def test_bad_request_is_refused_as_in_plain_asgi(site, plain, state, heade
     assert len(challenges) == (0 if status == 503 else 1)
     assert all(each.endswith(f'resource_metadata="{METADATA_URL}"') for each in challenges)
     assert all(('error="' in each) == (error is not None) for each in challenges)
-    assert all(('scope="' in each) == (status == 403) for each in challenges)
+    assert all(('scope="' in each) == (status == 403 or path == "/fresh") for each in challenges)
+    assert all(('max_age="300"' in each) == (path == "/fresh") for each in challenges)
     assert whole(response) == whole(await plain.call(*headers, path=path))
     assert site.server.asked == plain.server.asked
 
@@ -382,6 +179,24 @@ async def test_s6_scheme_is_case_insensitive(site, header):
 async def test_enough_scope_reaches_the_endpoint(site):
     site.server.tokens["good"] = ACTIVE | {"scope": "contacts.write"}
     assert (await site.bear("good", "/write")).text.endswith("contacts.write")
+
+
+async def test_scope_that_implies_the_one_asked_for_reaches_the_endpoint(site):
+    site.set_up(implied_scopes={"contacts.admin": [WRITE], WRITE: [READ]})
+    site.server.tokens["good"] = ACTIVE | {"scope": "contacts.admin"}
+    assert (await site.bear("good")).text.endswith(" contacts.admin"), "what was granted, as it was granted"
+    assert (await site.bear("good", "/write")).status_code == 200
+    site.server.tokens["good"] = ACTIVE | {"scope": READ}
+    refused = await site.bear("good", "/write")
+    assert (refused.status_code, refused.json()["error"]) == (403, "insufficient_scope")
+    assert 'scope="contacts.write"' in refused.headers["www-authenticate"]
+
+
+async def test_member_who_signed_in_lately_reaches_the_endpoint_that_asks_for_it(site):
+    site.server.tokens["good"] = ACTIVE | {"auth_time": NOW - 300}
+    for token in ("good", sign(auth_time=NOW - 300)):
+        assert (await site.bear(token, "/fresh")).status_code == 200
+    assert (await site.bear(sign(auth_time=NOW - 301))).status_code == 200, "only there"
 
 
 async def test_endpoint_that_requires_nothing_is_open(site):
@@ -411,7 +226,7 @@ async def test_s18_storm_of_unknown_keys_fetches_once_an_interval(site):
 @pytest.mark.parametrize("token", ["good", sign()], ids=["opaque", "signed"])
 async def test_s19_guard_hands_on_nothing_that_could_be_passed_on(site, token, monkeypatch):
     """What the API is given has the token in no member, and the guard shows it to its own server alone."""
-    monkeypatch.setitem(globals(), "show", lambda access: f"{access!r} {msgspec.json.encode(access).decode()}")
+    monkeypatch.setattr(sites, "show", lambda access: f"{access!r} {msgspec.json.encode(access).decode()}")
     response = await site.bear(token)
     assert response.status_code == 200
     assert '"organization_id":"orga_1"' in response.text

@@ -5,7 +5,7 @@ import pytest
 from latchstring.protocol.bearer import SentToken
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.resource_server.refusal import Refusal
-from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token
+from latchstring.resource_server.verify import Access, decide_access, find_token
 from tests.resource_server.fakes import ACTIVE, ISSUER, NOW, RESOURCE
 
 
@@ -168,17 +168,8 @@ def test_decide_access_token_type_is_case_insensitive(token_type):
     assert decide(token_type=token_type).client_id == "oa2client_1"
 
 
-@pytest.mark.parametrize("required", [(), ("contacts.read",), ("offline_access", "contacts.read")])
-def test_decide_scope_all_there_is_accepted(required):
-    decide_scope(decide(), required)
-
-
-@pytest.mark.parametrize("required", [("contacts",), ("contacts.READ",), ("contacts.read", "contacts.write")])
-def test_s3_decide_scope_short_is_refused_and_names_all(required):
-    with pytest.raises(Refusal) as refused:
-        decide_scope(decide(), required)
-    assert (refused.value.status, refused.value.code) == (403, "insufficient_scope")
-    assert refused.value.scope == required
+def test_decide_access_says_when_the_member_had_signed_in():
+    assert (decide().signed_in_at, decide(auth_time=NOW - 9).signed_in_at) == (None, NOW - 9)
 
 
 @pytest.mark.parametrize(

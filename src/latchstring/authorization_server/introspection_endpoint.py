@@ -88,6 +88,7 @@ class IntrospectionEndpoint:
             organization_id=live.organization_id,
             user_id=live.user_id,
             authorization_details=read_authorization_details(live.authorization_details),
+            auth_time=live.authenticated_at,
         )
 
     async def answer_signed(self, token: str | None, credentials: ClientCredentials) -> str | IntrospectionResponse:

@@ -197,6 +197,7 @@ class TokenIssuer:
                 scope=granted,
                 resource=audience.resource,
                 facts=facts,
+                authenticated_at=live.authenticated_at,
                 authorization_details=live.authorization_details,
             )
         return TokenResponse(

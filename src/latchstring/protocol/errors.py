@@ -2,8 +2,8 @@
 
 from typing import Final
 
-# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 9449 §5 and §8; OpenID
-# Connect Core §3.1.2.6. 429 and 503 answers keep a code that no client reads as "your credential is bad".
+# RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 9449 §5 and §8, RFC
+# 9470 §3; OpenID Connect Core §3.1.2.6. 429 and 503 keep a code that no client reads as "your credential is bad".
 STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_request": 400,
     "invalid_client": 401,
@@ -30,6 +30,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_software_statement": 400,
     "unapproved_software_statement": 400,
     "invalid_token": 401,
+    "insufficient_user_authentication": 401,
     "insufficient_scope": 403,
     "invalid_dpop_proof": 400,
     "use_dpop_nonce": 400,

@@ -24,6 +24,7 @@ class IntrospectionResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     organization_id: str | None = None
     user_id: str | None = None
     authorization_details: list[dict[str, Any]] | None = None
+    auth_time: int | None = None
 
 
 class SignedIntrospection(msgspec.Struct, frozen=True, kw_only=True):

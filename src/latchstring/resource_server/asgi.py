@@ -23,8 +23,8 @@ from latchstring.resource_server.introspection import AsyncIntrospection
 from latchstring.resource_server.possession import Sent
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer
 from latchstring.resource_server.replay import find_async_memory
-from latchstring.resource_server.settings import verify_scopes
-from latchstring.resource_server.verify import Access, decide_scope
+from latchstring.resource_server.requirement import NOTHING, Requirement, make_requirement
+from latchstring.resource_server.verify import Access
 
 if TYPE_CHECKING:
     from latchstring.resource_server.local_check import AsyncLocalCheck
@@ -65,16 +65,18 @@ class Guard(BaseGuard[httpx.AsyncClient]):
 
         In Starlette: `Middleware(guard.asgi, exempt={"/health"})`. CORS middleware belongs outside of it.
         """
-        return GuardedApp(self, app, scope, exempt)
+        return GuardedApp(self, app, make_requirement(scope), exempt)
 
     def where_required(self, app: ASGIApp) -> ASGIApp:
         """The app, whose endpoints ask for a token themselves (`require`); what asks for none is open. Answers for the
         API's metadata, as `asgi` does."""
         return AttendedApp(self, app)
 
-    def require(self, *scope: str) -> Callable[[ASGIApp], ASGIApp]:
-        """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`."""
-        return lambda app: GuardedApp(self, app, scope, ())
+    def require(self, *scope: str, max_age: int | None = None) -> Callable[[ASGIApp], ASGIApp]:
+        """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`. With `max_age`
+        (seconds) the member must have signed in that lately (RFC 9470)."""
+        requirement = make_requirement(scope, max_age)
+        return lambda app: GuardedApp(self, app, requirement, ())
 
     async def check(
         self,
@@ -82,14 +84,23 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         query: bytes = b"",
         scope: Sequence[str] = (),
         sent: Sent | None = None,
+        *,
+        max_age: int | None = None,
     ) -> Access:
         """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`.
 
-        `sent` is what else a bound token is proved with; without it no bound token is taken.
+        `sent` is what else a bound token is proved with; without it no bound token is taken. `scope` and `max_age` are
+        what the request needs.
         """
+        return await self.check_requirement(authorization, query, make_requirement(scope, max_age), sent)
+
+    async def check_requirement(
+        self, authorization: Sequence[bytes], query: bytes, requirement: Requirement, sent: Sent | None
+    ) -> Access:
+        """The same, for a requirement that was made before."""
         if self._feed is not None:
             self._feed.attend()
-        flow = self.check_flow(authorization, query, scope, sent)
+        flow = self.check_flow(authorization, query, requirement, sent)
         try:
             step = next(flow)
             while True:
@@ -107,16 +118,17 @@ class Guard(BaseGuard[httpx.AsyncClient]):
             case UseOnce(digest, expires_at, now):
                 return await self._memory.use_once(digest, expires_at=expires_at, now=now)
 
-    async def admit(self, scope: Scope, required: Sequence[str] = ()) -> Access:
+    async def admit(self, scope: Scope, requirement: Requirement = NOTHING) -> Access:
         """Who calls, now also in the ASGI scope's state; raises `Refusal`. A request already let in by this
         guard is not asked about twice."""
         state = scope.get("state") or {}
         if state.get(_GUARD) is self:
             access: Access = state[ACCESS]
-            decide_scope(access, required)
+            self.decide(access, requirement)
         else:
             authorization = [value for name, value in scope["headers"] if name == b"authorization"]
-            access = await self.check(authorization, scope.get("query_string", b""), required, self._find_sent(scope))
+            sent = self._find_sent(scope)
+            access = await self.check_requirement(authorization, scope.get("query_string", b""), requirement, sent)
             _remember(scope, {ACCESS: access, _GUARD: self})
         return access
 
@@ -187,15 +199,14 @@ class AttendedApp:
 class GuardedApp(AttendedApp):
     """An app behind a guard, as pure ASGI."""
 
-    def __init__(self, guard: Guard, app: ASGIApp, scope: Sequence[str], exempt: Collection[str]) -> None:
+    def __init__(self, guard: Guard, app: ASGIApp, requirement: Requirement, exempt: Collection[str]) -> None:
         super().__init__(guard, app)
-        verify_scopes(scope)
-        self._required = tuple(scope)
+        self._requirement = requirement
         self._exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
 
     async def _admit(self, scope: Scope) -> None:
         if scope["path"] not in self._exempt:
-            await self._guard.admit(scope, self._required)
+            await self._guard.admit(scope, self._requirement)
 
 
 def find_access(scope: Mapping[str, Any]) -> Access:

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.resource_server.dpop import Dpop, ProofChecker, refuse_replay
 from latchstring.resource_server.possession import Sent, Shown
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer, render_refusal
+from latchstring.resource_server.requirement import NOTHING, Requirement, close_hierarchy, decide_requirement, has_scope
 from latchstring.resource_server.settings import (
     DEFAULT_BOUND,
     DEFAULT_FED_LIFETIME,
@@ -34,7 +35,7 @@ from latchstring.resource_server.settings import (
     verify_scopes,
 )
 from latchstring.resource_server.verdicts import Verdicts, name_token
-from latchstring.resource_server.verify import Access, decide_access, decide_scope, find_token, looks_signed
+from latchstring.resource_server.verify import Access, decide_access, find_token, looks_signed
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 
@@ -92,6 +93,9 @@ class BaseGuard(ABC, Generic[HttpClient]):
     With `jwks_uri`, JWT access tokens (RFC 9068) are checked here, by their signature alone, and are good until they
     expire, or until the feed tells otherwise; opaque ones are asked about as ever. It needs `latchstring[jwt]`.
 
+    `implied_scopes` says which scopes a scope stands for besides itself: with `{"contacts.write": ["contacts.read"]}` a
+    token for `contacts.write` does where `contacts.read` is required.
+
     Tokens bound to a key (RFC 9449) are taken where joserfc is installed; `dpop` says what is asked of them. Tokens
     bound to a certificate (RFC 8705) are taken with `client_certificate_header` and `trusted_proxy_networks`, or where
     the server itself ends TLS and says so (the ASGI extension `tls`).
@@ -110,6 +114,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
         revocations_bound: float = DEFAULT_BOUND,
         answer_lifetime: float | None = None,
         scopes_supported: Sequence[str] = (),
+        implied_scopes: Mapping[str, Sequence[str]] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         dpop: Dpop | None = None,
         client_certificate_header: str = "",
@@ -136,6 +141,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
             trusted_proxy_networks=tuple(trusted_proxy_networks),
         )
         self._certificate_header = self.settings.find_certificate_header()
+        self._hierarchy = close_hierarchy(implied_scopes or {})
         self._proofs = ProofChecker(dpop, resource)
         self._checks_signed = jwks_uri is not None
         self._clock = clock
@@ -151,7 +157,11 @@ class BaseGuard(ABC, Generic[HttpClient]):
         """Make ready what answers the steps."""
 
     def check_flow(
-        self, authorization: Sequence[bytes], query: bytes, scope: Sequence[str], sent: Sent | None
+        self,
+        authorization: Sequence[bytes],
+        query: bytes = b"",
+        requirement: Requirement = NOTHING,
+        sent: Sent | None = None,
     ) -> Flow[Access]:
         """Who calls, as steps for a driver; raises `Refusal`. Possession is proved first; a proof is used up last."""
         token = find_token(authorization, query, DPOP if self._proofs.is_required else BEARER)
@@ -167,12 +177,20 @@ class BaseGuard(ABC, Generic[HttpClient]):
             shown=Shown(token.scheme, None if proof is None else proof.thumbprint, certificate),
             is_binding_required=self._proofs.is_required,
         )
-        decide_scope(access, scope)
+        self.decide(access, requirement)
         if proof is not None:
             is_first = yield UseOnce(proof.digest, now + self._proofs.remembered_for, now)
             if is_first is not True:
                 raise refuse_replay()
         return access
+
+    def decide(self, access: Access, requirement: Requirement) -> None:
+        """Refuse access that lacks what the request needs beyond a good token."""
+        decide_requirement(access, requirement, self._hierarchy, self._clock())
+
+    def permits(self, access: Access, *scope: str) -> bool:
+        """Whether the token has all of these scopes, `implied_scopes` counted in; for endpoints that decide by it."""
+        return has_scope(access, scope, self._hierarchy)
 
     def _judge(self, token: str) -> Flow[IntrospectionResponse]:
         """What the token stands for: by itself, by what the server has said before, or by asking it."""

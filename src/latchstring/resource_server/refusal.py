@@ -21,7 +21,7 @@ class Refusal(Exception):
     `code` is None when the request carries no credentials at all (RFC 6750 §3.1: then no error is named).
     `description` is sent; `reason` goes to the log only. `scope` is everything the request needs;
     `retry_after` is in seconds and stands exactly when the fault is on our side of the wire. `scheme` is the one
-    under which to come again: `Bearer` or `DPoP`.
+    under which to come again: `Bearer` or `DPoP`. `max_age` (seconds) is how old the member's sign-in may be.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Refusal(Exception):
         scope: Sequence[str] = (),
         retry_after: int | None = None,
         scheme: str = BEARER,
+        max_age: int | None = None,
     ) -> None:
         super().__init__(code, description)
         self.code = code
@@ -41,6 +42,7 @@ class Refusal(Exception):
         self.scope = tuple(scope)
         self.retry_after = retry_after
         self.scheme = scheme
+        self.max_age = max_age
         self.status = 401 if code is None or code in _PROOF_CODES else STATUS_BY_CODE[code]
 
 
@@ -98,6 +100,8 @@ def render_refusal(
             parameters |= {"error": refusal.code, "error_description": refusal.description}
         if refusal.scope:
             parameters["scope"] = render_scope(refusal.scope)
+        if refusal.max_age is not None:
+            parameters["max_age"] = str(refusal.max_age)
         if refusal.scheme == DPOP and algorithms:
             parameters["algs"] = " ".join(algorithms)
         parameters["resource_metadata"] = metadata_url

@@ -55,6 +55,7 @@ def _as_answer(claims: AccessTokenClaims, jwt: UnverifiedJwt) -> IntrospectionRe
         act=claims.act,
         authorization_details=claims.authorization_details,
         jti=claims.jti,
+        auth_time=claims.auth_time,
         organization_id=claims.organization_id,
         user_id=None if claims.grant_id is None else claims.sub,
     )

@@ -36,6 +36,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str | None = None
     acting: tuple[str, ...] = ()
     authorization_details: tuple[dict[str, Any], ...] = ()
+    signed_in_at: int | None = None
 
 
 def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str = BEARER) -> SentToken:
@@ -122,6 +123,7 @@ def decide_access(
         expires_at=answer.exp,
         acting=_find_acting(answer.act),
         authorization_details=tuple(answer.authorization_details or ()),
+        signed_in_at=answer.auth_time,
     )
 
 
@@ -135,14 +137,3 @@ def _find_acting(act: object) -> tuple[str, ...]:
         acting.append(subject)
         act = act.get("act") if isinstance(act, dict) else None
     return tuple(acting)
-
-
-def decide_scope(access: Access, required: Sequence[str]) -> None:
-    """Refuse access that lacks a scope the request needs; the refusal names all of them (RFC 6750 §3.1)."""
-    if not set(required).issubset(access.scope):
-        raise Refusal(
-            "insufficient_scope",
-            "The access token lacks a scope that this request needs: reconnect and ask for it.",
-            f"has {access.scope}, needs {tuple(required)}",
-            scope=required,
-        )

@@ -24,8 +24,8 @@ from latchstring.resource_server.introspection import Introspection
 from latchstring.resource_server.possession import Sent
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer
 from latchstring.resource_server.replay import find_thread_memory
-from latchstring.resource_server.settings import verify_scopes
-from latchstring.resource_server.verify import Access, decide_scope
+from latchstring.resource_server.requirement import NOTHING, Requirement, make_requirement
+from latchstring.resource_server.verify import Access
 
 if TYPE_CHECKING:
     from latchstring.resource_server.local_check import LocalCheck
@@ -61,16 +61,18 @@ class SyncGuard(BaseGuard[httpx.Client]):
     def wsgi(self, app: WSGIApp, scope: Sequence[str] = (), exempt: Collection[str] = ()) -> WSGIApp:
         """The app behind this guard: every request needs a token with all of `scope`, but for the paths in
         `exempt` (equal character for character). Answers for the API's metadata by itself (RFC 9728)."""
-        return GuardedApp(self, app, scope, exempt)
+        return GuardedApp(self, app, make_requirement(scope), exempt)
 
     def where_required(self, app: WSGIApp) -> WSGIApp:
         """The app, whose endpoints ask for a token themselves (`require`); what asks for none is open. Answers for the
         API's metadata, as `wsgi` does."""
         return AttendedApp(self, app)
 
-    def require(self, *scope: str) -> Callable[[WSGIApp], WSGIApp]:
-        """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`."""
-        return lambda app: GuardedApp(self, app, scope, ())
+    def require(self, *scope: str, max_age: int | None = None) -> Callable[[WSGIApp], WSGIApp]:
+        """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`. With `max_age`
+        (seconds) the member must have signed in that lately (RFC 9470)."""
+        requirement = make_requirement(scope, max_age)
+        return lambda app: GuardedApp(self, app, requirement, ())
 
     def check(
         self,
@@ -78,14 +80,23 @@ class SyncGuard(BaseGuard[httpx.Client]):
         query: bytes = b"",
         scope: Sequence[str] = (),
         sent: Sent | None = None,
+        *,
+        max_age: int | None = None,
     ) -> Access:
         """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`.
 
-        `sent` is what else a bound token is proved with; without it no bound token is taken.
+        `sent` is what else a bound token is proved with; without it no bound token is taken. `scope` and `max_age` are
+        what the request needs.
         """
+        return self.check_requirement(authorization, query, make_requirement(scope, max_age), sent)
+
+    def check_requirement(
+        self, authorization: Sequence[bytes], query: bytes, requirement: Requirement, sent: Sent | None
+    ) -> Access:
+        """The same, for a requirement that was made before."""
         if self._feed is not None:
             self._feed.attend()
-        flow = self.check_flow(authorization, query, scope, sent)
+        flow = self.check_flow(authorization, query, requirement, sent)
         try:
             step = next(flow)
             while True:
@@ -103,15 +114,15 @@ class SyncGuard(BaseGuard[httpx.Client]):
             case UseOnce(digest, expires_at, now):
                 return self._memory.use_once(digest, expires_at=expires_at, now=now)
 
-    def admit(self, environ: Environ, required: Sequence[str] = (), path: str | None = None) -> Access:
+    def admit(self, environ: Environ, requirement: Requirement = NOTHING, path: str | None = None) -> Access:
         """Who calls, now also in the environ; raises `Refusal`. A request already let in by this guard is not asked
         about twice. `path` is the whole decoded path, where the environ does not have it as WSGI says."""
         known = find_admitted(self, environ)
         if known is not None:
-            decide_scope(known, required)
+            self.decide(known, requirement)
             return known
         authorization, query, sent = read_environ(self, environ, path)
-        return remember(self, environ, self.check(authorization, query, required, sent))
+        return remember(self, environ, self.check_requirement(authorization, query, requirement, sent))
 
     def close(self) -> None:
         """Close the connections to the authorization server."""
@@ -151,15 +162,14 @@ class AttendedApp:
 class GuardedApp(AttendedApp):
     """An app behind a guard, as plain WSGI."""
 
-    def __init__(self, guard: SyncGuard, app: WSGIApp, scope: Sequence[str], exempt: Collection[str]) -> None:
+    def __init__(self, guard: SyncGuard, app: WSGIApp, requirement: Requirement, exempt: Collection[str]) -> None:
         super().__init__(guard, app)
-        verify_scopes(scope)
-        self._required = tuple(scope)
+        self._requirement = requirement
         self._exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
 
     def _admit(self, environ: Environ, path: str) -> None:
         if path not in self._exempt:
-            self._guard.admit(environ, self._required)
+            self._guard.admit(environ, self._requirement)
 
 
 def find_access(environ: Mapping[str, Any]) -> Access:

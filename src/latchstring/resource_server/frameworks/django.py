@@ -17,8 +17,8 @@ from django.utils.decorators import sync_and_async_middleware
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.resource_server.asgi import Guard
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer
-from latchstring.resource_server.settings import verify_scopes
-from latchstring.resource_server.verify import Access, decide_scope
+from latchstring.resource_server.requirement import Requirement, make_requirement
+from latchstring.resource_server.verify import Access
 from latchstring.resource_server.wsgi import (
     SyncGuard,
     find_access,
@@ -38,13 +38,14 @@ def current_access(request: HttpRequest) -> Access:
     return find_access(request.META)
 
 
-def require(guard: AnyGuard, *scope: str) -> Callable[[View], View]:
-    """A view that needs a token with all of `scope`, wherever else a guard stands. It needs no CSRF token then: no
-    browser sends an access token by itself. A method of a class takes it through `method_decorator`."""
-    verify_scopes(scope)
+def require(guard: AnyGuard, *scope: str, max_age: int | None = None) -> Callable[[View], View]:
+    """A view that needs a token with all of `scope`, and with `max_age` (seconds) a member who signed in that lately,
+    wherever else a guard stands. It needs no CSRF token then: no browser sends an access token by itself. A method of a
+    class takes it through `method_decorator`."""
+    requirement = make_requirement(scope, max_age)
 
     def decorate(view: View) -> View:
-        guarded = _guard_view(guard, view, lambda _: scope)
+        guarded = _guard_view(guard, view, lambda _: requirement)
         guarded.csrf_exempt = True  # type: ignore[attr-defined]
         return guarded
 
@@ -54,9 +55,9 @@ def require(guard: AnyGuard, *scope: str) -> Callable[[View], View]:
 def middleware(guard: AnyGuard, *, scope: Sequence[str] = (), exempt: Collection[str] = ()) -> View:
     """A middleware for `MIDDLEWARE`: every request needs a token with all of `scope`, but for the paths in `exempt`
     (equal character for character). Answers for the API's metadata by itself (RFC 9728)."""
-    verify_scopes(scope)
+    requirement = make_requirement(scope)
     is_exempt = frozenset((exempt,) if isinstance(exempt, str) else exempt)
-    return _middleware(guard, lambda request: None if request.path in is_exempt else scope)
+    return _middleware(guard, lambda request: None if request.path in is_exempt else requirement)
 
 
 def where_required(guard: AnyGuard) -> View:
@@ -65,10 +66,10 @@ def where_required(guard: AnyGuard) -> View:
     return _middleware(guard, lambda _: None)
 
 
-def _middleware(guard: AnyGuard, find_scope: Callable[[HttpRequest], Sequence[str] | None]) -> View:
+def _middleware(guard: AnyGuard, find_requirement: Callable[[HttpRequest], Requirement | None]) -> View:
     @sync_and_async_middleware  # type: ignore[untyped-decorator]
     def build(get_response: View) -> View:
-        guarded = _guard_view(guard, get_response, find_scope)
+        guarded = _guard_view(guard, get_response, find_requirement)
 
         def answer(request: HttpRequest) -> Any:
             if guard.is_metadata(request.path):
@@ -84,13 +85,13 @@ def _middleware(guard: AnyGuard, find_scope: Callable[[HttpRequest], Sequence[st
     return build  # type: ignore[no-any-return]
 
 
-def _guard_view(guard: AnyGuard, view: View, find_scope: Callable[[HttpRequest], Sequence[str] | None]) -> View:
-    """The view behind the guard; `find_scope` says what a request needs, None if nothing."""
+def _guard_view(guard: AnyGuard, view: View, find_requirement: Callable[[HttpRequest], Requirement | None]) -> View:
+    """The view behind the guard; `find_requirement` says what a request needs, None if nothing."""
 
     @functools.wraps(view)
     async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            await _admit_async(guard, request, find_scope(request))
+            await _admit_async(guard, request, find_requirement(request))
         except Refusal as refusal:
             return _as_response(guard.refuse(refusal, identify(request.META)))
         return _stamp(guard, request, await view(request, *args, **kwargs))
@@ -103,9 +104,9 @@ def _guard_view(guard: AnyGuard, view: View, find_scope: Callable[[HttpRequest],
     @functools.wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            required = find_scope(request)
-            if required is not None:
-                guard.admit(request.META, required, request.path)
+            requirement = find_requirement(request)
+            if requirement is not None:
+                guard.admit(request.META, requirement, request.path)
         except Refusal as refusal:
             return _as_response(guard.refuse(refusal, identify(request.META)))
         return _stamp(guard, request, view(request, *args, **kwargs))
@@ -113,17 +114,17 @@ def _guard_view(guard: AnyGuard, view: View, find_scope: Callable[[HttpRequest],
     return guarded
 
 
-async def _admit_async(guard: AnyGuard, request: HttpRequest, required: Sequence[str] | None) -> None:
-    if required is None:
+async def _admit_async(guard: AnyGuard, request: HttpRequest, requirement: Requirement | None) -> None:
+    if requirement is None:
         return
     known = find_admitted(guard, request.META)
     if known is not None:
-        decide_scope(known, required)
+        guard.decide(known, requirement)
     elif isinstance(guard, SyncGuard):
-        await to_thread(guard.admit, request.META, required, request.path)
+        await to_thread(guard.admit, request.META, requirement, request.path)
     else:
         authorization, query, sent = read_environ(guard, request.META, request.path)
-        remember(guard, request.META, await guard.check(authorization, query, required, sent))
+        remember(guard, request.META, await guard.check_requirement(authorization, query, requirement, sent))
 
 
 def _stamp(guard: AnyGuard, request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from latchstring.resource_server.asgi import Guard, answer_refused, identify
 from latchstring.resource_server.guarding import RefusedRequest
 from latchstring.resource_server.refusal import Refusal
-from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.requirement import Requirement, make_requirement
 from latchstring.resource_server.verify import Access
 
 
@@ -28,18 +28,20 @@ def guard_app(app: FastAPI, guard: Guard) -> None:
     app.add_middleware(guard.where_required)
 
 
-def require(guard: Guard, *scope: str) -> Any:
-    """The dependency: who calls, with a token that has all of `scope`."""
-    verify_scopes(scope)
-    return Security(AccessToken(guard), scopes=scope)
+def require(guard: Guard, *scope: str, max_age: int | None = None) -> Any:
+    """The dependency: who calls, with a token that has all of `scope`, and with `max_age` (seconds) for a member who
+    signed in that lately."""
+    requirement = make_requirement(scope, max_age)
+    return Security(AccessToken(guard, requirement.max_age), scopes=scope)
 
 
 class AccessToken(SecurityBase):
     """The security scheme: OpenAPI names the authorization server's endpoints and the scopes. They are those of a
     Latchstring server at the guard's issuer."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, max_age: int | None = None) -> None:
         self._guard = guard
+        self._max_age = max_age
         issuer = guard.settings.issuer.removesuffix("/")
         flow = OAuthFlowAuthorizationCode(
             authorizationUrl=f"{issuer}/oauth2/authorize/",
@@ -51,17 +53,17 @@ class AccessToken(SecurityBase):
         self.scheme_name = "latchstring"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AccessToken) and other._guard is self._guard
+        return isinstance(other, AccessToken) and (other._guard, other._max_age) == (self._guard, self._max_age)
 
     def __hash__(self) -> int:
-        return hash(id(self._guard))
+        return hash((id(self._guard), self._max_age))
 
     async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> Access:
         if RefusedRequest not in connection.app.exception_handlers:
             raise RuntimeError("This app cannot answer for its guard yet: call guard_app(app, guard).")
         request_id = identify(connection.scope)
         try:
-            return await self._guard.admit(connection.scope, scopes.scopes)
+            return await self._guard.admit(connection.scope, Requirement(tuple(scopes.scopes), self._max_age))
         except Refusal as refusal:
             raise RefusedRequest(self._guard.refuse(refusal, request_id)) from None
 

@@ -6,14 +6,16 @@ the view. What requires nothing is open; `app.wsgi_app = guard.wsgi(app.wsgi_app
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import Flask, Response, current_app, make_response, request
 
 from latchstring.resource_server.refusal import Refusal
-from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.requirement import make_requirement
 from latchstring.resource_server.verify import Access
 from latchstring.resource_server.wsgi import SyncGuard, find_access, identify, render_stamps
+
+View: TypeAlias = Callable[..., Any]
 
 
 def guard_app(app: Flask, guard: SyncGuard) -> None:
@@ -26,16 +28,17 @@ def current_access() -> Access:
     return find_access(request.environ)
 
 
-def require(guard: SyncGuard, *scope: str) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
-    """A view, sync or async, that needs a token with all of `scope`, wherever else a guard stands."""
-    verify_scopes(scope)
+def require(guard: SyncGuard, *scope: str, max_age: int | None = None) -> Callable[[View], Callable[..., Response]]:
+    """A view, sync or async, that needs a token with all of `scope`, and with `max_age` (seconds) a member who
+    signed in that lately, wherever else a guard stands."""
+    requirement = make_requirement(scope, max_age)
 
-    def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+    def decorate(view: View) -> Callable[..., Response]:
         @functools.wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Response:
             environ = request.environ
             try:
-                guard.admit(environ, scope)
+                guard.admit(environ, requirement)
             except Refusal as refusal:
                 rendered = guard.refuse(refusal, identify(environ))
                 return Response(rendered.body, rendered.status, rendered.headers)

@@ -22,10 +22,11 @@ from latchstring.resource_server.asgi import Scope as PlainScope
 from latchstring.resource_server.asgi import Send as PlainSend
 from latchstring.resource_server.guarding import RefusedRequest
 from latchstring.resource_server.refusal import Refusal
-from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.requirement import make_requirement
 from latchstring.resource_server.verify import Access
 
 AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+LitestarGuard: TypeAlias = Callable[[AnyConnection, BaseRouteHandler], Awaitable[None]]
 
 
 class GuardPlugin(InitPlugin):
@@ -62,14 +63,15 @@ def _provide_access(scope: Scope) -> Access:
     return find_access(scope)
 
 
-def require(guard: Guard, *scope: str) -> Callable[[AnyConnection, BaseRouteHandler], Awaitable[None]]:
-    """The Litestar guard: lets in who comes with a token that has all of `scope`."""
-    verify_scopes(scope)
+def require(guard: Guard, *scope: str, max_age: int | None = None) -> LitestarGuard:
+    """The Litestar guard: lets in who comes with a token that has all of `scope`, and with `max_age` (seconds) for a
+    member who signed in that lately."""
+    requirement = make_requirement(scope, max_age)
 
     async def check(connection: AnyConnection, _: BaseRouteHandler) -> None:
         request_id = identify(_plain(connection.scope))
         try:
-            await guard.admit(_plain(connection.scope), scope)
+            await guard.admit(_plain(connection.scope), requirement)
         except Refusal as refusal:
             rendered = guard.refuse(refusal, request_id)
             if _plain(connection.scope)["type"] == "websocket":

@@ -15,10 +15,11 @@ from starlette.responses import Response
 
 from latchstring.resource_server.asgi import Guard, find_access, identify
 from latchstring.resource_server.refusal import Refusal
-from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.requirement import make_requirement
 from latchstring.resource_server.verify import Access
 
 Endpoint: TypeAlias = Callable[[Request], Any]
+Guarded: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def current_access(connection: HTTPConnection) -> Access:
@@ -31,16 +32,17 @@ def current_request_id(connection: HTTPConnection) -> str:
     return identify(connection.scope)
 
 
-def require(guard: Guard, *scope: str) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
-    """An endpoint, sync or async, that needs a token with all of `scope`, wherever else a guard stands."""
-    verify_scopes(scope)
+def require(guard: Guard, *scope: str, max_age: int | None = None) -> Callable[[Endpoint], Guarded]:
+    """An endpoint, sync or async, that needs a token with all of `scope`, and with `max_age` (seconds) a member who
+    signed in that lately, wherever else a guard stands."""
+    requirement = make_requirement(scope, max_age)
 
-    def decorate(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    def decorate(endpoint: Endpoint) -> Guarded:
         @functools.wraps(endpoint)
         async def guarded(request: Request) -> Response:
             request_id = identify(request.scope)
             try:
-                await guard.admit(request.scope, scope)
+                await guard.admit(request.scope, requirement)
             except Refusal as refusal:
                 rendered = guard.refuse(refusal, request_id)
                 return Response(rendered.body, rendered.status, dict(rendered.headers))

@@ -361,6 +361,7 @@ TAKE_OVER_GRANT = define(
         scope=bindparam("new_scope"),
         taken_over_from=grant.c.user_id,
         taken_over_at=bindparam("now"),
+        authenticated_at=null(),  # it was the leaver who signed in
     )
     .returning(*GRANT_FACTS),
 )

@@ -1,0 +1,84 @@
+"""What a request needs beyond a token that is good: scope, and a member who signed in lately (RFC 9470). Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from latchstring.protocol.errors import ConfigurationError
+from latchstring.resource_server.refusal import Refusal
+from latchstring.resource_server.settings import verify_scopes
+from latchstring.resource_server.verify import Access
+
+# Each scope, and every scope that it stands for besides.
+Hierarchy: TypeAlias = Mapping[str, frozenset[str]]
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """All of `scope`, and where `max_age` (seconds) is given, a sign-in of the member that is no older."""
+
+    scope: tuple[str, ...] = ()
+    max_age: int | None = None
+
+
+NOTHING: Final = Requirement()
+
+
+def make_requirement(scope: Sequence[str], max_age: int | None = None) -> Requirement:
+    """What an API asks for; refuses at start what no token can ever meet."""
+    verify_scopes(scope)
+    if max_age is not None and (type(max_age) is not int or max_age < 1):
+        raise ConfigurationError(f"Guard: max_age is a whole number of seconds, 1 or more, not {max_age!r}.")
+    return Requirement(tuple(scope), max_age)
+
+
+def close_hierarchy(implied: Mapping[str, Iterable[str]]) -> Hierarchy:
+    """Each scope with everything that it implies, by whatever steps; refuses a scope that would imply itself."""
+    for scope, others in implied.items():
+        verify_scopes([scope])
+        verify_scopes(others if isinstance(others, str) else tuple(others))
+    direct = {scope: frozenset(others) for scope, others in implied.items()}
+    closed: dict[str, frozenset[str]] = {}
+    for scope, others in direct.items():
+        found: set[str] = set()
+        waiting = list(others)
+        while waiting:
+            other = waiting.pop()
+            if other == scope:
+                raise ConfigurationError(f"Guard: implied_scopes go in a circle: {scope!r} implies itself.")
+            if other not in found:
+                found.add(other)
+                waiting.extend(direct.get(other, ()))
+        closed[scope] = frozenset(found)
+    return closed
+
+
+def has_scope(access: Access, required: Iterable[str], hierarchy: Hierarchy) -> bool:
+    """Whether the token has all of them, by name or by a scope that implies them."""
+    missing = set(required).difference(access.scope)
+    return not missing or missing.issubset(implied for scope in access.scope for implied in hierarchy.get(scope, ()))
+
+
+def decide_requirement(access: Access, requirement: Requirement, hierarchy: Hierarchy, now: float) -> None:
+    """Refuse access that lacks what the request needs.
+
+    The refusal names every scope asked for, not those that imply them (RFC 6750 §3.1). Where the sign-in is too old, or
+    no member ever signed in for the token, it names scope as well: one visit of the member's is to answer both
+    (RFC 9470 §3).
+    """
+    max_age = requirement.max_age
+    if max_age is not None and (access.signed_in_at is None or now - access.signed_in_at > max_age):
+        raise Refusal(
+            "insufficient_user_authentication",
+            f"This request needs a member who signed in within the last {max_age} seconds: reconnect with max_age.",
+            f"signed in at {access.signed_in_at}, needed within {max_age} s",
+            scope=requirement.scope,
+            max_age=max_age,
+        )
+    if not has_scope(access, requirement.scope, hierarchy):
+        raise Refusal(
+            "insufficient_scope",
+            "The access token lacks a scope that this request needs: reconnect and ask for it.",
+            f"has {access.scope}, needs {requirement.scope}",
+            scope=requirement.scope,
+        )
