@@ -498,8 +498,11 @@ class _FailingEngine:
     async def write(self, *arguments: Any) -> Any:
         return await self._fail(*arguments)
 
-    async def commit(self, operation: Any) -> Any:
-        return await self._fail(operation)
+    async def commit(self, *arguments: Any) -> Any:
+        return await self._fail(*arguments)
+
+    async def commit_shared(self, *arguments: Any) -> Any:
+        return await self._fail(*arguments)
 
     async def _fail(self, *_: Any) -> Any:
         raise StoreUnavailable("as the case wants it")

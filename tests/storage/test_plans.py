@@ -36,8 +36,6 @@ SINGLE = (
     grants.ROTATE_REBOUND,
     grants.RENEW_REBOUND,
     grants.FIND_REVOKED_TOKEN,
-    grants.INSERT_REVOKED_TOKEN,
-    grants.MARK_REVOKED_TOKEN,
     grants.MARK_REVOKED_CLIENT_TOKEN,
     grants.FIND_PUSHED_REQUEST,
     grants.LOCK_PUSHED_REQUEST,
@@ -51,12 +49,11 @@ SINGLE = (
     people.FIND_ORGANIZATION,
     people.FIND_SESSION,
     people.FIND_MEMBERSHIP,
-    grants.END_GRANT,
 )
-# Inserts one row, and asks the few webhooks of an app or organization, by their indexes, whether one is told.
+# Inserts a row, and asks the few webhooks of an app or organization, by their indexes, whether there is one.
 TELLING = events.INSERT_EVENT
-HOT = (*(statement for statement in ALL if statement.batch is not None), *SINGLE)
-BATCHES = tuple(compile_batches_for_postgres())
+HOT = (*(statement for statement in ALL if statement.batch is not None and statement is not TELLING), *SINGLE)
+BATCHES = tuple(statement for statement in compile_batches_for_postgres() if statement is not TELLING)
 
 ROWS = 100_000
 MANY = 32
@@ -246,6 +243,12 @@ class Listener:
         return await self._engine.write(statement, parameters)
 
     async def commit(self, operation: Operation[Any]) -> Any:
+        return await self._engine.commit(self._listen(operation))
+
+    async def commit_shared(self, kind: str, key: bytes, operation: Operation[Any]) -> Any:
+        return await self._engine.commit_shared(kind, key, self._listen(operation))
+
+    def _listen(self, operation: Operation[Any]) -> Operation[Any]:
         def listening() -> Steps[Any]:
             steps = operation()
             try:
@@ -256,7 +259,7 @@ class Listener:
             except StopIteration as stop:
                 return stop.value
 
-        return await self._engine.commit(listening)
+        return listening
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)

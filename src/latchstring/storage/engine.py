@@ -33,6 +33,10 @@ class Engine(Protocol):
     async def commit(self, operation: Operation[Outcome]) -> Outcome:
         """Run the operation in one transaction; its outcome once that is durable."""
 
+    async def commit_shared(self, kind: str, key: bytes, operation: Operation[Outcome]) -> Outcome:
+        """The same, and many callers may share one transaction: of a kind, each with another key, which is that of the
+        row they change. None of them fails for what another one does."""
+
     def find_version(self) -> int | None:
         """A number that changes before this engine's reads can show what others have written; None where there is
         none, so that nothing may be remembered."""

@@ -294,7 +294,7 @@ def device_consent(
 
 def revoke_access_token(grant_id: bytes, token_id: bytes, expires_at: int, now: int, origin: Origin) -> Steps[None]:
     """Note the dead token, and on the grant's row until when it matters."""
-    is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "expires_at": expires_at}
     row = yield grants.MARK_REVOKED_TOKEN, {"grant_id": grant_id, "until": expires_at}
     if is_new is not None and row is not None:
         _, client_id, user_id, organization_id = row
@@ -305,7 +305,7 @@ def revoke_client_access_token(
     client_id: str, token_id: bytes, organization_id: str, expires_at: int, now: int, origin: Origin
 ) -> Steps[None]:
     """The same for a token that stands on a client."""
-    is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "until": expires_at}
+    is_new = yield grants.INSERT_REVOKED_TOKEN, {"token_id": token_id, "expires_at": expires_at}
     yield grants.MARK_REVOKED_CLIENT_TOKEN, {"of_client": client_id, "until": expires_at}
     if is_new is not None:
         yield from record_event(_token_event(token_id, now, origin, client_id, None, organization_id))

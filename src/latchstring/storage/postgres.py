@@ -19,7 +19,7 @@ import asyncpg
 from latchstring.protocol.errors import StoreUnavailable
 from latchstring.storage.engine import Operation, Outcome, Row
 from latchstring.storage.hosts import split_hosts
-from latchstring.storage.lanes import Lane, SharedFailure
+from latchstring.storage.lanes import OperationLane, SharedFailure, StatementLane
 from latchstring.storage.settling import InDoubt, settle
 from latchstring.storage.statements.compiled import compile_batches_for_postgres, compile_for_postgres
 from latchstring.storage.statements.statement import Parameters, Statement
@@ -59,10 +59,11 @@ class PostgresEngine:
         self._sql = compile_for_postgres()
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        self._batches = compile_batches_for_postgres()
         self._lanes = {
-            statement: Lane(self, statement, sql, names)
-            for statement, (sql, names) in compile_batches_for_postgres().items()
+            statement: StatementLane(self, statement, sql, names) for statement, (sql, names) in self._batches.items()
         }
+        self._operation_lanes: dict[str, OperationLane] = {}
 
     def __repr__(self) -> str:
         return "PostgresEngine(…)"
@@ -70,7 +71,8 @@ class PostgresEngine:
     async def read(self, statement: Statement, parameters: Parameters) -> Row | None:
         lane = self._lanes.get(statement)
         if lane is not None:
-            return await lane.submit(parameters)
+            row: Row | None = await lane.submit(parameters[lane.key], parameters)
+            return row
         return await self.run_single(statement, parameters, is_read=True)
 
     async def read_all(self, statement: Statement, parameters: Parameters) -> Sequence[Row]:
@@ -86,7 +88,8 @@ class PostgresEngine:
     async def write(self, statement: Statement, parameters: Parameters) -> Row | None:
         lane = self._lanes.get(statement)
         if lane is not None:
-            return await lane.submit(parameters)
+            row: Row | None = await lane.submit(parameters[lane.key], parameters)
+            return row
         try:
             return await self.run_single(statement, parameters)
         except InDoubt:
@@ -111,10 +114,54 @@ class PostgresEngine:
         try:
             rows: list[Row] = await self._try(name, lambda c: c.fetch(sql, *columns), is_read=is_read)
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, (*_UNDONE, *_OWN_FAULT)):
-                raise SharedFailure(*error.args) from error
+            _raise_shared(error)
             raise
         return rows
+
+    async def commit_together(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        """Many operations in one transaction, statement by statement, of which each is one round trip for all that ask
+        it where it has a form for many; all their outcomes. `SharedFailure` where each alone may fare better."""
+
+        async def run(connection: Any) -> list[Any]:
+            async with connection.transaction():
+                steps = [operation() for operation in operations]
+                outcomes: dict[int, Any] = {}
+                given: dict[int, Any] = dict.fromkeys(range(len(steps)))
+                while given:
+                    asked: dict[Statement, dict[int, Any]] = {}
+                    for number, row in given.items():
+                        try:
+                            statement, parameters = steps[number].send(row)
+                        except StopIteration as stop:
+                            outcomes[number] = stop.value
+                        else:
+                            asked.setdefault(statement, {})[number] = parameters
+                    given = {}
+                    for statement, callers in asked.items():
+                        given |= await self._run_step(connection, statement, callers)
+                return [outcomes[number] for number in range(len(steps))]
+
+        try:
+            return await self._try("operations", run)
+        except StoreUnavailable as error:
+            _raise_shared(error)
+            raise
+
+    async def _run_step(self, connection: Any, statement: Statement, callers: dict[int, Any]) -> dict[int, Any]:
+        if statement.batch is None or len(callers) == 1:
+            return {number: await self._run_one(connection, statement, each) for number, each in callers.items()}
+        sql, names = self._batches[statement]
+        columns = [[parameters[name] for parameters in callers.values()] for name in names]
+        by_key = {row[0]: row for row in await connection.fetch(sql, *columns)}
+        return {number: by_key.get(parameters[statement.batch.key]) for number, parameters in callers.items()}
+
+    async def _run_one(self, connection: Any, statement: Statement, parameters: Any) -> Any:
+        """What a step of an operation gets for its statement."""
+        sql, names = self._sql[statement]
+        if isinstance(parameters, list):
+            return await connection.executemany(sql, [[each[name] for name in names] for each in parameters])
+        fetch = connection.fetch if statement.gives_all else connection.fetchrow
+        return await fetch(sql, *(parameters[name] for name in names))
 
     async def commit(self, operation: Operation[Outcome]) -> Outcome:
         async def run(connection: Any) -> Outcome:
@@ -123,19 +170,19 @@ class PostgresEngine:
                 try:
                     statement, parameters = next(steps)
                     while True:
-                        sql, names = self._sql[statement]
-                        if isinstance(parameters, list):
-                            await connection.executemany(sql, [[each[name] for name in names] for each in parameters])
-                            statement, parameters = steps.send(None)
-                            continue
-                        arguments = [parameters[name] for name in names]
-                        fetch = connection.fetch if statement.gives_all else connection.fetchrow
-                        statement, parameters = steps.send(await fetch(sql, *arguments))
+                        statement, parameters = steps.send(await self._run_one(connection, statement, parameters))
                 except StopIteration as stop:
                     outcome: Outcome = stop.value
                     return outcome
 
         return await self._try("operation", run)
+
+    async def commit_shared(self, kind: str, key: bytes, operation: Operation[Outcome]) -> Outcome:
+        lane = self._operation_lanes.get(kind)
+        if lane is None:
+            lane = self._operation_lanes[kind] = OperationLane(self)
+        outcome: Outcome = await lane.submit(key, operation)
+        return outcome
 
     def find_version(self) -> int | None:
         return None
@@ -183,6 +230,11 @@ class PostgresEngine:
 
     async def _connect(self, _: None, **options: Any) -> asyncpg.Connection:
         return await connect(self._hosts, **options)
+
+
+def _raise_shared(error: StoreUnavailable) -> None:
+    if isinstance(error.__cause__, (*_UNDONE, *_OWN_FAULT)):
+        raise SharedFailure(*error.args) from error
 
 
 async def connect(hosts: list[str], **options: Any) -> asyncpg.Connection:

@@ -33,7 +33,7 @@ def record_event(event: Event) -> Steps[None]:
     """Keep the event, and a delivery for each webhook that is told of it."""
     row = _write_told(event)
     told = yield events.INSERT_EVENT, row
-    if told is not None and told[0] is not None:
+    if told is not None and told[1] is not None:
         yield webhooks.INSERT_DELIVERIES, row
 
 

@@ -94,6 +94,9 @@ class SqliteEngine:
         outcome: Outcome = await self._submit(operation)
         return outcome
 
+    async def commit_shared(self, kind: str, key: bytes, operation: Operation[Outcome]) -> Outcome:
+        return await self.commit(operation)  # as everything here
+
     def _submit(self, work: _Work) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()

@@ -280,12 +280,14 @@ class SqlStore(
         return await self._write(grants.COUNT_RETRY, {"grant_id": grant_id, "at_generation": generation})
 
     async def end_grant(self, grant_id: bytes, *, by: str, reason: str, now: int, origin: Origin = SYSTEM) -> Commit:
-        return await self._engine.commit(partial(operations.end_grant, grant_id, by, reason, now, origin))
+        end = partial(operations.end_grant, grant_id, by, reason, now, origin)
+        return await self._engine.commit_shared("end_grant", grant_id, end)
 
     async def revoke_access_token(
         self, grant_id: bytes, token_id: bytes, *, expires_at: int, now: int, origin: Origin = SYSTEM
     ) -> None:
-        await self._engine.commit(partial(operations.revoke_access_token, grant_id, token_id, expires_at, now, origin))
+        revoke = partial(operations.revoke_access_token, grant_id, token_id, expires_at, now, origin)
+        await self._engine.commit_shared("revoke_access_token", grant_id, revoke)
 
     async def revoke_client_access_token(
         self,

@@ -4,15 +4,10 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, literal_c
 
 from latchstring.authorization_server.revocation_feed import ENDING
 from latchstring.storage.schema import audit_event
-from latchstring.storage.statements.statement import define
-from latchstring.storage.statements.webhooks import IS_TOLD
+from latchstring.storage.statements.statement import define, define_hot_insert
+from latchstring.storage.statements.webhooks import may_be_told
 
-INSERT_EVENT = define(
-    "insert_event",
-    insert(audit_event)
-    .values({column.name: bindparam(column.name) for column in audit_event.columns})
-    .returning(IS_TOLD),
-)
+INSERT_EVENT = define_hot_insert("insert_event", audit_event, key="id", find_more=lambda value: (may_be_told(value),))
 # The same without an answer, for many at once, or for none but one endpoint.
 INSERT_EVENTS = define("insert_events", insert(audit_event))
 

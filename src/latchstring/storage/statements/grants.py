@@ -33,9 +33,11 @@ from latchstring.storage.statements.statement import (
     ENDED,
     ONE,
     PENDING,
+    TEXT,
     Statement,
     define,
     define_hot,
+    define_hot_insert,
     define_insert,
     define_rebinding,
 )
@@ -224,22 +226,28 @@ ISSUE_CODE = define(
     .values(expires_at=bindparam("new_expires_at"))
     .returning(grant.c.id, grant.c.row_secret),
 )
+END_GRANT = define_hot(
+    "end_grant",
+    "grant_id",
+    {"grant_id": grant.c.id.type, "now": BIGINT, "by": TEXT, "reason": TEXT},
+    lambda parameter: (
+        update(grant)
+        .where(grant.c.id == parameter("grant_id"), grant.c.status != ENDED)
+        .values(status=ENDED, ended_at=parameter("now"), ended_by=parameter("by"), ended_reason=parameter("reason"))
+        .returning(*GRANT_FACTS)
+    ),
+)
+
+
+_NONE: ColumnElement[int] = literal_column("0")
+
+
 ENDING = {
     "status": ENDED,
     "ended_at": bindparam("now"),
     "ended_by": bindparam("by"),
     "ended_reason": bindparam("reason"),
 }
-END_GRANT = define(
-    "end_grant",
-    update(grant)
-    .where(grant.c.id == bindparam("grant_id"), grant.c.status != ENDED)
-    .values(**ENDING)
-    .returning(*GRANT_FACTS),
-)
-
-
-_NONE: ColumnElement[int] = literal_column("0")
 
 
 def define_next(name: str, which: ColumnElement[bool], change: Mapping[str, Any]) -> Statement:
@@ -252,37 +260,31 @@ def define_next(name: str, which: ColumnElement[bool], change: Mapping[str, Any]
     )
 
 
-INSERT_REVOKED_TOKEN = define_insert(
-    "insert_revoked_token",
-    lambda insert: (
-        insert(revoked_access_token)
-        .values(token_id=bindparam("token_id"), expires_at=bindparam("until"))
-        .on_conflict_do_nothing(index_elements=["token_id"])
-        .returning(revoked_access_token.c.token_id)
-    ),
+INSERT_REVOKED_TOKEN = define_hot_insert(
+    "insert_revoked_token", revoked_access_token, key="token_id", is_ignored_twice=True
 )
-MARK_REVOKED_TOKEN = define(
+
+
+def _later(column: ColumnElement[int], until: ColumnElement[int]) -> ColumnElement[int]:
+    return case((column < until, until), else_=column)
+
+
+MARK_REVOKED_TOKEN = define_hot(
     "mark_revoked_token",
-    update(grant)
-    .where(grant.c.id == bindparam("grant_id"))
-    .values(
-        access_revoked_until=case(
-            (grant.c.access_revoked_until < bindparam("until"), bindparam("until")),
-            else_=grant.c.access_revoked_until,
-        )
-    )
-    .returning(*GRANT_FACTS),
+    "grant_id",
+    {"grant_id": grant.c.id.type, "until": BIGINT},
+    lambda parameter: (
+        update(grant)
+        .where(grant.c.id == parameter("grant_id"))
+        .values(access_revoked_until=_later(grant.c.access_revoked_until, parameter("until")))
+        .returning(*GRANT_FACTS)
+    ),
 )
 MARK_REVOKED_CLIENT_TOKEN = define(
     "mark_revoked_client_token",
     update(client)
     .where(client.c.client_id == bindparam("of_client"))
-    .values(
-        access_revoked_until=case(
-            (client.c.access_revoked_until < bindparam("until"), bindparam("until")),
-            else_=client.c.access_revoked_until,
-        )
-    ),
+    .values(access_revoked_until=_later(client.c.access_revoked_until, bindparam("until", type_=BIGINT))),
 )
 FIND_REVOKED_TOKEN = define(
     "find_revoked_token",

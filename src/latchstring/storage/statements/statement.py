@@ -1,9 +1,10 @@
 """What a statement is, and how it is defined."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Select, String, bindparam, literal_column
+from sqlalchemy import BigInteger, ColumnElement, Select, String, Table, bindparam, literal_column, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.sql.type_api import TypeEngine
 
@@ -94,6 +95,39 @@ def define_hot(
     executable: ClauseElement = build(lambda parameter: bindparam(parameter, type_=types[parameter]))
     batch = Batch(key, types, build, is_read=isinstance(executable, Select))
     statement = Statement(name, lambda _: executable, batch, confirm)
+    ALL.append(statement)
+    return statement
+
+
+def define_hot_insert(
+    name: str,
+    table: Table,
+    *,
+    key: str,
+    find_more: Callable[[Parameter], Sequence[ColumnElement[Any]]] = lambda _: (),
+    is_ignored_twice: bool = False,
+) -> Statement:
+    """An insert of one row, whose columns are the parameters, for one caller or for many; it returns the key and what
+    `find_more` makes of the row's values. `is_ignored_twice`: a row whose key is there already is left as it is, and
+    nothing is returned."""
+    columns = [column.name for column in table.columns]
+    types = {column.name: TEXT if isinstance(column.type, String) else column.type for column in table.columns}
+
+    def finish(insertion: Any, value: Parameter) -> Any:
+        if is_ignored_twice:
+            insertion = insertion.on_conflict_do_nothing(index_elements=[key])
+        return insertion.returning(table.c[key], *find_more(value))
+
+    def build_for_many(parameter: Parameter) -> Any:
+        insertion = postgresql.insert(table).from_select(columns, select(*map(parameter, columns)))
+        # Written out: SQLAlchemy would read the table anew in a subquery of RETURNING.
+        return finish(insertion, lambda column: literal_column(f"{table.name}.{column}", types[column]))
+
+    def build(insert: Insert) -> Any:
+        values = {column: bindparam(column, type_=types[column]) for column in columns}
+        return finish(insert(table).values(values), values.__getitem__)
+
+    statement = Statement(name, build, Batch(key, types, build_for_many, is_read=False))
     ALL.append(statement)
     return statement
 

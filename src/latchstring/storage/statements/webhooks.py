@@ -1,5 +1,7 @@
 """Webhooks: endpoints, and which event goes to which of them."""
 
+from typing import Any
+
 from sqlalchemy import (
     ColumnElement,
     and_,
@@ -18,7 +20,7 @@ from sqlalchemy import (
 )
 
 from latchstring.storage.schema import audit_event, webhook_delivery, webhook_endpoint
-from latchstring.storage.statements.statement import BIGINT, ONE, TEXT, define, define_insert
+from latchstring.storage.statements.statement import BIGINT, ONE, TEXT, Parameter, define, define_insert
 
 _NONE: ColumnElement[int] = literal_column("0")
 _PERCENT, _SPACE, _ANY = (literal_column(f"'{text}'", TEXT) for text in ("% ", " ", "*"))
@@ -39,8 +41,26 @@ _is_told: ColumnElement[bool] = and_(
     ),
     _holds(webhook_endpoint.c.event_types, _action),
 )
-IS_TOLD = select(ONE).where(_is_told).limit(ONE).offset(_NONE).scalar_subquery()
-"""Whether any endpoint is told of the event that is being inserted."""
+
+
+def may_be_told(value: Parameter) -> ColumnElement[Any]:
+    """Whether an event of that `client_id` and `organization_id` concerns an app or organization with an endpoint,
+    whatever that is for."""
+    return (
+        select(ONE)
+        .where(
+            webhook_endpoint.c.is_enabled,
+            or_(
+                webhook_endpoint.c.client_id == value("client_id"),
+                webhook_endpoint.c.organization_id == value("organization_id"),
+            ),
+        )
+        .limit(ONE)
+        .offset(_NONE)
+        .scalar_subquery()
+    )
+
+
 _DELIVERY = ["endpoint_id", "event_id", "action", "created_at", "due_at", "attempts"]
 _at = bindparam("at", type_=BIGINT)
 INSERT_DELIVERIES = define(
