@@ -30,6 +30,8 @@ from latchstring.protocol.challenge import parse_challenges
         (['error="x"'], []),
         (['Bearer error="unended'], [("bearer", {})]),
         (["Bearer " + 'a="b",' * 3000], []),
+        (["Bearer a=" + "b" * 8183], [("bearer", {"a": "b" * 8183})]),
+        (["Bearer a=" + "b" * 8184], []),
     ],
 )
 def test_challenges_are_read(values, expected):

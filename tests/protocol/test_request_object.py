@@ -16,27 +16,27 @@ def test_verify_request_claims_of_a_good_one_is_silent(audience):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "wrong,why",
     [
-        {"iss": "other"},
-        {"iss": ["app"]},
-        {"client_id": "other"},
-        {"client_id": ["app"]},
-        {"aud": "https://auth.example/"},
-        {"aud": []},
-        {"aud": {"https://auth.example": 1}},
-        {"exp": NOW},
-        {"exp": NOW + 3611},
-        {"exp": None},
-        {"exp": True},
-        {"nbf": NOW + 11},
-        {"iat": NOW + 11},
-        {"request": ""},
-        {"request_uri": None},
+        ({"iss": "other"}, "iss is not the client"),
+        ({"iss": ["app"]}, "iss is missing or not a string"),
+        ({"client_id": "other"}, "client_id is another one outside"),
+        ({"client_id": ["app"]}, "client_id is missing or not a string"),
+        ({"aud": "https://auth.example/"}, "aud is not the issuer"),
+        ({"aud": []}, "aud is not the issuer"),
+        ({"aud": {"https://auth.example": 1}}, "aud is not the issuer"),
+        ({"exp": NOW}, "exp"),
+        ({"exp": NOW + 3611}, "exp"),
+        ({"exp": None}, "exp"),
+        ({"exp": True}, "exp"),
+        ({"nbf": NOW + 11}, "nbf"),
+        ({"iat": NOW + 11}, "iat"),
+        ({"request": ""}, "it contains a request or request_uri"),
+        ({"request_uri": None}, "it contains a request or request_uri"),
     ],
 )
-def test_a29_verify_request_claims_of_a_wrong_one_is_refused(wrong):
-    with pytest.raises(JwtRefused):
+def test_a29_verify_request_claims_of_a_wrong_one_is_refused_with_the_reason(wrong, why):
+    with pytest.raises(JwtRefused, match=why):
         verify_request_claims({**GOOD, **wrong}, "app", ISSUER, NOW)
 
 
@@ -80,5 +80,10 @@ def test_read_request_claims_keeps_parameters_alone():
     ],
 )
 def test_a29_read_request_claims_of_no_parameters_value_is_refused(wrong):
-    with pytest.raises(JwtRefused):
+    (name,) = wrong
+    with pytest.raises(JwtRefused, match=f"{name} is not a parameter's value"):
         read_request_claims(wrong)
+
+
+def test_read_request_claims_takes_the_longest_value():
+    assert read_request_claims({"state": "x" * 8192}) == {"state": "x" * 8192}

@@ -21,6 +21,8 @@ def test_m1_metadata_url_rfc_example_matches(vector):
     [
         ("https://h/t1", "https://h/.well-known/oauth-authorization-server/t1"),
         ("https://h/a/b", "https://h/.well-known/oauth-authorization-server/a/b"),
+        ("https://h/X", "https://h/.well-known/oauth-authorization-server/X"),
+        ("https://h/a://b", "https://h/.well-known/oauth-authorization-server/a://b"),
         ("https://h:8443", "https://h:8443/.well-known/oauth-authorization-server"),
         ("https://h/", "https://h/.well-known/oauth-authorization-server"),
         ("http://127.0.0.1:8400", "http://127.0.0.1:8400/.well-known/oauth-authorization-server"),

@@ -26,6 +26,8 @@ def answer(**changes):
         ("soon", None),
         (True, None),
         ("9" * 100, None),
+        ("000000003600", 3600.0),
+        ("0000000003600", None),
     ],
 )
 def test_expires_in_is_read_leniently_and_bounded(sent, expected):
@@ -64,6 +66,49 @@ def test_members_are_found_by_path():
     assert [found.find_text(path) for path in paths] == ["7", None, "x", None, None, None, None]
 
 
+@pytest.mark.parametrize(
+    "value,path,found",
+    [
+        ([{"id": 2}, {"id": "b"}, {"id": 2}, {}, "x"], "sites.*.id", "2,b"),
+        (["b", "a", "b"], "sites.*", "a,b"),
+        ([{"deep": [{"id": "x"}]}], "sites.*.deep.*.id", "x"),
+        ([], "sites.*", None),
+        ([{}], "sites.*.id", None),
+        ({"*": "x"}, "sites.*", None),
+        ("text", "sites.*", None),
+    ],
+)
+def test_star_finds_what_the_items_of_a_list_say(value, path, found):
+    assert answer(sites=value).find_text(path) == found
+
+
+def test_answer_is_kept_as_it_was_sent():
+    found = answer(refresh_token="r", scope="a b", more=[1])
+    assert (found.token_type, found.access_token, found.refresh_token, found.scope) == ("Bearer", "abc", "r", "a b")
+    assert found.members == {
+        "token_type": "Bearer",
+        "access_token": "abc",
+        "expires_in": 3600,
+        "refresh_token": "r",
+        "scope": "a b",
+        "more": [1],
+    }
+    assert answer(scope=["a"]).scope is None
+    assert answer().scope is None
+
+
+def test_type_of_a_provider_that_names_none_is_the_given_one():
+    body = b'{"access_token":"abc"}'
+    assert parse_token_answer(body, default_type="Bearer").token_type == "Bearer"
+    assert parse_token_answer(b'{"access_token":"abc","token_type":"DPoP"}', default_type="Bearer").token_type == "DPoP"
+
+
+def test_answer_shows_no_token():
+    found = answer(refresh_token="secret", access_token="secret", scope="a")
+    assert repr(found) == "TokenAnswer(token_type='Bearer', scope='a', access_token=…)"
+    assert found.__rich_repr__() == [("token_type", "Bearer"), ("scope", "a")]
+
+
 def test_empty_refresh_token_counts_as_none():
     assert answer(refresh_token="").refresh_token is None
     assert answer(refresh_token=None).refresh_token is None
@@ -82,3 +127,18 @@ def test_empty_refresh_token_counts_as_none():
 def test_error_answer_is_read(body, expected):
     found = parse_error_answer(body)
     assert (found and (found.error, found.error_description)) == expected
+
+
+@pytest.mark.parametrize(
+    "body,path,error",
+    [
+        (b'{"fault":{"code":"gone"}}', "fault.code", "gone"),
+        (b'{"fault":{"code":"gone"},"error":"other"}', "fault.code", "gone"),
+        (b'{"error":"other"}', "fault.code", "other"),
+        (b'{"fault":{}}', "fault.code", None),
+        (b'{"error":7}', "error", None),
+    ],
+)
+def test_error_is_found_at_the_path_that_a_provider_uses(body, path, error):
+    found = parse_error_answer(body, path)
+    assert (found and found.error) == error

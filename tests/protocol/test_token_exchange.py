@@ -52,10 +52,27 @@ def test_x1_find_tokens_of_half_a_pair_or_another_type_is_invalid_request(pairs)
     assert refused.value.code == "invalid_request"
 
 
+@pytest.mark.parametrize(
+    "pairs,why",
+    [
+        ([SUBJECT[0]], "subject_token and its type come together."),
+        ([SUBJECT[0], ("subject_token_type", ID_TOKEN)], "subject_token_type is none that this server exchanges."),
+        ([*SUBJECT, ACTOR[1]], "actor_token and its type come together."),
+        ([*SUBJECT, ACTOR[0], ("actor_token_type", ID_TOKEN)], "actor_token_type is none that this server exchanges."),
+        ([], "subject_token is missing."),
+        ([*SUBJECT, ("requested_token_type", ID_TOKEN)], "requested_token_type is none that this server issues."),
+    ],
+)
+def test_find_tokens_refusal_names_the_parameter(pairs, why):
+    with pytest.raises(OAuthError) as refused:
+        find(*pairs)
+    assert refused.value.description == why
+
+
 def test_parse_token_request_of_another_grant_type_reads_no_exchange():
     body = urlencode([("grant_type", "refresh_token"), *SUBJECT]).encode()
     assert parse_token_request(parse_parameters(body)).exchange is None
 
 
 def test_exchange_parameters_repr_shows_no_token():
-    assert "secret" not in repr(ExchangeParameters(subject_token="secret", actor_token="secret"))
+    assert repr(ExchangeParameters(subject_token="secret", actor_token="secret")) == "ExchangeParameters(…)"
