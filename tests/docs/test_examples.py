@@ -556,6 +556,17 @@ async def test_endpoints_ask_for_what_a_scope_implies_and_for_a_sign_in_of_late(
     await defined["guard"].aclose()
 
 
+async def test_guarded_app_tells_how_many_requests_are_left(world: World) -> None:
+    defined = run_block(GUARD, 11)
+    headers = {"authorization": f"Bearer {obtain_own_token(world)}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
+        answers = [await http.get("/", headers=headers) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[0].headers["ratelimit"].startswith('"per-app";r=4;t=')
+    assert 0 < int(answers[5].headers["retry-after"]) <= 12
+    await defined["guard"].aclose()
+
+
 async def test_api_exchanges_the_token_that_it_was_called_with(world: World) -> None:
     defined = run_block(EXCHANGE, 0)
     async with httpx.AsyncClient() as http:

@@ -12,14 +12,19 @@ from latchstring.resource_server.feed import AsyncFeed
 from latchstring.resource_server.guarding import (
     BaseGuard,
     CheckSigned,
+    Flow,
+    Headers,
     Introspect,
     Step,
+    T,
+    Take,
     UseOnce,
     choose_request_id,
     needing_jwt_extra,
     render_path,
 )
 from latchstring.resource_server.introspection import AsyncIntrospection
+from latchstring.resource_server.limit_memory import find_async_limit_memory
 from latchstring.resource_server.possession import Sent
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer
 from latchstring.resource_server.replay import find_async_memory
@@ -38,15 +43,17 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ACCESS: Final = "latchstring_access"
 REQUEST_ID: Final = "latchstring_request_id"
 _GUARD: Final = "latchstring_guard"
+_TOLD: Final = "latchstring_told"
 
 
 class Guard(BaseGuard[httpx.AsyncClient]):
     """The guard in asyncio: plain ASGI, Starlette, FastAPI, Litestar, Django's async views. What it must be told, see
     `BaseGuard`; `http_client` lends an `httpx.AsyncClient`."""
 
-    def _connect(self, http_client: httpx.AsyncClient | None, memory: object) -> None:
+    def _connect(self, http_client: httpx.AsyncClient | None, memory: object, limit_memory: object) -> None:
         settings = self.settings
         self._memory = find_async_memory(memory)
+        self._limit_memory = find_async_limit_memory(limit_memory)
         self._connections = AsyncConnections(settings.introspection_endpoint, http_client)
         self._introspection = AsyncIntrospection(settings, self._connections)
         is_fed = settings.revocations_endpoint is not None
@@ -100,7 +107,14 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         """The same, for a requirement that was made before."""
         if self._feed is not None:
             self._feed.attend()
-        flow = self.check_flow(authorization, query, requirement, sent)
+        return await self._run(self.check_flow(authorization, query, requirement, sent))
+
+    async def take(self, access: Access) -> Headers:
+        """One request more of this caller's: the `RateLimit` headers for the answer; raises `Refusal` (429). For those
+        who use `check`; everything else does it by itself."""
+        return await self._run(self.take_flow(access))
+
+    async def _run(self, flow: Flow[T]) -> T:
         try:
             step = next(flow)
             while True:
@@ -117,6 +131,8 @@ class Guard(BaseGuard[httpx.AsyncClient]):
                 return await self._local_check.check(token)
             case UseOnce(digest, expires_at, now):
                 return await self._memory.use_once(digest, expires_at=expires_at, now=now)
+            case Take(buckets, now):
+                return await self._limit_memory.take(buckets, now)
 
     async def admit(self, scope: Scope, requirement: Requirement = NOTHING) -> Access:
         """Who calls, now also in the ASGI scope's state; raises `Refusal`. A request already let in by this
@@ -129,6 +145,8 @@ class Guard(BaseGuard[httpx.AsyncClient]):
             authorization = [value for name, value in scope["headers"] if name == b"authorization"]
             sent = self._find_sent(scope)
             access = await self.check_requirement(authorization, scope.get("query_string", b""), requirement, sent)
+            if self.has_limits:
+                _find_told(scope).extend(await self.take(access))
             _remember(scope, {ACCESS: access, _GUARD: self})
         return access
 
@@ -182,7 +200,7 @@ class AttendedApp:
         except Refusal as refusal:
             await answer_refused(self._guard.refuse(refusal, request_id), scope, receive, send)
             return
-        await self._app(scope, receive, _stamping(send, request_id, self._guard.find_nonce(scope)))
+        await self._app(scope, receive, _stamping(send, self._guard, scope))
 
     async def _admit(self, scope: Scope) -> None:
         """Nothing is asked here."""
@@ -224,7 +242,7 @@ def identify(scope: Scope) -> str:
         return known
     sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     request_id = choose_request_id(sent)
-    _remember(scope, {REQUEST_ID: request_id})
+    _remember(scope, {REQUEST_ID: request_id, _TOLD: []})
     return request_id
 
 
@@ -234,20 +252,37 @@ def _remember(scope: Scope, facts: dict[str, Any]) -> None:
     scope["state"] = {**(scope.get("state") or {}), **facts}
 
 
-def stamp(headers: Iterable[tuple[bytes, bytes]], request_id: str, nonce: str | None) -> list[tuple[bytes, bytes]]:
-    """An app's own headers, with what a guarded API says in every answer."""
-    stamped = list(headers)
-    if not any(name.lower() == b"x-request-id" for name, _ in stamped):
-        stamped.append((b"x-request-id", request_id.encode("ascii")))
-    if nonce is not None and not any(name.lower() == b"dpop-nonce" for name, _ in stamped):
-        stamped.append((b"dpop-nonce", nonce.encode("ascii")))
-    return stamped
+def render_stamps(guard: Guard, scope: Scope) -> list[tuple[str, str]]:
+    """The headers that the app's own answer is to carry, names in small letters."""
+    nonce = guard.find_nonce(scope)
+    return [
+        ("x-request-id", identify(scope)),
+        *([] if nonce is None else [("dpop-nonce", nonce)]),
+        *_find_told(scope),
+    ]
 
 
-def _stamping(send: Send, request_id: str, nonce: str | None) -> Send:
+def stamp(headers: Iterable[tuple[bytes, bytes]], guard: Guard, scope: Scope) -> list[tuple[bytes, bytes]]:
+    """An app's own headers, with what a guarded API says in every answer; what the app has said stays."""
+    own = list(headers)
+    said = {name.lower() for name, _ in own}
+    stamps = [(name.encode("ascii"), value.encode("ascii")) for name, value in render_stamps(guard, scope)]
+    return own + [each for each in stamps if each[0] not in said]
+
+
+def _find_told(scope: Scope) -> list[tuple[str, str]]:
+    """What a guard has to tell besides. A list, so that one found in a copy of the scope is seen outside as well."""
+    told: list[tuple[str, str]] | None = (scope.get("state") or {}).get(_TOLD)
+    if told is None:
+        told = []
+        _remember(scope, {_TOLD: told})
+    return told
+
+
+def _stamping(send: Send, guard: Guard, scope: Scope) -> Send:
     async def stamping(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": stamp(message.get("headers", ()), request_id, nonce)}
+            message = {**message, "headers": stamp(message.get("headers", ()), guard, scope)}
         await send(message)
 
     return stamping

@@ -24,6 +24,7 @@ from latchstring.protocol.client_certificate import (
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.introspection import IntrospectionResponse
 from latchstring.resource_server.dpop import Dpop, ProofChecker, refuse_replay
+from latchstring.resource_server.limits import Bucket, Level, RateLimit, decide_limits, find_buckets, verify_limits
 from latchstring.resource_server.possession import Sent, Shown
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer, render_refusal
 from latchstring.resource_server.requirement import NOTHING, Requirement, close_hierarchy, decide_requirement, has_scope
@@ -65,7 +66,15 @@ class UseOnce(msgspec.Struct, frozen=True):
     now: float
 
 
-Step: TypeAlias = Introspect | CheckSigned | UseOnce
+class Take(msgspec.Struct, frozen=True):
+    """Take a request out of each of the caller's buckets; the answer is a `Level` for each. `now`: epoch seconds."""
+
+    buckets: tuple[Bucket, ...]
+    now: float
+
+
+Step: TypeAlias = Introspect | CheckSigned | UseOnce | Take
+Headers: TypeAlias = tuple[tuple[str, str], ...]
 Flow: TypeAlias = Generator[Step, Any, T]
 
 
@@ -96,6 +105,9 @@ class BaseGuard(ABC, Generic[HttpClient]):
     `implied_scopes` says which scopes a scope stands for besides itself: with `{"contacts.write": ["contacts.read"]}` a
     token for `contacts.write` does where `contacts.read` is required.
 
+    `rate_limits` are how many requests a client, an organization or a client in an organization may make; each process
+    counts its own, unless a `limit_memory` that they share is given.
+
     Tokens bound to a key (RFC 9449) are taken where joserfc is installed; `dpop` says what is asked of them. Tokens
     bound to a certificate (RFC 8705) are taken with `client_certificate_header` and `trusted_proxy_networks`, or where
     the server itself ends TLS and says so (the ASGI extension `tls`).
@@ -119,6 +131,8 @@ class BaseGuard(ABC, Generic[HttpClient]):
         dpop: Dpop | None = None,
         client_certificate_header: str = "",
         trusted_proxy_networks: Sequence[str] = (),
+        rate_limits: Sequence[RateLimit] = (),
+        limit_memory: object = None,
         http_client: HttpClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -150,10 +164,11 @@ class BaseGuard(ABC, Generic[HttpClient]):
             bound=None if revocations_endpoint is None else revocations_bound,
             monotonic=time.monotonic,
         )
-        self._connect(http_client, None if dpop is None else dpop.memory)
+        self._limits = verify_limits(rate_limits)
+        self._connect(http_client, None if dpop is None else dpop.memory, limit_memory)
 
     @abstractmethod
-    def _connect(self, http_client: HttpClient | None, memory: object) -> None:
+    def _connect(self, http_client: HttpClient | None, memory: object, limit_memory: object) -> None:
         """Make ready what answers the steps."""
 
     def check_flow(
@@ -210,9 +225,22 @@ class BaseGuard(ABC, Generic[HttpClient]):
         verdicts.keep(name, answer, known)
         return answer
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether requests are counted at all."""
+        return bool(self._limits)
+
+    def take_flow(self, access: Access) -> Flow[Headers]:
+        """The headers that tell the caller how much of its limits is left, one request taken out of them; raises
+        `Refusal` (429). Nothing of a request that was refused before counts."""
+        if not self._limits:
+            return ()
+        levels = cast(Sequence[Level], (yield Take(find_buckets(self._limits, access), self._clock())))
+        return decide_limits(self._limits, levels)
+
     def refuse(self, refusal: Refusal, request_id: str) -> RenderedAnswer:
         """The refusal as this API says it. Logged without any credential; an error when it is our fault."""
-        level = logging.INFO if refusal.retry_after is None else logging.ERROR
+        level = logging.ERROR if refusal.status >= 500 else logging.INFO
         log.log(level, "Refused %s: %s %s: %s", request_id, refusal.status, refusal.code, refusal.reason)
         settings = self.settings
         return render_refusal(

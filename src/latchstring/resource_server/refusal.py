@@ -20,8 +20,9 @@ class Refusal(Exception):
 
     `code` is None when the request carries no credentials at all (RFC 6750 §3.1: then no error is named).
     `description` is sent; `reason` goes to the log only. `scope` is everything the request needs;
-    `retry_after` is in seconds and stands exactly when the fault is on our side of the wire. `scheme` is the one
+    `retry_after` is in seconds and stands exactly when the same request is worth sending again. `scheme` is the one
     under which to come again: `Bearer` or `DPoP`. `max_age` (seconds) is how old the member's sign-in may be.
+    `status` overrides the table of codes, and `headers` stand in the answer beside its own.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class Refusal(Exception):
         retry_after: int | None = None,
         scheme: str = BEARER,
         max_age: int | None = None,
+        status: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(code, description)
         self.code = code
@@ -43,7 +46,10 @@ class Refusal(Exception):
         self.retry_after = retry_after
         self.scheme = scheme
         self.max_age = max_age
-        self.status = 401 if code is None or code in _PROOF_CODES else STATUS_BY_CODE[code]
+        self.headers = tuple(headers)
+        if status is None:
+            status = 401 if code is None or code in _PROOF_CODES else STATUS_BY_CODE[code]
+        self.status = status
 
 
 def refuse_unavailable(reason: str, retry_after: int = DEFAULT_RETRY_AFTER) -> Refusal:
@@ -93,6 +99,7 @@ def render_refusal(
         ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
         ("x-request-id", request_id),
+        *refusal.headers,
     ]
     if refusal.status in _CHALLENGED:
         parameters = {"realm": realm}

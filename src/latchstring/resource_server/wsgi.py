@@ -13,14 +13,19 @@ from latchstring.resource_server.feed import Feed
 from latchstring.resource_server.guarding import (
     BaseGuard,
     CheckSigned,
+    Flow,
+    Headers,
     Introspect,
     Step,
+    T,
+    Take,
     UseOnce,
     choose_request_id,
     needing_jwt_extra,
     render_path,
 )
 from latchstring.resource_server.introspection import Introspection
+from latchstring.resource_server.limit_memory import find_thread_limit_memory
 from latchstring.resource_server.possession import Sent
 from latchstring.resource_server.refusal import Refusal, RenderedAnswer
 from latchstring.resource_server.replay import find_thread_memory
@@ -37,15 +42,17 @@ WSGIApp: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
 ACCESS: Final = "latchstring.access"
 REQUEST_ID: Final = "latchstring.request_id"
 _GUARD: Final = "latchstring.guard"
+_TOLD: Final = "latchstring.told"
 
 
 class SyncGuard(BaseGuard[httpx.Client]):
     """The guard in threads: plain WSGI, Flask, Django. What it must be told, see `BaseGuard`; `http_client` lends an
     `httpx.Client`. One guard may be shared by threads, and made before a server forks."""
 
-    def _connect(self, http_client: httpx.Client | None, memory: object) -> None:
+    def _connect(self, http_client: httpx.Client | None, memory: object, limit_memory: object) -> None:
         settings = self.settings
         self._memory = find_thread_memory(memory)
+        self._limit_memory = find_thread_limit_memory(limit_memory)
         self._connections = Connections(settings.introspection_endpoint, http_client)
         self._introspection = Introspection(settings, self._connections)
         is_fed = settings.revocations_endpoint is not None
@@ -96,7 +103,14 @@ class SyncGuard(BaseGuard[httpx.Client]):
         """The same, for a requirement that was made before."""
         if self._feed is not None:
             self._feed.attend()
-        flow = self.check_flow(authorization, query, requirement, sent)
+        return self._run(self.check_flow(authorization, query, requirement, sent))
+
+    def take(self, access: Access) -> Headers:
+        """One request more of this caller's: the `RateLimit` headers for the answer; raises `Refusal` (429). For those
+        who use `check`; everything else does it by itself."""
+        return self._run(self.take_flow(access))
+
+    def _run(self, flow: Flow[T]) -> T:
         try:
             step = next(flow)
             while True:
@@ -113,6 +127,8 @@ class SyncGuard(BaseGuard[httpx.Client]):
                 return self._local_check.check(token)
             case UseOnce(digest, expires_at, now):
                 return self._memory.use_once(digest, expires_at=expires_at, now=now)
+            case Take(buckets, now):
+                return self._limit_memory.take(buckets, now)
 
     def admit(self, environ: Environ, requirement: Requirement = NOTHING, path: str | None = None) -> Access:
         """Who calls, now also in the environ; raises `Refusal`. A request already let in by this guard is not asked
@@ -122,7 +138,8 @@ class SyncGuard(BaseGuard[httpx.Client]):
             self.decide(known, requirement)
             return known
         authorization, query, sent = read_environ(self, environ, path)
-        return remember(self, environ, self.check_requirement(authorization, query, requirement, sent))
+        access = self.check_requirement(authorization, query, requirement, sent)
+        return remember(self, environ, access, self.take(access) if self.has_limits else ())
 
     def close(self) -> None:
         """Close the connections to the authorization server."""
@@ -147,10 +164,10 @@ class AttendedApp:
             self._admit(environ, path)
         except Refusal as refusal:
             return send_rendered(self._guard.refuse(refusal, request_id), start_response)
-        stamps = render_stamps(self._guard, environ)
 
         def stamping(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             has = {name.lower() for name, _ in headers}
+            stamps = render_stamps(self._guard, environ)
             return start_response(status, headers + [stamp for stamp in stamps if stamp[0] not in has], *error)
 
         return self._app(environ, stamping)
@@ -185,9 +202,9 @@ def find_admitted(guard: BaseGuard[Any], environ: Mapping[str, Any]) -> Access |
     return environ[ACCESS] if environ.get(_GUARD) is guard else None
 
 
-def remember(guard: BaseGuard[Any], environ: Environ, access: Access) -> Access:
-    """The same, now also in the environ."""
-    environ[ACCESS], environ[_GUARD] = access, guard
+def remember(guard: BaseGuard[Any], environ: Environ, access: Access, told: Headers = ()) -> Access:
+    """The same, now also in the environ, and what the guard has to tell besides."""
+    environ[ACCESS], environ[_GUARD], environ[_TOLD] = access, guard, told
     return access
 
 
@@ -226,7 +243,8 @@ def identify(environ: Environ) -> str:
 def render_stamps(guard: BaseGuard[Any], environ: Environ) -> list[tuple[str, str]]:
     """The headers that the app's own answer is to carry, names in small letters."""
     nonce = guard.render_nonce() if "HTTP_DPOP" in environ else None
-    return [("x-request-id", identify(environ)), *([] if nonce is None else [("dpop-nonce", nonce)])]
+    nonces = [] if nonce is None else [("dpop-nonce", nonce)]
+    return [("x-request-id", identify(environ)), *nonces, *environ.get(_TOLD, ())]
 
 
 def send_rendered(rendered: RenderedAnswer, start_response: StartResponse) -> Iterable[bytes]:

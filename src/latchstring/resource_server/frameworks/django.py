@@ -124,7 +124,8 @@ async def _admit_async(guard: AnyGuard, request: HttpRequest, requirement: Requi
         await to_thread(guard.admit, request.META, requirement, request.path)
     else:
         authorization, query, sent = read_environ(guard, request.META, request.path)
-        remember(guard, request.META, await guard.check_requirement(authorization, query, requirement, sent))
+        access = await guard.check_requirement(authorization, query, requirement, sent)
+        remember(guard, request.META, access, await guard.take(access) if guard.has_limits else ())
 
 
 def _stamp(guard: AnyGuard, request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -50,8 +50,7 @@ class GuardPlugin(InitPlugin):
     async def _stamp(self, message: Message, scope: Scope) -> None:
         is_metadata = self._guard.is_metadata(scope["path"])
         if message["type"] == "http.response.start" and not is_metadata:
-            nonce = self._guard.find_nonce(_plain(scope))
-            message["headers"] = stamp(message.get("headers", ()), identify(_plain(scope)), nonce)
+            message["headers"] = stamp(message.get("headers", ()), self._guard, _plain(scope))
 
 
 def current_access(connection: AnyConnection) -> Access:

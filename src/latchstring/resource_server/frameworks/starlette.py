@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from latchstring.resource_server.asgi import Guard, find_access, identify
+from latchstring.resource_server.asgi import Guard, find_access, identify, render_stamps
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.requirement import make_requirement
 from latchstring.resource_server.verify import Access
@@ -51,10 +51,8 @@ def require(guard: Guard, *scope: str, max_age: int | None = None) -> Callable[[
                 response = await endpoint(request)
             else:
                 response = await run_in_threadpool(endpoint, request)
-            response.headers.setdefault("x-request-id", request_id)
-            nonce = guard.find_nonce(request.scope)
-            if nonce is not None:
-                response.headers.setdefault("dpop-nonce", nonce)
+            for name, value in render_stamps(guard, request.scope):
+                response.headers.setdefault(name, value)
             return response
 
         return guarded
