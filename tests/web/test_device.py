@@ -8,6 +8,10 @@ from contextlib import closing
 import httpx
 import pytest
 
+from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter
+from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.organization_policy import OrganizationPolicy
+from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.authorization_server.user_codes import MAX_WRONG_CODES
 from latchstring.protocol.device_authorization import parse_user_code
 from tests.support.deployment import Deployment
@@ -224,6 +228,98 @@ async def test_allow_without_an_organization_asks_again(world):
     assert_page(again, 422)
     assert "Choose one organization first" in again.text
     assert_page(await answer(world.http, again, "allow", world.acorn), 200)
+
+
+async def test_scope_beyond_the_role_is_not_granted_to_a_device(make_world):
+    scopes = {
+        "contacts.read": ScopeDefinition(title="Read"),
+        "members.delete": ScopeDefinition(title="R", roles=("admin",)),
+    }
+    world = await make_world(scopes=scopes)
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    for organization_id, scope in (
+        (world.acorn, {*scopes, "offline_access"}),
+        (world.birch, {"contacts.read", "offline_access"}),
+    ):
+        codes = await ask(world.http, app)
+        await allow(world.http, codes["user_code"], organization_id)
+        tokens = (await poll(world.http, app, codes["device_code"])).json()
+        assert set(tokens["scope"].split()) == scope
+        world.deployment.clock.advance(60)
+
+
+async def test_what_admins_have_approved_the_app_without_is_not_granted_to_a_device(make_world):
+    scopes = {"contacts.read": ScopeDefinition(title="Read"), "mail.send": ScopeDefinition(title="Send mail")}
+    world = await make_world(scopes=scopes, organization_policy=OrganizationPolicy(low="approval", medium="approval"))
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    await world.deployment.services.organization_policies.approve(
+        world.birch,
+        app.client_id,
+        scope=("contacts.read", "offline_access"),
+        left_out=("mail.send",),
+        origin=COMMAND_LINE,
+    )
+    codes = await ask(world.http, app)
+    await allow(world.http, codes["user_code"], world.birch)
+    tokens = (await poll(world.http, app, codes["device_code"])).json()
+    assert (tokens["organization_id"], tokens["scope"]) == (world.birch, "contacts.read offline_access")
+
+
+async def test_allow_is_remembered_told_and_kept_as_on_any_consent_page(world):
+    """The time that was chosen, the remembered consent, the receipt, and who allowed it from where."""
+    codes = await ask(world.http, world.app)
+    page = await enter(world.http, codes["user_code"])
+    form, now = find_form(page, "/device/answer"), world.deployment.clock.now
+    await submit(world.http, page, form, decision="allow", organization_id=world.birch, until="86400")
+    tokens = (await poll(world.http, world.app, codes["device_code"])).json()
+    grant = await find_grant(world, tokens["refresh_token"])
+    assert (grant.absolute_expires_at, grant.code_challenge, grant.redirect_uri) == (now + 86400, None, None)
+    store = world.deployment.store
+    (consent,) = await store.find_remembered_consents(world.app.client_id, world.ann)
+    assert (consent.organization_id, consent.scope, consent.grant_id) == (world.birch, grant.scope, grant.id)
+    (told,) = await store.find_events(EventFilter(action=Action.GRANT_CREATED), before=None, at_most=9)
+    assert (told.event.origin.actor_kind, told.event.origin.actor_id) == ("user", world.ann)
+    receipt = await world.http.get(f"/connections/{render_identifier(GRANT, grant.id)}/receipt")
+    assert_page(receipt, 200)
+    assert "<bdi>Birch" in receipt.text
+
+
+async def test_role_lowered_at_the_moment_of_allow_is_asked_anew(make_world, monkeypatch):
+    """The write itself holds the role that the scope was worked out for."""
+    scopes = {"members.delete": ScopeDefinition(title="Remove members", roles=("admin",))}
+    world = await make_world(scopes=scopes)
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    store = world.deployment.store
+    codes = await ask(world.http, app)
+    page = await enter(world.http, codes["user_code"])
+    commit = store.commit_device_consent
+
+    async def lower_and_commit(*arguments, **given):
+        await world.deployment.member(world.ann, world.acorn, "member")
+        return await commit(*arguments, **given)
+
+    monkeypatch.setattr(store, "commit_device_consent", lower_and_commit)
+    refused = await answer(world.http, page, "allow", world.acorn)
+    assert_page(refused, 409)
+    assert await find_grants(world) == []
+
+
+async def test_policy_made_stricter_at_the_moment_of_allow_is_kept(world, monkeypatch):
+    """The write itself asks for the organization's word."""
+    store = world.deployment.store
+    codes = await ask(world.http, world.app)
+    page = await enter(world.http, codes["user_code"])
+    commit = store.commit_device_consent
+
+    async def forbid_and_commit(*arguments, **given):
+        closed = OrganizationPolicy(low="none", medium="none", high="none")
+        await store.save_organization_policy(world.birch, closed, now=world.deployment.clock.now, origin=COMMAND_LINE)
+        return await commit(*arguments, **given)
+
+    monkeypatch.setattr(store, "commit_device_consent", forbid_and_commit)
+    refused = await answer(world.http, page, "allow", world.birch)
+    assert refused.status_code in {403, 409}
+    assert await find_grants(world) == []
 
 
 async def test_allow_for_a_foreign_or_ended_membership_gives_nothing(world):
@@ -452,6 +548,9 @@ async def test_device_code_again_later_ends_the_grant(world, case):
     assert_refused(refused, 400, "invalid_grant", "superseded")
     grant = await find_grant(world, tokens["refresh_token"])
     assert (grant.status, grant.ended_reason) == ("ended", "device_code_replayed")
+    (told,) = await world.deployment.store.find_events(EventFilter(action=Action.GRANT_ENDED), before=None, at_most=9)
+    assert (told.event.origin.actor_kind, told.event.origin.actor_id) == ("client", world.app.client_id)
+    assert told.event.origin.address == "127.0.0.1"
     assert not (await introspect(world.http, world.guard, tokens["access_token"]))["active"]
 
 

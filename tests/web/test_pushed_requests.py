@@ -50,11 +50,33 @@ async def test_pushed_request_expired_or_of_another_client_is_a_page(world):
     """P5, RFC 9126 §4: nothing is redirected."""
     other = await world.deployment.app(world.birch)
     request_uri = (await push(world)).json()["request_uri"]
-    for client_id, path in ((other.client_id, request_uri), (world.app.client_id, request_uri[:-1] + "g")):
+    of_another = "The request_uri is unknown, expired, answered or another client"
+    none_of_ours = "Only the request_uri of a pushed request counts; none is fetched."
+    for client_id, path, why in (
+        (other.client_id, request_uri, of_another),
+        (world.app.client_id, request_uri[:-1] + "g", none_of_ours),
+    ):
         page = await open_pushed(world, path, client_id)
         assert (page.status_code, "location" in page.headers) == (400, False)
+        assert "invalid_request_uri" in page.text
+        assert why in page.text
     world.deployment.clock.advance(90)
     assert (await open_pushed(world, request_uri)).status_code == 400
+
+
+async def test_pushed_request_beside_a_request_object_tells_the_developer_why(world):
+    """RFC 9101 §5."""
+    request_uri = (await push(world)).json()["request_uri"]
+    query = {"client_id": world.app.client_id, "request_uri": request_uri, "request": "x.y.z"}
+    page = await world.http.get("/oauth2/authorize", params=query)
+    assert (page.status_code, "location" in page.headers) == (400, False)
+    assert "request and request_uri stand together (RFC 9101 section 5)." in page.text
+    assert (await open_pushed(world, request_uri)).status_code == 200, "it is not used up"
+
+
+async def test_push_of_a_request_that_no_redirect_could_answer_says_what_is_wrong(world):
+    refused = await push(world, redirect_uri="https://other.example/")
+    assert refused.json()["error_description"] == "redirect_uri is not registered for this client."
 
 
 async def test_pushed_request_parameters_outside_it_do_not_count(world):

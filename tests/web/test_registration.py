@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.identifiers import derive_client_id
 from latchstring.authorization_server.keyring import KeyringKey, new_keyring
 from latchstring.authorization_server.settings import FULL_ACCESS, ScopeDefinition
@@ -290,6 +291,64 @@ async def test_g4_scope_that_is_not_for_anyone_is_never_the_default(make_world: 
     world = await make_world(registration="open", scopes=scopes)
     client = await register(world)
     assert client.answer["scope"] == "contacts.read offline_access"
+
+
+async def test_all_that_was_registered_is_told_each_time(open_world: World):
+    """RFC 7591 §3.2.1, RFC 7592 §2.1, §2.2."""
+    told = {
+        "client_name": "Notes",
+        "redirect_uris": [CALLBACK],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        "request_object_signing_alg": "EdDSA",
+        "jwks_uri": "https://notes.example/keys",
+        "scope": "contacts.read offline_access",
+        "client_uri": "https://notes.example/",
+        "tos_uri": "https://notes.example/terms",
+        "policy_uri": "https://notes.example/policy",
+        "require_pushed_authorization_requests": True,
+        "dpop_bound_access_tokens": True,
+        "tls_client_certificate_bound_access_tokens": True,
+        "require_signed_request_object": True,
+    }
+    scope = open_world.deployment.settings.scopes
+    told["scope"] = " ".join([*(name for name in scope), "offline_access"])
+    client = await register(open_world, **told)
+    assert told.items() <= client.answer.items()
+    assert client.answer["response_types"] == ["code"]
+    assert client.answer["registration_client_uri"] == f"https://auth.example{client.path}"
+    found = (await open_world.http.get(client.path, headers=client.authorization)).json()
+    assert told.items() <= found.items()
+    changed = {**told, "tos_uri": "https://notes.example/terms-2", "jwks_uri": "https://notes.example/keys-2"}
+    body = {**changed, "client_id": client.client_id}
+    answer = await open_world.http.put(client.path, json=body, headers=client.authorization)
+    assert answer.status_code == 200, answer.text
+    assert changed.items() <= answer.json().items()
+
+
+async def test_update_that_sends_back_what_was_told_names_all_of_it(open_world: World):
+    client = await register(open_world)
+    sent = {"registration_client_uri": "x", "client_id_issued_at": 1}
+    body = {**METADATA, "client_id": client.client_id, **sent}
+    refused = await open_world.http.put(client.path, json=body, headers=client.authorization)
+    assert refused.json()["error_description"] == (
+        "An update does not contain registration_client_uri, client_id_issued_at (RFC 7592 section 2.2)."
+    )
+
+
+async def test_registration_that_its_client_ended_is_written_down_as_its_doing(open_world: World):
+    client = await register(open_world)
+    page = await open_consent(open_world.http, client, **PKCE)
+    answer_of(await decide(open_world.http, page, "allow", open_world.birch))
+    assert (await open_world.http.delete(client.path, headers=client.authorization)).status_code == 204
+    client_id = derive_client_id(client.client_id)
+    for action in (Action.APP_DELETED, Action.GRANT_ENDED):
+        wanted = EventFilter(client_id=client_id, action=action)
+        (told,) = await open_world.deployment.store.find_events(wanted, before=None, at_most=9)
+        assert (told.event.origin.actor_kind, told.event.origin.actor_id) == ("client", client_id)
+    row = await find_row(open_world, client)
+    assert row.expires_at == row.created_at + open_world.deployment.settings.registration_lifetime
 
 
 async def test_id_of_another_deployment_is_nobody_s(open_world: World):

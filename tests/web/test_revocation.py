@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from tests.support.journey import grant_code, refresh
 from tests.web.answers import assert_machine_headers, assert_refused
 from tests.web.conftest import World
@@ -32,6 +33,22 @@ async def test_revocation_of_a_refresh_token_ends_the_grant_and_all_its_tokens_a
     grant = await find_grant(world, first["refresh_token"])
     assert (grant.status, grant.ended_reason) == ("ended", "revoked_by_client")
     assert (grant.ended_by, grant.ended_at) == (world.app.client_id, world.deployment.clock.now)
+
+
+@pytest.mark.parametrize("kind", ["refresh_token", "access_token", "client's own"])
+async def test_revocation_is_written_down_as_the_client_s_doing(world: World, kind: str) -> None:
+    if kind == "client's own":
+        answer = await post(world, "/oauth2/token", world.app.body(grant_type="client_credentials"))
+        token, user_id = answer.json()["access_token"], None
+    else:
+        token, user_id = (await connect(world))[kind], world.ann
+    await revoke(world, world.app, token)
+    action = Action.GRANT_ENDED if kind == "refresh_token" else Action.TOKEN_REVOKED
+    (told,) = await world.deployment.store.find_events(EventFilter(action=action), before=None, at_most=9)
+    origin = told.event.origin
+    assert (origin.actor_kind, origin.actor_id, origin.address) == ("client", world.app.client_id, "127.0.0.1")
+    assert (told.event.client_id, told.event.user_id) == (world.app.client_id, user_id)
+    assert told.event.organization_id == world.acorn
 
 
 async def test_revocation_of_a_replaced_refresh_token_ends_the_grant_too(world: World) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from latchstring.authorization_server.details_types import DetailsType
+from latchstring.protocol.authorization_details import render_authorization_details
 from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
 from latchstring.protocol.jose.jws import parse_jwt, verify_jwt
 from latchstring.protocol.jose.keys import parse_jwk_set
@@ -17,7 +19,7 @@ from latchstring.storage.store import SqlStore
 from tests.support.journey import exchange, grant_code, introspect, refresh
 from tests.support.proofs import Prover
 from tests.web.answers import REQUEST_ID, assert_refused
-from tests.web.conftest import World
+from tests.web.conftest import MakeWorld, World
 from tests.web.state import dump, post
 
 FILES = "https://files.example/"
@@ -319,11 +321,30 @@ async def test_jwt_exchanged_for_another_api_dies_with_it(world: World, files: t
     assert (claims["aud"], claims["sub"], claims["client_id"]) == (MAIL, world.ann, acting.client_id)
     assert claims["act"] == {"sub": acting.client_id}
     assert claims["ancestors"] == [original["jti"]]
-    assert claims["grant_id"] == original["grant_id"]
+    assert (claims["grant_id"], claims["scope"]) == (original["grant_id"], "all.full_access")
     told = await introspect(world.http, mail, token)
     assert (told["active"], told["client_id"], told["act"]) == (True, acting.client_id, {"sub": acting.client_id})
     await post(world, "/oauth2/revoke", world.app.body(token=subject))
     assert await introspect(world.http, mail, token) == {"active": False}
+
+
+async def test_jwt_exchanged_carries_the_authorization_details(make_world: MakeWorld) -> None:
+    """RFC 9396 §9.1: in the claims, in the answer and at introspection."""
+    world = await make_world(authorization_details_types={"account": DetailsType(title="See your accounts")})
+    files, mail = [await world.deployment.resource_server(resource, "jwt") for resource in (FILES, MAIL)]
+    acting = await world.deployment.app(world.acorn, grant_types=(TOKEN_EXCHANGE,), acts_for_resource=FILES)
+    details = [{"type": "account"}]
+    prompt = {"resource": (FILES, MAIL), "authorization_details": render_authorization_details(details)}
+    code = await grant_code(world.deployment, world.app, world.ann, world.acorn, **prompt)
+    subject = (await exchange(world.http, world.app, code)).json()["access_token"]
+    body = acting.body(
+        grant_type=TOKEN_EXCHANGE, subject_token=subject, subject_token_type=ACCESS_TOKEN_TYPE, resource=MAIL
+    )
+    answer = (await post(world, "/oauth2/token", body)).json()
+    assert answer["authorization_details"] == details
+    assert (await read(world, answer["access_token"]))["authorization_details"] == details
+    assert (await introspect(world.http, mail, answer["access_token"]))["authorization_details"] == details
+    assert (await introspect(world.http, files, subject))["authorization_details"] == details
 
 
 async def test_jwt_bound_to_a_key_is_taken_with_its_proof_alone(world: World, files: tuple[str, str]) -> None:
