@@ -2,6 +2,7 @@
 
 PY := .venv/bin/python
 BASE_PORT ?= 8400
+SERVER_HOST ?= 127.0.0.1
 TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
@@ -13,8 +14,8 @@ help: ## list the targets
 setup: ## make .venv and install the locked dependencies (PYTHON=… chooses the Python)
 	@scripts/setup.sh
 
-run: setup ## start the demo: server, sample API, sample app (BASE_PORT=8400)
-	@exec $(PY) -m latchstring.demo --base-port $(BASE_PORT)
+run: setup ## start the demo: server, sample API, sample app (BASE_PORT=8400; SERVER_HOST=localhost for passkeys)
+	@exec $(PY) -m latchstring.demo --base-port $(BASE_PORT) --server-host $(SERVER_HOST)
 
 test: setup ## every check and every test, as CI runs them (ARGS='-k token' goes to pytest)
 	@scripts/test_machine.sh

@@ -170,6 +170,7 @@ SIGN_IN: dict[str, object] = {
     "app_name": None,
     "is_again": False,
     "is_for_device": False,
+    "passkey_question": '{"challenge": "AA"}',
 }
 
 SEND_BACK: dict[str, object] = {
@@ -343,9 +344,33 @@ ACCOUNT: dict[str, object] = {
     "user": USER,
     "account": USER,
     "factor": None,
+    "passkeys": {"is_possible": True, "count": 0},
     "sessions": 1,
     "recovery_codes": None,
     "errors": {},
+    "done": None,
+}
+PASSKEYS: dict[str, object] = {
+    "user": USER,
+    "passkeys": [
+        {
+            "id": f"{age:064x}",
+            "name": name,
+            "is_synced": is_synced,
+            "created_at": NOW - age * DAY,
+            "last_used_at": last_used_at,
+        }
+        for name, is_synced, age, last_used_at in (
+            ("Ann’s phone", True, 40, NOW - 7200),
+            ("Key ring", False, 3, None),
+            (LONG_NAME[:64], True, 400, NOW - 90 * DAY),
+        )
+    ],
+    # With a question the page's script shows the form.
+    "question": '{"challenge": "AA", "user": {"id": "AA"}, "excludeCredentials": []}',
+    "is_possible": True,
+    "is_full": False,
+    "error": None,
     "done": None,
 }
 _URI = render_uri(b"12345678901234567890", issuer="Northwind CRM", account="ann@example.com")
@@ -380,12 +405,14 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "sign-in-code-throttled", "sign_in_code.html", {"half": "sealed", "error": "throttled"}
     yield "reset", "reset.html", {"email": "", "is_sent": False}
     yield "reset-sent", "reset.html", {"email": "ann@example.com", "is_sent": True}
-    yield "reset-password", "reset_password.html", {"token": "0a1b", "email": "ann@example.com", "errors": {}}
+    chosen = {"token": "0a1b", "email": "ann@example.com", "passkeys": 0, "errors": {}}
+    yield "reset-password", "reset_password.html", chosen
+    yield "reset-password-passkeys", "reset_password.html", {**chosen, "passkeys": 2}
     unusable = {"new_password": account_error("password_unusable")}
     yield (
         "reset-password-short",
         "reset_password.html",
-        {"token": "0a1b", "email": "ann@example.com", "errors": unusable},
+        {**chosen, "errors": unusable},
     )
     yield "account", "account.html", ACCOUNT
     factor = {"created_at": NOW - 40 * DAY, "recovery_codes": 7}
@@ -394,6 +421,12 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "account-wrong", "account.html", {**ACCOUNT, "factor": factor, "errors": wrong}
     codes = [f"BCDFG-HJK{letter}M" for letter in "BCDFGHJKLM"]
     yield "account-codes", "account.html", {**ACCOUNT, "factor": factor, "recovery_codes": codes}
+    yield "account-passkeys", "account.html", {**ACCOUNT, "passkeys": {"is_possible": True, "count": 2}}
+    yield "account-no-passkeys", "account.html", {**ACCOUNT, "passkeys": {"is_possible": False, "count": 0}}
+    yield "passkeys-none", "passkeys.html", {**PASSKEYS, "passkeys": []}
+    yield "passkeys", "passkeys.html", {**PASSKEYS, "done": "added"}
+    yield "passkeys-full", "passkeys.html", {**PASSKEYS, "is_full": True, "question": None, "error": "passkey"}
+    yield "passkeys-impossible", "passkeys.html", {**PASSKEYS, "passkeys": [], "is_possible": False, "question": None}
     yield "second-factor", "second_factor.html", SECOND_FACTOR
     yield (
         "second-factor-wrong",
@@ -401,6 +434,7 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
         {**SECOND_FACTOR, "errors": {"code": account_error("code_wrong")}},
     )
     yield "sign-in-wrong", "sign_in.html", {**SIGN_IN, "error": "credentials", "email": "ann@example.com"}
+    yield "sign-in-passkey-unknown", "sign_in.html", {**SIGN_IN, "error": "passkey"}
     yield "sign-in-expired", "sign_in.html", {**SIGN_IN, "error": "expired_page", "email": "ann@example.com"}
     yield "device", "device.html", DEVICE
     yield "device-filled", "device.html", {**DEVICE, "user_code": "WDJB-MJHT"}

@@ -370,6 +370,7 @@ def build_services(
 ) -> Services:
     """The server's parts, put together. `fetch`, `resolve` and `post_event` are for tests, whose hosts are on loopback;
     a server follows the keyring in the file at `keyring_path`."""
+    from latchstring.authorization_server.passkeys import Passkeys
     from latchstring.outbound.domain_watch import DomainWatch
     from latchstring.outbound.fetcher import Fetcher
     from latchstring.outbound.key_sets import CachedKeySets
@@ -500,6 +501,7 @@ def build_services(
             entropy=entropy,
         ),
         second_factors=SecondFactors(store=store, codec=codec, clock=clock, entropy=entropy),
+        passkeys=Passkeys(store=store, codec=codec, post=post, settings=settings, clock=clock, entropy=entropy),
         background=background,
         authenticate=directory.authenticate,
         renderer=renderer,

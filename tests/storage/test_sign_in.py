@@ -107,7 +107,7 @@ async def test_way_back_in_is_used_once_while_it_lasts(peopled: SqlStore):
 
     async def use(number: int, now: int = NOW) -> Commit:
         return await peopled.use_password_reset(
-            token, f"hash {number}", now=now, origin=COMMAND_LINE, mail=mail(number)
+            token, f"hash {number}", ends_passkeys=False, now=now, origin=COMMAND_LINE, mail=mail(number)
         )
 
     assert await use(20, NOW + 60) is Commit.LOST

@@ -18,7 +18,8 @@ _RUNNING = "Ctrl-C stops all."
 class Demo:
     """One run of it: where its parts are, and who can sign in."""
 
-    def __init__(self, directory: Path, base_port: int) -> None:
+    def __init__(self, directory: Path, base_port: int, server_host: str) -> None:
+        self.server_host = server_host
         self.directory = directory
         self.base_port = base_port
         self.output_path = directory.with_name(f"{directory.name}-output.txt")
@@ -32,6 +33,8 @@ class Demo:
                     str(base_port),
                     "--directory",
                     str(directory),
+                    "--server-host",
+                    server_host,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -43,7 +46,7 @@ class Demo:
     @property
     def server(self) -> str:
         """The authorization server's URL."""
-        return f"http://127.0.0.1:{self.base_port}"
+        return f"http://{self.server_host}:{self.base_port}"
 
     @property
     def api(self) -> str:
@@ -89,9 +92,9 @@ class Demo:
 
 
 @contextlib.contextmanager
-def running_demo(directory: Path) -> Iterator[Demo]:
+def running_demo(directory: Path, server_host: str = "127.0.0.1") -> Iterator[Demo]:
     """The demo, seeded and answering; stopped in good order at the end."""
-    demo = Demo(directory, find_free_ports(3))
+    demo = Demo(directory, find_free_ports(3), server_host)
     try:
         yield demo.wait_until_running()
         demo.process.send_signal(signal.SIGINT)

@@ -1,10 +1,14 @@
 """A deployment in which something has happened everywhere: no page of it is empty."""
 
+import os
 from dataclasses import dataclass, field
 
 from latchstring.authorization_server.events import COMMAND_LINE, SYSTEM
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.mail import Mail
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
+from latchstring.authorization_server.passkey_ports import PasskeyRecord
+from latchstring.authorization_server.passkeys import MAX_PASSKEYS, clean_name
 from latchstring.authorization_server.publication import render_facts
 from latchstring.authorization_server.webhook_records import Attempt
 from tests.support import device
@@ -57,6 +61,7 @@ class Inhabited:
         await self._make_webhooks()
         await self._publish()
         await self._ask()
+        await self._add_passkeys()
         await self._send_reset()
         return self
 
@@ -161,6 +166,40 @@ class Inhabited:
         assert request is not None
         names = self.names
         await requests.decide(request, names.app, names.organization, granted=request.asked, origin=COMMAND_LINE)
+
+    async def _add_passkeys(self) -> None:
+        """One that was used and one that never was."""
+        deployment, now = self.deployment, self.deployment.clock.now
+        member = self.people["member"]
+        for number in range(2):
+            passkey = PasskeyRecord(
+                credential_id=os.urandom(32),
+                user_id=member,
+                name=clean_name(self.names.app),
+                public_key=b"",
+                sign_count=0,
+                is_synced=number == 0,
+                created_at=now,
+            )
+            challenges = [os.urandom(32) for _ in range(2)]
+            mail = deployment.services.post.seal(Mail(to="", template="passkey_added"))
+            await deployment.store.save_passkey(
+                passkey,
+                challenge_digest=challenges[0],
+                challenge_expires_at=now,
+                at_most=MAX_PASSKEYS,
+                origin=SYSTEM,
+                mail=mail,
+            )
+            if number == 0:
+                await deployment.store.use_passkey(
+                    passkey.credential_hash,
+                    0,
+                    challenge_digest=challenges[1],
+                    challenge_expires_at=now,
+                    now=now,
+                    origin=SYSTEM,
+                )
 
     async def _send_reset(self) -> None:
         """The member has asked for another password."""

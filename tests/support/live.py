@@ -27,7 +27,7 @@ class Live:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.url = f"http://localhost:{self._socket.getsockname()[1]}"  # a name: browsers make passkeys for no address
         self._stack = contextlib.AsyncExitStack()
         self.deployment = self.do(self._stack.enter_async_context(deploy(directory, issuer=self.url, **settings)))
         config = uvicorn.Config(self.deployment.application, lifespan="off", log_level="critical", access_log=False)

@@ -50,6 +50,7 @@ VISITS = [
     Visit("/access-requests/{request_id}", "member", given={"request_id": "approved_request"}),
     # a member's and a developer's
     Visit("/account", "member"),
+    Visit("/account/passkeys", "member"),
     Visit("/connections", "member"),
     Visit("/connections", "operator"),
     Visit("/connections/{grant_id}/receipt", "member"),

@@ -110,7 +110,7 @@ def test_page_obeys_the_strict_policy(renderer: PageRenderer, state: str):
     outline = Outline(_page(renderer, state))
     assert outline.all("style") == []
     for attributes in outline.all("script"):
-        assert (attributes["src"] or "").startswith("/static/latchstring.js?v=")
+        assert (attributes["src"] or "").startswith(("/static/latchstring.js?v=", "/static/passkeys.js?v="))
     for tag, attributes in outline.elements:
         assert "style" not in attributes
         assert [name for name in attributes if name.startswith("on")] == []
@@ -158,7 +158,7 @@ def test_page_with_a_name_missing_from_its_context_is_refused(renderer: PageRend
 
 def test_sign_in_page_has_fields_that_password_managers_know(renderer: PageRenderer):
     fields = {field.get("name"): field for field in Outline(_page(renderer, "sign-in-for-app")).all("input")}
-    assert fields["email"]["autocomplete"] == "username"
+    assert fields["email"]["autocomplete"] == "username webauthn"
     assert fields["password"]["autocomplete"] == "current-password"
     assert fields["continue"]["value"] == "sealed"
 

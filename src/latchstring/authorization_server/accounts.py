@@ -86,15 +86,18 @@ class Accounts:
         user_id = await self._store.find_password_reset(hash_reset(token), now=self._clock())
         return None if user_id is None else await self._store.find_user(user_id)
 
-    async def reset(self, token: str, password: str, *, locale: str, origin: Origin) -> bool:
-        """Another password by a way back in, once; every browser is signed out. False if it has expired or was used."""
+    async def reset(
+        self, token: str, password: str, *, ends_passkeys: bool = False, locale: str, origin: Origin
+    ) -> bool:
+        """Another password by a way back in, once; every browser is signed out. False if it has expired or was used.
+        Passkeys stay unless the person says that somebody else may have added one."""
         user = await self.find_reset(token)
         if user is None:
             return False
         hashed = await self._hash_password(password)
         mail = self._post.seal(self._tell_of_change(user, locale))
         commit = await self._store.use_password_reset(
-            hash_reset(token), hashed, now=self._clock(), origin=origin, mail=mail
+            hash_reset(token), hashed, ends_passkeys=ends_passkeys, now=self._clock(), origin=origin, mail=mail
         )
         return commit is Commit.APPLIED
 

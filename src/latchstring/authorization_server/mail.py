@@ -14,6 +14,8 @@ MailKey = Literal[
     "access_approved",
     "access_declined",
     "access_requested",
+    "passkey_added",
+    "passkey_removed",
     "password_changed",
     "password_reset",
     "test",

@@ -78,6 +78,14 @@ class SignInStore(Protocol):
         """Whose way back in it is, while it lasts."""
 
     async def use_password_reset(
-        self, token_hash: bytes, password_hash: str, *, now: int, origin: Origin, mail: MailRecord
+        self,
+        token_hash: bytes,
+        password_hash: str,
+        *,
+        ends_passkeys: bool,
+        now: int,
+        origin: Origin,
+        mail: MailRecord,
     ) -> Commit:
-        """As `set_password`, by a way back in, which is used up; `LOST` if it has expired or was used."""
+        """As `set_password`, by a way back in, which is used up; every passkey goes with it if so wished. `LOST` if it
+        has expired or was used."""

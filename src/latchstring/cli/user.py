@@ -68,20 +68,24 @@ def remove_second_factor(
     keyring: KeyringPath = None,
     as_json: Json = False,
 ) -> None:
-    """Let a user who has lost phone and recovery codes sign in by the password alone. Make sure who is asking."""
+    """Let a user who has lost phone and recovery codes sign in by the password alone; their passkeys go, too. Make sure
+    who is asking."""
 
-    async def work(store: SqlStore, _: Deployment) -> UserRecord:
+    async def work(store: SqlStore, _: Deployment) -> tuple[UserRecord, int]:
         user = await store.find_user_by_email(email)
         if user is None:
             raise CommandRefused(f"there is no user with the email {email}")
         now = epoch_seconds()
-        if await store.end_second_factor(user.user_id, now=now, origin=COMMAND_LINE) is Commit.LOST:
-            raise CommandRefused(f"{user.email} has no second factor")
+        passkeys = await store.end_passkeys(user.user_id, now=now, origin=COMMAND_LINE)
+        ended = await store.end_second_factor(user.user_id, now=now, origin=COMMAND_LINE)
+        if ended is Commit.LOST and not passkeys:
+            raise CommandRefused(f"{user.email} has no second factor and no passkeys")
         await store.end_sessions(user.user_id, kept_session=None, now=now, origin=COMMAND_LINE)
-        return user
+        return user, passkeys
 
-    user = run_with_store(database, keyring, work)
-    print_record({"user_id": user.user_id, "email": user.email, "second_factor": False}, as_json)
+    user, passkeys = run_with_store(database, keyring, work)
+    record = {"user_id": user.user_id, "email": user.email, "second_factor": False, "removed_passkeys": passkeys}
+    print_record(record, as_json)
 
 
 app.command("disable")(life_cycle.disable_user)

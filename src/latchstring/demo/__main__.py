@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from latchstring.demo.launcher import Launcher
-from latchstring.demo.places import Places
+from latchstring.demo.places import HOST, Places
 
 
 def main() -> int:
@@ -14,11 +14,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m latchstring.demo", description=main.__doc__)
     parser.add_argument("--base-port", type=_base_port, default=8400, help="the first of three ports (8400)")
     parser.add_argument("--directory", type=Path, default=Path(".demo"), help="where its data is kept (.demo)")
+    parser.add_argument(
+        "--server-host",
+        choices=[HOST, "localhost"],
+        default=HOST,
+        help=f"the server's name for browsers: passkeys need localhost ({HOST})",
+    )
     arguments = parser.parse_args()
     os.umask(0o077)
     for name in ("LATCHSTRING_DATABASE", "LATCHSTRING_KEYRING"):
         os.environ.pop(name, None)  # those are of a real deployment; the demo keeps to its own directory
-    return Launcher(Places(base_port=arguments.base_port, directory=arguments.directory.absolute())).run()
+    places = Places(
+        base_port=arguments.base_port,
+        directory=arguments.directory.absolute(),
+        server_host=arguments.server_host,
+    )
+    return Launcher(places).run()
 
 
 def _base_port(text: str) -> int:

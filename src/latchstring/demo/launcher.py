@@ -95,7 +95,10 @@ class Launcher:
     def _start(self) -> None:
         places = self._places
         serve = ["serve", "--database", places.database, "--host", HOST, "--port", str(places.base_port)]
+        if places.server_host != HOST:
+            serve += ["--issuer", places.issuer]
         where = ["--base-port", str(places.base_port), "--directory", str(places.directory)]
+        where += ["--server-host", places.server_host]
         for name, module, arguments, log in (
             ("authorization server", _SERVER, [*serve, "--config", str(places.config_path)], "server.log"),
             ("sample API", _SAMPLE, ["api", *where], "sample-api.log"),

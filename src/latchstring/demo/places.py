@@ -13,6 +13,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
     base_port: int
     directory: Path
+    server_host: str = HOST
 
     @property
     def ports(self) -> dict[str, int]:
@@ -25,8 +26,8 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def issuer(self) -> str:
-        """The authorization server."""
-        return f"http://{HOST}:{self.base_port}"
+        """The authorization server. Browsers make passkeys under `localhost`, not under an address (ADR 0026)."""
+        return f"http://{self.server_host}:{self.base_port}"
 
     @property
     def api(self) -> str:

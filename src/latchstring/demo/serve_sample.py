@@ -62,8 +62,9 @@ def main() -> None:
     parser.add_argument("part", choices=["api", "app"])
     parser.add_argument("--base-port", type=int, default=8400)
     parser.add_argument("--directory", type=Path, default=Path(".demo"))
+    parser.add_argument("--server-host", default=HOST)
     arguments = parser.parse_args()
-    places = Places(base_port=arguments.base_port, directory=arguments.directory)
+    places = Places(base_port=arguments.base_port, directory=arguments.directory, server_host=arguments.server_host)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = uvicorn.Config(

@@ -19,7 +19,16 @@ from latchstring.storage.engine import Row, Steps
 from latchstring.storage.lapsing import lapse_requests
 from latchstring.storage.people_operations import user_event
 from latchstring.storage.recording import grant_event, record_event, record_events
-from latchstring.storage.statements import apps, consents, grants, life_cycle, people, sweeping
+from latchstring.storage.statements import (
+    apps,
+    consents,
+    grants,
+    life_cycle,
+    passkeys,
+    people,
+    sign_in,
+    sweeping,
+)
 from latchstring.storage.statements.life_cycle import CLIENT, ORGANIZATION, SETTLING, USER
 
 STRETCH: Final = 250
@@ -325,6 +334,10 @@ def delete_user(user_id: str, now: int, origin: Origin) -> Steps[Commit]:
     if (yield life_cycle.DELETE_USER, {"of_user": user_id, "now": now}) is None:
         return Commit.LOST
     yield life_cycle.END_SESSIONS_OF_USER, {"of_user": user_id}
+    yield sign_in.END_SECOND_FACTOR, {"of_user": user_id}
+    yield sign_in.END_RECOVERY_CODES, {"of_user": user_id}
+    yield sign_in.END_RESETS, {"of_user": user_id}
+    yield passkeys.END_PASSKEYS, {"of_user": user_id}
     yield consents.FORGET_CONSENTS_OF_USER, {"of_user": user_id}
     yield from lapse_requests(now, origin, user_id=user_id)
     yield from record_event(user_event(Action.USER_DELETED, user_id, origin, now))

@@ -30,6 +30,7 @@ FORGOTTEN: Final = (
     "browser_session",
     "device_authorization",
     "mail",
+    "passkey",
     "password_reset",
     "pushed_request",
     "recovery_code",

@@ -332,6 +332,23 @@ recovery_code = Table(
     sqlite_with_rowid=False,
 )
 
+# Passkeys (WebAuthn), by the hash of their credential's id. Only public keys: a copy of the database signs nobody in.
+passkey = Table(
+    "passkey",
+    metadata,
+    Column("credential_hash", LargeBinary(32), primary_key=True),
+    Column("credential_id", LargeBinary, nullable=False),
+    Column("user_id", String(64), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("is_synced", Boolean(create_constraint=False), nullable=False),
+    Column("transports", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger),
+    sqlite_with_rowid=False,
+)
+
 # A way back in that was mailed, by hash.
 password_reset = Table(
     "password_reset",

@@ -7,6 +7,7 @@ from latchstring.authorization_server.events import Action, Origin
 from latchstring.authorization_server.mail import MailRecord
 from latchstring.authorization_server.sign_in_ports import SecondFactorRecord
 from latchstring.storage.engine import Steps
+from latchstring.storage.passkey_operations import end_passkeys
 from latchstring.storage.people_operations import user_event
 from latchstring.storage.recording import queue_mail, record_event
 from latchstring.storage.statements import sign_in
@@ -103,7 +104,7 @@ def create_password_reset(token_hash: bytes, user_id: str, expires_at: int, now:
 
 
 def use_password_reset(
-    token_hash: bytes, password_hash: str, now: int, origin: Origin, mail: MailRecord
+    token_hash: bytes, password_hash: str, ends_passkeys: bool, now: int, origin: Origin, mail: MailRecord
 ) -> Steps[Commit]:
     """Another password by a way back in, used up."""
     row = yield sign_in.USE_RESET, {"of_token": token_hash, "now": now}
@@ -111,4 +112,6 @@ def use_password_reset(
         return Commit.LOST
     user_id: str = row[0]
     by_whom = Origin("user", user_id, origin.address, origin.request_id)
+    if ends_passkeys:
+        yield from end_passkeys(user_id, now, by_whom)
     return (yield from set_password(user_id, password_hash, None, now, by_whom, mail))

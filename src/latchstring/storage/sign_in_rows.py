@@ -82,7 +82,14 @@ class SignInRows:
         return None if row is None else str(row[0])
 
     async def use_password_reset(
-        self, token_hash: bytes, password_hash: str, *, now: int, origin: Origin, mail: MailRecord
+        self,
+        token_hash: bytes,
+        password_hash: str,
+        *,
+        ends_passkeys: bool,
+        now: int,
+        origin: Origin,
+        mail: MailRecord,
     ) -> Commit:
-        use = partial(operations.use_password_reset, token_hash, password_hash, now, origin, mail)
+        use = partial(operations.use_password_reset, token_hash, password_hash, ends_passkeys, now, origin, mail)
         return await self._engine.commit(use)

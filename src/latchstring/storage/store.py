@@ -46,6 +46,7 @@ from latchstring.storage.life_cycle_store import LifeCycleStore
 from latchstring.storage.mail_rows import MailRows
 from latchstring.storage.marks import Marks
 from latchstring.storage.operations import SweepPlan
+from latchstring.storage.passkey_rows import PasskeyRows
 from latchstring.storage.policy_rows import PolicyRows
 from latchstring.storage.publication_operations import compare
 from latchstring.storage.publication_rows import PublicationRows
@@ -78,6 +79,7 @@ class SqlStore(
     PublisherRows,
     WebhookRows,
     SignInRows,
+    PasskeyRows,
 ):
     """Implements `authorization_server.ports.Store`, and the ports of single subjects, on any engine."""
 

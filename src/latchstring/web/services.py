@@ -16,6 +16,7 @@ from latchstring.authorization_server.introspection_endpoint import Introspectio
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.mail import Post
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
+from latchstring.authorization_server.passkeys import Passkeys
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.publication import Publication
@@ -72,6 +73,7 @@ class Services:
     client_secrets: ClientSecrets
     accounts: Accounts
     second_factors: SecondFactors
+    passkeys: Passkeys
     background: Background
     authenticate: Callable[[str, str], Awaitable[UserRecord | None]]
     renderer: PageRenderer

@@ -129,6 +129,14 @@ class Throttle:
         """Whether one more password may be tried for this account from there, and from there at all."""
         return await self._count_sign_in(email, source, 1)
 
+    async def may_present_passkey(self, source: str) -> bool:
+        """Whether one more passkey may be tried from there. Nobody guesses one; each try costs a signature's check."""
+        return await self._hit(SIGN_INS_FROM_SOURCE, "source", "", source)
+
+    async def take_back_passkey(self, source: str) -> None:
+        """A passkey that counted takes back its own try."""
+        await self._hit(SIGN_INS_FROM_SOURCE, "source", "", source, -1)
+
     async def may_send_reset(self, email: str, source: str) -> bool:
         """Whether one more mail may go to that address, and from there at all."""
         account = await self._hit(RESETS_TO_ACCOUNT, "reset", email.casefold(), "")

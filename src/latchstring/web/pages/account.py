@@ -136,6 +136,10 @@ async def _render(
         "factor": None
         if factor is None
         else {"created_at": factor.created_at, "recovery_codes": factor.recovery_codes},
+        "passkeys": {
+            "is_possible": page.services.passkeys.relying_party is not None,
+            "count": len(await page.services.passkeys.find_all(user.user_id)),
+        },
         "sessions": await page.services.accounts.count_sessions(user.user_id),
         "recovery_codes": recovery_codes,
         "errors": errors or {},

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from latchstring.authorization_server.passkey_verification import PasskeyRefused
 from latchstring.authorization_server.second_factors import ATTEMPT_WINDOW, Verification
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
@@ -9,6 +10,7 @@ from latchstring.web.pages.asked import AUTHORIZE
 from latchstring.web.pages.device import DEVICE
 from latchstring.web.pages.half_signed_in import HalfSignedIn, ask_for_code, open_half
 from latchstring.web.pages.page import Page, PageRefused
+from latchstring.web.pages.passkeys import explain_refusal
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.throttle import RETRY_SIGN_IN_SECONDS, find_source
 
@@ -31,9 +33,7 @@ async def sign_in(page: Page) -> Response:
     email = form.get("email", "")
     source = find_source(page.request.scope, page.services.settings)
     if not await page.services.throttle.may_sign_in(email, source):
-        response = await _render(page, continue_to, email=email, error="throttled", status=429)
-        response.headers["retry-after"] = str(RETRY_SIGN_IN_SECONDS)
-        return response
+        return _wait(await _render(page, continue_to, email=email, error="throttled", status=429))
     user = await page.services.authenticate(email, form.get("password", ""))
     if user is None:
         return await _render(page, continue_to, email=email, error="credentials", status=422)
@@ -44,6 +44,26 @@ async def sign_in(page: Page) -> Response:
     if await page.services.second_factors.find(user.user_id) is not None:
         return ask_for_code(page, HalfSignedIn(user.user_id, page.services.clock(), continue_to or ""))
     return await begin_session(page, user.user_id, continue_to)
+
+
+async def sign_in_with_passkey(page: Page) -> Response:
+    """POST /sign-in/passkey: the passkey says whose it is, and no code is asked for after it."""
+    form = await page.read_form()
+    continue_to = page.open_continue(form.get("continue", ""))
+    source = find_source(page.request.scope, page.services.settings)
+    if not await page.services.throttle.may_present_passkey(source):
+        return _wait(await _render(page, continue_to, error="throttled", status=429))
+    try:
+        user = await page.services.passkeys.sign_in(form.get("credential", ""), cookie=page.cookie, origin=page.origin)
+    except PasskeyRefused as refused:
+        return await _render(page, continue_to, error=explain_refusal(page, refused), status=422)
+    await page.services.throttle.take_back_passkey(source)
+    return await begin_session(page, user.user_id, continue_to)
+
+
+def _wait(response: Response) -> Response:
+    response.headers["retry-after"] = str(RETRY_SIGN_IN_SECONDS)
+    return response
 
 
 async def begin_session(page: Page, user_id: str, continue_to: str | None) -> Response:
@@ -105,6 +125,7 @@ async def _render(
         "error": error,
         "app_name": None if client is None else client.name,
         "is_again": is_again,
+        "passkey_question": page.services.passkeys.ask_for_sign_in(cookie=page.cookie),
         "is_for_device": continue_to is not None and continue_to.startswith(DEVICE),
     }
     # The answer may lead through the authorization endpoint to an app.

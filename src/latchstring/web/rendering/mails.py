@@ -45,6 +45,22 @@ MAILS: Final[Mapping[MailKey, MailText]] = MappingProxyType(
             ),
             N_("I did not do this"),
         ),
+        "passkey_added": MailText(
+            N_("A passkey was added to your account on %(deployment)s"),
+            (
+                N_("“%(passkey)s” now signs in to your account, without the password."),
+                N_("If it was not you, remove it at once, change your password and sign out every other browser."),
+            ),
+            N_("Look at my passkeys"),
+        ),
+        "passkey_removed": MailText(
+            N_("A passkey was removed from your account on %(deployment)s"),
+            (
+                N_("“%(passkey)s” no longer signs in to your account."),
+                N_("If it was not you, change your password and sign out every other browser."),
+            ),
+            N_("Look at my passkeys"),
+        ),
         "test": MailText(
             N_("A test of mail from %(deployment)s"),
             (N_("If you read this, %(deployment)s can send mail. There is nothing to do."),),

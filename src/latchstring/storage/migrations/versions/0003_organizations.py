@@ -19,6 +19,7 @@ def upgrade() -> None:
     _write_marks()
     _lives()
     _sign_in()
+    _passkeys()
 
 
 def _remembered_consents() -> None:
@@ -340,3 +341,22 @@ def _sign_in() -> None:
     )
     op.create_index("ix_password_reset_expires_at", "password_reset", ["expires_at"])
     op.create_index("ix_password_reset_user_id", "password_reset", ["user_id"])
+
+
+def _passkeys() -> None:
+    op.create_table(
+        "passkey",
+        sa.Column("credential_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), nullable=False),
+        sa.Column("is_synced", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("transports", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("credential_hash", name="pk_passkey"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_passkey_user_id", "passkey", ["user_id"])
