@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
@@ -141,10 +142,12 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         if state.get(_GUARD) is self:
             access: Access = state[ACCESS]
             self.decide(access, requirement)
+            self.note(identify(scope), access)
         else:
             authorization = [value for name, value in scope["headers"] if name == b"authorization"]
             sent = self._find_sent(scope)
             access = await self.check_requirement(authorization, scope.get("query_string", b""), requirement, sent)
+            self.note(identify(scope), access)
             if self.has_limits:
                 _find_told(scope).extend(await self.take(access))
             _remember(scope, {ACCESS: access, _GUARD: self})
@@ -194,13 +197,13 @@ class AttendedApp:
         if is_http and self._guard.is_metadata(scope["path"]):
             await send_rendered(self._guard.answer_metadata(scope["method"]), send)
             return
-        request_id = identify(scope)
-        try:
-            await self._admit(scope)
-        except Refusal as refusal:
-            await answer_refused(self._guard.refuse(refusal, request_id), scope, receive, send)
-            return
-        await self._app(scope, receive, _stamping(send, self._guard, scope))
+        with auditing(self._guard, scope) as request_id:
+            try:
+                await self._admit(scope)
+            except Refusal as refusal:
+                await answer_refused(self._guard.refuse(refusal, request_id), scope, receive, send)
+                return
+            await self._app(scope, receive, _stamping(send, self._guard, scope))
 
     async def _admit(self, scope: Scope) -> None:
         """Nothing is asked here."""
@@ -233,6 +236,20 @@ def find_access(scope: Mapping[str, Any]) -> Access:
     if not isinstance(access, Access):
         raise RuntimeError("No guard has let this request in: put one before the app, or require scopes here.")
     return access
+
+
+@contextmanager
+def auditing(guard: Guard, scope: Scope) -> Iterator[str]:
+    """The request's id, noted for logs and traces until the request is over; where that is, whoever came first says."""
+    is_first = REQUEST_ID not in (scope.get("state") or {})
+    request_id = identify(scope)
+    if is_first:
+        guard.note(request_id)
+    try:
+        yield request_id
+    finally:
+        if is_first:
+            guard.forget()
 
 
 def identify(scope: Scope) -> str:

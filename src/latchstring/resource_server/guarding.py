@@ -23,6 +23,7 @@ from latchstring.protocol.client_certificate import (
 )
 from latchstring.protocol.errors import ConfigurationError
 from latchstring.protocol.introspection import IntrospectionResponse
+from latchstring.resource_server import audit
 from latchstring.resource_server.dpop import Dpop, ProofChecker, refuse_replay
 from latchstring.resource_server.limits import Bucket, Level, RateLimit, decide_limits, find_buckets, verify_limits
 from latchstring.resource_server.possession import Sent, Shown
@@ -108,6 +109,8 @@ class BaseGuard(ABC, Generic[HttpClient]):
     `rate_limits` are how many requests a client, an organization or a client in an organization may make; each process
     counts its own, unless a `limit_memory` that they share is given.
 
+    Who calls is noted for the API's own logs and traces (`audit`), unless `audits` is false.
+
     Tokens bound to a key (RFC 9449) are taken where joserfc is installed; `dpop` says what is asked of them. Tokens
     bound to a certificate (RFC 8705) are taken with `client_certificate_header` and `trusted_proxy_networks`, or where
     the server itself ends TLS and says so (the ASGI extension `tls`).
@@ -133,6 +136,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
         trusted_proxy_networks: Sequence[str] = (),
         rate_limits: Sequence[RateLimit] = (),
         limit_memory: object = None,
+        audits: bool = True,
         http_client: HttpClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -165,6 +169,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
             monotonic=time.monotonic,
         )
         self._limits = verify_limits(rate_limits)
+        self._audits = audits
         self._connect(http_client, None if dpop is None else dpop.memory, limit_memory)
 
     @abstractmethod
@@ -237,6 +242,16 @@ class BaseGuard(ABC, Generic[HttpClient]):
             return ()
         levels = cast(Sequence[Level], (yield Take(find_buckets(self._limits, access), self._clock())))
         return decide_limits(self._limits, levels)
+
+    def note(self, request_id: str, access: Access | None = None) -> None:
+        """For logs and traces: from here on it is this request, and this caller's."""
+        if self._audits:
+            audit.note(request_id, access)
+
+    def forget(self) -> None:
+        """For logs and traces: the request is over."""
+        if self._audits:
+            audit.forget()
 
     def refuse(self, refusal: Refusal, request_id: str) -> RenderedAnswer:
         """The refusal as this API says it. Logged without any credential; an error when it is our fault."""

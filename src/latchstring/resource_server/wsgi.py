@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -136,9 +137,11 @@ class SyncGuard(BaseGuard[httpx.Client]):
         known = find_admitted(self, environ)
         if known is not None:
             self.decide(known, requirement)
+            self.note(identify(environ), known)
             return known
         authorization, query, sent = read_environ(self, environ, path)
         access = self.check_requirement(authorization, query, requirement, sent)
+        self.note(identify(environ), access)
         return remember(self, environ, access, self.take(access) if self.has_limits else ())
 
     def close(self) -> None:
@@ -159,18 +162,18 @@ class AttendedApp:
         path = find_path(environ)
         if self._guard.is_metadata(path):
             return send_rendered(self._guard.answer_metadata(environ["REQUEST_METHOD"]), start_response)
-        request_id = identify(environ)
-        try:
-            self._admit(environ, path)
-        except Refusal as refusal:
-            return send_rendered(self._guard.refuse(refusal, request_id), start_response)
 
         def stamping(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             has = {name.lower() for name, _ in headers}
             stamps = render_stamps(self._guard, environ)
             return start_response(status, headers + [stamp for stamp in stamps if stamp[0] not in has], *error)
 
-        return self._app(environ, stamping)
+        with auditing(self._guard, environ) as request_id:
+            try:
+                self._admit(environ, path)
+            except Refusal as refusal:
+                return send_rendered(self._guard.refuse(refusal, request_id), start_response)
+            return self._app(environ, stamping)
 
     def _admit(self, environ: Environ, path: str) -> None:
         """Nothing is asked here."""
@@ -230,6 +233,21 @@ def read_environ(
     )
     authorization = [value for name, value in headers if name == b"authorization"]
     return authorization, _raw(environ.get("QUERY_STRING", "")), sent
+
+
+@contextmanager
+def auditing(guard: BaseGuard[Any], environ: Environ) -> Iterator[str]:
+    """The request's id, noted for logs and traces until the request is over; where that is, whoever came first says. A
+    thread is another request's afterwards."""
+    is_first = REQUEST_ID not in environ
+    request_id = identify(environ)
+    if is_first:
+        guard.note(request_id)
+    try:
+        yield request_id
+    finally:
+        if is_first:
+            guard.forget()
 
 
 def identify(environ: Environ) -> str:

@@ -21,6 +21,7 @@ from latchstring.resource_server.requirement import Requirement, make_requiremen
 from latchstring.resource_server.verify import Access
 from latchstring.resource_server.wsgi import (
     SyncGuard,
+    auditing,
     find_access,
     find_admitted,
     identify,
@@ -90,11 +91,12 @@ def _guard_view(guard: AnyGuard, view: View, find_requirement: Callable[[HttpReq
 
     @functools.wraps(view)
     async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            await _admit_async(guard, request, find_requirement(request))
-        except Refusal as refusal:
-            return _as_response(guard.refuse(refusal, identify(request.META)))
-        return _stamp(guard, request, await view(request, *args, **kwargs))
+        with auditing(guard, request.META) as request_id:
+            try:
+                await _admit_async(guard, request, find_requirement(request))
+            except Refusal as refusal:
+                return _as_response(guard.refuse(refusal, request_id))
+            return _stamp(guard, request, await view(request, *args, **kwargs))
 
     if is_async(view):
         return guarded_async
@@ -103,13 +105,14 @@ def _guard_view(guard: AnyGuard, view: View, find_requirement: Callable[[HttpReq
 
     @functools.wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            requirement = find_requirement(request)
-            if requirement is not None:
-                guard.admit(request.META, requirement, request.path)
-        except Refusal as refusal:
-            return _as_response(guard.refuse(refusal, identify(request.META)))
-        return _stamp(guard, request, view(request, *args, **kwargs))
+        with auditing(guard, request.META) as request_id:
+            try:
+                requirement = find_requirement(request)
+                if requirement is not None:
+                    guard.admit(request.META, requirement, request.path)
+            except Refusal as refusal:
+                return _as_response(guard.refuse(refusal, request_id))
+            return _stamp(guard, request, view(request, *args, **kwargs))
 
     return guarded
 
@@ -120,11 +123,14 @@ async def _admit_async(guard: AnyGuard, request: HttpRequest, requirement: Requi
     known = find_admitted(guard, request.META)
     if known is not None:
         guard.decide(known, requirement)
+        guard.note(identify(request.META), known)
     elif isinstance(guard, SyncGuard):
-        await to_thread(guard.admit, request.META, requirement, request.path)
+        access = await to_thread(guard.admit, request.META, requirement, request.path)
+        guard.note(identify(request.META), access)  # what a thread notes stays there
     else:
         authorization, query, sent = read_environ(guard, request.META, request.path)
         access = await guard.check_requirement(authorization, query, requirement, sent)
+        guard.note(identify(request.META), access)
         remember(guard, request.META, access, await guard.take(access) if guard.has_limits else ())
 
 

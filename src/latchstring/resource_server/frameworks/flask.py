@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, make_response, request
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.requirement import make_requirement
 from latchstring.resource_server.verify import Access
-from latchstring.resource_server.wsgi import SyncGuard, find_access, identify, render_stamps
+from latchstring.resource_server.wsgi import SyncGuard, auditing, find_access, render_stamps
 
 View: TypeAlias = Callable[..., Any]
 
@@ -37,12 +37,13 @@ def require(guard: SyncGuard, *scope: str, max_age: int | None = None) -> Callab
         @functools.wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Response:
             environ = request.environ
-            try:
-                guard.admit(environ, requirement)
-            except Refusal as refusal:
-                rendered = guard.refuse(refusal, identify(environ))
-                return Response(rendered.body, rendered.status, rendered.headers)
-            response = make_response(current_app.ensure_sync(view)(*args, **kwargs))
+            with auditing(guard, environ) as request_id:
+                try:
+                    guard.admit(environ, requirement)
+                except Refusal as refusal:
+                    rendered = guard.refuse(refusal, request_id)
+                    return Response(rendered.body, rendered.status, rendered.headers)
+                response = make_response(current_app.ensure_sync(view)(*args, **kwargs))
             for name, value in render_stamps(guard, environ):
                 response.headers.setdefault(name, value)
             return response

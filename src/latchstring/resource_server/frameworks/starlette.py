@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from latchstring.resource_server.asgi import Guard, find_access, identify, render_stamps
+from latchstring.resource_server.asgi import Guard, auditing, find_access, identify, render_stamps
 from latchstring.resource_server.refusal import Refusal
 from latchstring.resource_server.requirement import make_requirement
 from latchstring.resource_server.verify import Access
@@ -40,17 +40,17 @@ def require(guard: Guard, *scope: str, max_age: int | None = None) -> Callable[[
     def decorate(endpoint: Endpoint) -> Guarded:
         @functools.wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            request_id = identify(request.scope)
-            try:
-                await guard.admit(request.scope, requirement)
-            except Refusal as refusal:
-                rendered = guard.refuse(refusal, request_id)
-                return Response(rendered.body, rendered.status, dict(rendered.headers))
-            response: Response
-            if inspect.iscoroutinefunction(endpoint):
-                response = await endpoint(request)
-            else:
-                response = await run_in_threadpool(endpoint, request)
+            with auditing(guard, request.scope) as request_id:
+                try:
+                    await guard.admit(request.scope, requirement)
+                except Refusal as refusal:
+                    rendered = guard.refuse(refusal, request_id)
+                    return Response(rendered.body, rendered.status, dict(rendered.headers))
+                response: Response
+                if inspect.iscoroutinefunction(endpoint):
+                    response = await endpoint(request)
+                else:
+                    response = await run_in_threadpool(endpoint, request)
             for name, value in render_stamps(guard, request.scope):
                 response.headers.setdefault(name, value)
             return response
