@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, expect
 
+from tests.e2e.conftest import PATIENCE
 from tests.support.demo import Demo, running_demo
 from tests.support.process import QuickOperator, find_credentials
 
@@ -18,17 +19,7 @@ from tests.support.process import QuickOperator, find_credentials
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.timeout(300)]
 
 SCREENSHOTS = Path(__file__).parents[2] / ".artifacts" / "screenshots"
-# The machine is shared; a condition that will hold is waited for.
-PATIENCE = 30_000
 DESKTOP, PHONE, NARROW = (1280, 800), (390, 844), (320, 640)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +31,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     assert "Traceback" not in logs
     assert not find_credentials(logs)
     assert not [person.email for person in demo.state.people if person.password in logs]
-
-
-@pytest.fixture(scope="module")
-def chromium(chromium_path: str) -> Iterator[Browser]:
-    """The browser; it is stopped with the module, so that it leaves no event loop behind."""
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS, timeout=4 * PATIENCE)
-        yield browser
-        browser.close()
 
 
 class Visitor:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 from latchstring.web.rendering.renderer import PageRenderer
@@ -15,11 +14,11 @@ from tests.e2e.test_browser import (  # the fixtures among them are used by name
     NARROW,
     Visitor,
     ann,  # noqa: F401
-    chromium,  # noqa: F401
     demo,  # noqa: F401
     invite,  # noqa: F401
 )
 from tests.e2e.test_requests import Callback, callback, client_id, make_app, start  # noqa: F401
+from tests.support.looking import find_contrast_violations, find_violations
 from tests.support.process import QuickOperator
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.timeout(300)]
@@ -60,16 +59,10 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(chromium: Browser, renderer: PageRenderer) -> Iterator[Stage]:  # noqa: F811
+def stage(chromium: Browser, renderer: PageRenderer) -> Iterator[Stage]:
     page = chromium.new_page(viewport={"width": NARROW[0], "height": NARROW[1]})
     yield Stage(page, renderer)
     page.close()
-
-
-def find_violations(page: Page) -> list[str]:
-    """What axe-core objects to, by rule and place (WCAG 2.2 AA and its best practices)."""
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
 
 # -- every state
@@ -80,7 +73,7 @@ def find_violations(page: Page) -> list[str]:
 def test_page_has_nothing_that_axe_objects_to(stage: Stage, name: str, scheme: Any):
     stage.page.emulate_media(color_scheme=scheme)
     stage.show(name)
-    assert find_violations(stage.page) == []
+    assert (find_violations if scheme == "light" else find_contrast_violations)(stage.page) == []
 
 
 @EVERY_STATE

@@ -10,7 +10,6 @@ from tests.e2e.test_browser import (  # the fixtures among them are used by name
     PHONE,
     Visitor,
     ann,  # noqa: F401
-    chromium,  # noqa: F401
     demo,  # noqa: F401
     invite,  # noqa: F401
 )

@@ -5,26 +5,20 @@ the keyboard. Names as long as they may be, too."""
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from latchstring.web.cookies import LANGUAGE_COOKIE, session_cookie_name
 from latchstring.web.rendering.catalogs import load_languages
-from tests.e2e.test_browser import ARGUMENTS, NARROW, PATIENCE
 from tests.support.inhabited import LONG, Inhabited, Names
-from tests.support.live import Live, serving
+from tests.support.live import Live
 from tests.support.looking import find_contrast_violations, find_focus_faults, find_overflow, find_violations, unfold
 from tests.support.pages import VISITS, Visit
+from tests.support.walking import NARROW
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.timeout(300)]
 
 EVERY_VISIT = pytest.mark.parametrize("visit", VISITS, ids=str)
 LANGUAGES = load_languages()
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with serving(tmp_path_factory.mktemp("every-page"), deployment_name="Northwind CRM") as live:
-        yield live
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +31,11 @@ def crowded(live: Live, inhabited: Inhabited) -> Inhabited:
     return live.do(Inhabited(live.deployment, LONG).settle())
 
 
-@pytest.fixture(scope="module")
-def chromium(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS, timeout=4 * PATIENCE)
-        yield browser
-        browser.close()
-
-
 class Window:
     """A narrow window in which somebody can be signed in; one for all pages."""
 
     def __init__(self, chromium: Browser, live: Live, *, has_scripts: bool) -> None:
-        size = {"width": NARROW[0], "height": NARROW[1]}
-        self.context: BrowserContext = chromium.new_context(java_script_enabled=has_scripts, viewport=size)  # type: ignore[arg-type]
+        self.context: BrowserContext = chromium.new_context(java_script_enabled=has_scripts, viewport=NARROW)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 from tests.e2e.test_browser import (  # the fixtures among them are used by name
     Visitor,
     ann,  # noqa: F401
-    chromium,  # noqa: F401
     demo,  # noqa: F401
     invite,  # noqa: F401
 )

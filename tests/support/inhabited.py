@@ -9,6 +9,7 @@ from latchstring.authorization_server.mail import Mail
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
 from latchstring.authorization_server.passkey_ports import PasskeyRecord
 from latchstring.authorization_server.passkeys import MAX_PASSKEYS, clean_name
+from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.publication import render_facts
 from latchstring.authorization_server.webhook_records import Attempt
 from tests.support import device
@@ -136,9 +137,10 @@ class Inhabited:
         await publication.decide(
             self.apps["asked"].client_id, seen=seen, is_approved=True, word="", origin=COMMAND_LINE
         )
-        await self.deployment.services.publishers.claim(
-            self.ids["organization_id"], "a-long-name-of-a-host." * 6 + "example", origin=SYSTEM
-        )
+        organization = self.ids["organization_id"]
+        domain = "a-long-name-of-a-host." * 6 + organization.replace("_", "-") + ".example"
+        _, claimed = await self.deployment.services.publishers.claim(organization, domain, origin=COMMAND_LINE)
+        assert claimed is Commit.APPLIED
 
     async def _ask(self) -> None:
         """By policy, high risk takes an approval: the member asks, one request is approved, one waits."""

@@ -84,6 +84,16 @@ async def test_disconnect_of_chosen_ones_ends_those_alone_and_says_how_many(worl
     assert history.text.count("An admin disconnected it.") == 2
 
 
+async def test_disconnect_of_nothing_says_that_nothing_was_done(world: World) -> None:
+    tokens = await connect(world, organization_id=world.acorn)
+    await world.arrive(world.ann)
+    page = await world.http.get(path_of(world))
+    told = await follow(world.http, await submit(world.http, page, find_form(page, path_of(world, "/disconnect"))))
+    assert "Nothing was disconnected" in told.text
+    assert "dead everywhere" not in told.text
+    assert await is_active(world, tokens["access_token"])
+
+
 async def test_forged_names_of_another_organizations_connections_change_nothing(world: World) -> None:
     """CVE-2025-64431: the organization in the address is the one in the grant, or there is no such grant."""
     elsewhere = await connect(world, organization_id=world.birch)

@@ -24,7 +24,7 @@ from latchstring.web.rendering.renderer import initial_for, tint_for
 
 _DAY: Final = 24 * 3600
 UNUSED_DAYS: Final = (30, 90, 180)
-_NOTICES: Final = ("connections_ended", "app_disconnected", "app_blocked", "taken_over")
+_NOTICES: Final = ("connections_ended", "connections_none", "app_disconnected", "app_blocked", "taken_over")
 _COLUMNS: Final = (
     "connection",
     "app",
@@ -165,7 +165,7 @@ async def disconnect_selected(page: Page) -> Response:
     count = await page.services.organization_connections.end(
         organization_id, chosen, by=administration.user.user_id, origin=page.origin
     )
-    return _go_back(page, organization_id, form, f"connections_ended&count={count}")
+    return _go_back(page, organization_id, form, f"connections_ended&count={count}" if count else "connections_none")
 
 
 async def disconnect_app(page: Page) -> Response:
