@@ -17,6 +17,7 @@ from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
+from latchstring.authorization_server.events import SYSTEM, Source
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import ConsentCommit, FetchRefused
@@ -65,6 +66,7 @@ class House:
     # What clients publish, by URL; nothing is there unless a test says so.
     published: dict[str, bytes] = field(default_factory=dict)
     secret_uses: list[tuple[str, str, int]] = field(default_factory=list)
+    grant_uses: list[tuple[bytes, str | None, int]] = field(default_factory=list)
 
     async def key_sets(self, url: str, *, is_wanted: Any = None) -> tuple[PublicKey, ...]:
         if url not in self.published:
@@ -122,6 +124,9 @@ class House:
     def note_secret_use(self, client_id: str, secret_id: str, now: int) -> None:
         self.secret_uses.append((client_id, secret_id, now))
 
+    def note_grant_use(self, grant_id: bytes, address: str | None, now: int) -> None:
+        self.grant_uses.append((grant_id, address, now))
+
     @property
     def connections(self) -> Connections:
         return Connections(**self._parts("store", "clock"))
@@ -145,15 +150,24 @@ class House:
         assert await self.store.commit_consent(grant) is ConsentCommit.CREATED
         return grant
 
-    async def token(self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET) -> Any:
+    async def token(
+        self, request: TokenRequest, client_id: str = MAILLOOP, secret: str | None = SECRET, source: Source = SYSTEM
+    ) -> Any:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
         flows = build_flows(
-            self.settings, self.store, self.codec, self.signing_keys, self.key_sets, self.clock, os.urandom
+            self.settings,
+            self.store,
+            self.codec,
+            self.signing_keys,
+            self.key_sets,
+            self.clock,
+            os.urandom,
+            self.note_grant_use,
         )
         proofs = Proofs(**self._parts("store", "codec", "settings", "clock"))
         endpoint = TokenEndpoint(**self._parts("authenticator"), proofs=proofs, flows=flows)
-        return await endpoint.answer(request, ClientCredentials(client_id, secret, method))
+        return await endpoint.answer(request, ClientCredentials(client_id, secret, method), origin=source)
 
     async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:
         who = {name: given.pop(name) for name in ("client_id", "secret") if name in given}
@@ -163,7 +177,7 @@ class House:
         return response
 
     async def refresh(self, refresh_token: str | None, **given: Any) -> TokenResponse:
-        who = {name: given.pop(name) for name in ("client_id", "secret") if name in given}
+        who = {name: given.pop(name) for name in ("client_id", "secret", "source") if name in given}
         request = TokenRequest(grant_type="refresh_token", refresh_token=refresh_token, **given)
         response = await self.token(request, **who)
         assert isinstance(response, TokenResponse)
@@ -181,7 +195,8 @@ class House:
         endpoint = IntrospectionEndpoint(
             **self._parts(
                 "authenticator", "store", "codec", "signed_access_tokens", "signing_keys", "settings", "clock"
-            )
+            ),
+            note_grant_use=self.note_grant_use,
         )
         method = "none" if secret is None else "client_secret_basic"
         caller = client_id or build_resource_server().client_id

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from latchstring.authorization_server.connection_ports import USE_NOTED_FOR
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from tests.authorization_server.builders import ACORN, ANN, KEY_TWO, MAILLOOP, NOW, build_codec, build_resource_server
 from tests.authorization_server.conftest import GUARD_SECRET, SECRET, House
@@ -164,3 +165,24 @@ async def test_single_revocation_costs_a_second_look_only_while_it_matters(house
     later = await house.refresh(first.refresh_token)
     house.store = Failing(house.store, "is_access_token_revoked")  # type: ignore[assignment]
     assert (await house.introspect(later.access_token))["active"] is True
+
+
+async def test_use_is_noted_once_the_grants_own_row_has_said_nothing_for_an_hour(house: House):
+    """By its id and no address: it is the API that asks."""
+    grant = await house.grant()
+    tokens = await house.redeem(grant)
+    house.grant_uses.clear()
+    house.now += USE_NOTED_FOR - 1
+    await house.introspect(tokens.access_token)
+    assert house.grant_uses == []
+    later = await house.refresh(tokens.refresh_token)
+    house.grant_uses.clear()
+    house.now += USE_NOTED_FOR - 1
+    await house.introspect(later.access_token)
+    assert house.grant_uses == []
+    house.configure(access_token_lifetime=2 * USE_NOTED_FOR)
+    last = await house.refresh(later.refresh_token)
+    house.grant_uses.clear()
+    house.now += USE_NOTED_FOR
+    await house.introspect(last.access_token)
+    assert house.grant_uses == [(grant.id, None, house.now)]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.tokens import AccessToken
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
@@ -127,6 +128,15 @@ async def test_c4_hundred_parallel_redemptions_have_one_winner(house: House):
 
 
 # -- refresh
+
+
+async def test_refresh_notes_from_where_the_grant_was_used(house: House):
+    grant = await house.grant()
+    first = await house.redeem(grant)
+    house.grant_uses.clear()
+    house.now += 5
+    await house.refresh(first.refresh_token, source=Origin("system", address="203.0.113.9"))
+    assert house.grant_uses == [(grant.id, "203.0.113.9", house.now)]
 
 
 async def test_refresh_rotates_and_both_tokens_are_new(house: House):

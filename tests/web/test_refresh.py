@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
+from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from tests.support.deployment import App
 from tests.support.journey import introspect, refresh
 from tests.web.answers import assert_refused
@@ -28,6 +30,12 @@ async def assert_reuse_ended(world: World, refresh_token: str, live: dict[str, s
     grant = await find_grant(world, refresh_token)
     assert (grant.status, grant.ended_reason) == ("ended", "refresh_token_reuse")
     assert (grant.ended_by, grant.ended_at) == (app.client_id, world.deployment.clock.now)
+    for action in (Action.GRANT_REUSE_DETECTED, Action.GRANT_ENDED):
+        wanted = EventFilter(client_id=app.client_id, action=action)
+        told = (await world.deployment.store.find_events(wanted, before=None, at_most=1))[0].event
+        assert told.subject_id == render_identifier(GRANT, grant.id)
+        assert (told.origin.actor_kind, told.origin.actor_id) == ("client", app.client_id)
+        assert (told.origin.address, told.after) == ("127.0.0.1", {"reason": "refresh_token_reuse"})
     assert not await is_active(world, live["access_token"])
     again = await refresh(world.http, app, live["refresh_token"])
     assert_refused(again, 400, "invalid_grant", "superseded:")

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.support import device
+from tests.support.device import GRANT_TYPE
 from tests.support.journey import (
     answer_of,
     decide,
@@ -86,3 +88,38 @@ async def test_resource_with_client_credentials_is_for_that_api_alone(world, fil
     assert await introspect(world.http, world.guard, answer["access_token"]) == {"active": False}
     await world.http.post("/oauth2/revoke/", data=app.body(token=answer["access_token"]))
     assert await introspect(world.http, files, answer["access_token"]) == {"active": False}
+
+
+@pytest.mark.parametrize("grant_type", ["refresh_token", "client_credentials", GRANT_TYPE])
+async def test_part_of_an_api_that_is_one_organizations_is_for_its_grants_alone(make_world, grant_type):
+    """A27: at every grant type, by the organization that the token is for."""
+    template = "https://api.example/of/{organization_id}"
+    world = await make_world(organization_resources={template: API})
+    body = {"grant_type": grant_type}
+    if grant_type == "refresh_token":
+        code = await grant_code(world.deployment, world.app, world.ann, world.acorn)
+        body["refresh_token"] = (await exchange(world.http, world.app, code)).json()["refresh_token"]
+    elif grant_type == GRANT_TYPE:
+        codes = await device.ask(world.http, world.app)
+        await device.allow(world.http, codes["user_code"], world.acorn)
+        body["device_code"] = codes["device_code"]
+    foreign = template.format(organization_id=world.birch)
+    refused = await world.http.post("/oauth2/token", data=world.app.body(**body, resource=foreign))
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
+    own = template.format(organization_id=world.acorn)
+    tokens = await world.http.post("/oauth2/token", data=world.app.body(**body, resource=own))
+    assert tokens.status_code == 200, tokens.text
+    live = await introspect(world.http, world.guard, tokens.json()["access_token"])
+    assert (live["aud"], live["organization_id"]) == ([API], world.acorn)
+
+
+async def test_device_that_asks_for_one_organizations_part_can_be_allowed_for_that_one_alone(make_world):
+    template = "https://api.example/of/{organization_id}"
+    world = await make_world(organization_resources={template: API})
+    asked = template.format(organization_id=world.birch)
+    codes = await device.ask(world.http, world.app, resource=asked)
+    page = await device.enter(world.http, codes["user_code"])
+    await device.answer(world.http, page, "allow", world.birch)
+    tokens = (await device.poll(world.http, world.app, codes["device_code"])).json()
+    live = await introspect(world.http, world.guard, tokens["access_token"])
+    assert (live["aud"], live["organization_id"]) == ([API], world.birch)
