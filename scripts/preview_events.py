@@ -23,6 +23,7 @@ def _event(number: int, sentence: str, **given: object) -> dict[str, object]:
         "sentence": Text(sentence),
         "actor_kind": "user",
         "actor": "ann@example.com",
+        "through": None,
         "person": "ann@example.com",
         "app": "Mailloop",
         "organization": "Cedar Ltd",
@@ -44,6 +45,7 @@ EVENTS = [
     _event(30, "Role of a member changed", actor_kind="cli", actor=None, app=None, person="bob@example.com"),
     _event(31, "A credential came twice: it may have been stolen", actor_kind="client", actor=LONG_NAME, app=LONG_NAME),
     _event(400, "Webhook turned off", actor_kind="system", actor=None, person=None),
+    _event(32, "Policy changed", through=LONG_NAME, app=None, person=None, changes=[("high", "allow", "approval")]),
     _event(401, "App blocked", actor_kind="operator", actor="olga@example.com", person=None),
 ]
 

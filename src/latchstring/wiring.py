@@ -41,7 +41,9 @@ from latchstring.authorization_server.introspection_endpoint import Introspectio
 from latchstring.authorization_server.issuing import TokenIssuer
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.mail import Post, SendMail
+from latchstring.authorization_server.members import Members
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
+from latchstring.authorization_server.oversight import Oversight
 from latchstring.authorization_server.ports import Clock, Entropy, Fetch, KeySets, Store
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.publication import Publication
@@ -313,6 +315,7 @@ def build_flows(
         signing_keys=signing_keys,
         clock=clock,
         organization_resources=settings.organization_resources,
+        own_resource=settings.api_resource,
     )
     issuer = TokenIssuer(codec=codec, audiences=audiences, settings=settings, clock=clock, entropy=entropy)
     flows: dict[str, Flow] = {
@@ -412,6 +415,7 @@ def build_services(
     post = build_post(codec, clock, entropy)
     renderer = build_renderer(settings)
     keyring_watches = () if keyring_path is None else (KeyringWatch(keyring_path, codec, store.marks(), clock).run,)
+    apps = build_apps(store, codec, settings, clock, entropy)
     webhooks = build_webhooks(store, codec, settings, clock, entropy)
 
     directory = build_directory(store, clock, entropy)
@@ -490,7 +494,9 @@ def build_services(
         login=Login(store=store, settings=settings, clock=clock, entropy=entropy),
         connections=Connections(store=store, clock=clock),
         organization_connections=OrganizationConnections(store=store, settings=settings, clock=clock),
-        apps=build_apps(store, codec, settings, clock, entropy),
+        members=Members(store=store, clock=clock),
+        oversight=Oversight(store=store, apps=apps, clock=clock),
+        apps=apps,
         client_secrets=build_client_secrets(store, codec, clock, entropy),
         accounts=Accounts(
             store=store,

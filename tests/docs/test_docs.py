@@ -36,6 +36,8 @@ from latchstring.protocol.token_response import TokenResponse
 from latchstring.resource_server import Access, Guard
 from latchstring.web import app as web_app
 from latchstring.web import asgi
+from latchstring.web.api.api import DOCUMENT
+from latchstring.web.api.table import OPERATIONS
 from latchstring.web.register import REGISTER
 from latchstring.wiring import load_settings
 from tests.docs.markdown import DOCS, Page, find_code, find_table, read_page, read_pages, read_tables
@@ -326,6 +328,8 @@ def test_every_path_is_in_the_reference() -> None:
             {"GET"} if path.startswith(("/.well-known/", "/oauth2/jwks", "/healthz", "/readyz")) else {"POST"}
         )
     served[f"{REGISTER}/{{client_id}}"] = {"GET", "PUT", "DELETE"}
+    served["/api/v1/…"] = {operation.method for operation in OPERATIONS}
+    served[DOCUMENT] = served["/.well-known/oauth-protected-resource/api/v1"] = {"GET"}
     assert told == served
 
 

@@ -92,7 +92,15 @@ async def introspect(http: httpx.AsyncClient, guard: tuple[str, str], token: str
     return answer
 
 
-async def grant_code(deployment: Deployment, app: App, user_id: str, organization_id: str, **prompt: Any) -> str:
+async def grant_code(
+    deployment: Deployment,
+    app: App,
+    user_id: str,
+    organization_id: str,
+    *,
+    authenticated_at: Any = None,
+    **prompt: Any,
+) -> str:
     """A code straight from the consent rule, for tests whose subject is not the page."""
     from latchstring.authorization_server.answers import Answer
     from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
@@ -108,7 +116,11 @@ async def grant_code(deployment: Deployment, app: App, user_id: str, organizatio
         **prompt,
     }
     code = await deployment.services.consent.allow(
-        AuthorizationPrompt(**given), app.record, user_id, Answer(organization_id=organization_id)
+        AuthorizationPrompt(**given),
+        app.record,
+        user_id,
+        Answer(organization_id=organization_id),
+        authenticated_at=authenticated_at,
     )
     assert isinstance(code, str)
     return code

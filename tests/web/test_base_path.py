@@ -11,6 +11,7 @@ import pytest
 from latchstring.authorization_server.settings import OWN_SEGMENTS
 from latchstring.protocol.server_metadata import metadata_url
 from latchstring.web import app as web_app
+from latchstring.web.api.operation import PATH as API
 from latchstring.web.rendering.renderer import TEMPLATES_DIRECTORY
 from tests.support.deployment import REDIRECT_URI, deploy
 from tests.support.device import GRANT_TYPE
@@ -241,5 +242,5 @@ def test_templates_have_no_address_without_the_base_path() -> None:
 
 
 def test_own_segments_are_those_of_the_paths() -> None:
-    paths = [*web_app._MACHINES, *(path for _, path, _ in web_app._PAGES), "/static/x"]
+    paths = [*web_app._MACHINES, *(path for _, path, _ in web_app._PAGES), API, "/static/x"]
     assert {path.split("/")[1] for path in paths} - {""} == OWN_SEGMENTS

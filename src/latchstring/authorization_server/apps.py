@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.authorization_server.api_scopes import API_SCOPES
 from latchstring.authorization_server.client_certificates import verify_subject_fits
 from latchstring.authorization_server.client_keys import verify_keys_fit
 from latchstring.authorization_server.events import SYSTEM, Origin
@@ -16,7 +17,7 @@ from latchstring.authorization_server.identifiers import (
     render_identifier,
 )
 from latchstring.authorization_server.policy import default_security, find_policy, verify_allowances
-from latchstring.authorization_server.ports import Clock, Entropy, Store
+from latchstring.authorization_server.ports import Clock, Commit, Entropy, Store
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
     ClientRecord,
@@ -129,8 +130,10 @@ def verify_app_details(details: AppDetails, *, is_redirected: bool = True) -> Ap
 
 
 def default_scope(settings: Settings) -> tuple[str, ...]:
-    """What an app may ask for unless told otherwise: full access where the deployment has it, kept while away."""
-    granted = (FULL_ACCESS,) if FULL_ACCESS in settings.scopes else tuple(settings.scopes)
+    """What an app may ask for unless told otherwise: full access where the deployment has it, kept while away; nothing
+    of the server's own API."""
+    own = tuple(name for name in settings.scopes if name not in API_SCOPES)
+    granted = (FULL_ACCESS,) if FULL_ACCESS in own else own
     return (*granted, OFFLINE_ACCESS)
 
 
@@ -271,6 +274,12 @@ class Apps:
         _verify_security(changed)
         await self._store.update_client_security(changed, now=self._clock(), origin=origin)
         return changed
+
+    async def end(self, client_id: str, *, origin: Origin = SYSTEM) -> Commit:
+        """Delete the client: all that stands on it is dead when this returns."""
+        now = self._clock()
+        kept_until = now + self._settings.ended_grant_lifetime
+        return await self._store.delete_client(client_id, now=now, kept_until=kept_until, origin=origin)
 
     async def create_resource_server(
         self, name: str, resource: str, access_token_format: AccessTokenFormat = "opaque"

@@ -15,6 +15,7 @@ from latchstring.authorization_server.refusals import DISCONNECTED, DISCONNECTED
 from latchstring.authorization_server.settings import Settings
 
 PAGE_SIZE: Final = 50
+_DAY: Final = 24 * 3600
 _MAX_STRETCHES: Final = 4
 _AT_MOST: Final = 200
 _EXPORTED_AT_ONCE: Final = 500
@@ -73,20 +74,43 @@ class OrganizationConnections:
         self._settings = settings
         self._clock = clock
 
+    async def find_filter(
+        self, *, client_id: str = "", person: str = "", unused_days: int | None = None, has_ended: bool = False
+    ) -> ConnectionFilter | None:
+        """What is asked of the store; None where the person, who goes by email, is nobody: then nothing is theirs."""
+        user_id = None
+        if person:
+            user = None if "\0" in person else await self._store.find_user_by_email(person)
+            if user is None:
+                return None
+            user_id = user.user_id
+        return ConnectionFilter(
+            client_id=client_id or None,
+            user_id=user_id,
+            has_ended=has_ended,
+            unused_since=None if unused_days is None else self._clock() - unused_days * _DAY,
+        )
+
     async def find(
-        self, organization_id: str, wanted: ConnectionFilter, *, risk: Risk | None = None, before: bytes | None = None
+        self,
+        organization_id: str,
+        wanted: ConnectionFilter,
+        *,
+        risk: Risk | None = None,
+        before: bytes | None = None,
+        page_size: int = PAGE_SIZE,
     ) -> ConnectionPage:
         """A page of them; with a `risk`, those alone that reach something of it."""
         found: list[ConnectionRecord] = []
         for _ in range(_MAX_STRETCHES):
-            at_most = PAGE_SIZE - len(found) if risk is None else _AT_MOST
+            at_most = page_size - len(found) if risk is None else _AT_MOST
             stretch = await self._store.find_connections_before(
                 organization_id, wanted, before=before, at_most=at_most, now=self._clock()
             )
             for connection in stretch.connections:
                 if risk is None or self._reaches(connection, risk):
                     found.append(connection)
-                if len(found) == PAGE_SIZE:
+                if len(found) == page_size:
                     return ConnectionPage(found, connection.grant.id)
             before = stretch.next_before
             if before is None:

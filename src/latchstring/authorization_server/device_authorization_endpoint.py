@@ -62,7 +62,7 @@ class DeviceAuthorizationEndpoint:
         requested = tuple(dict.fromkeys(parameters.lists.get("resource", ())))
         refuse_many(requested)
         resource, of_resource = map_resources(requested, self._settings.organization_resources)
-        await verify_resources(resource, self._store)
+        await verify_resources(resource, self._store, self._settings.api_resource)
         lifetime = self._settings.device_code_lifetime
         for _ in range(_MAX_ROUNDS):
             now = self._clock()

@@ -20,6 +20,7 @@ FIELDS: Final = (
     "user_id",
     "before",
     "after",
+    "actor_client_id",
 )
 
 
@@ -41,4 +42,5 @@ def describe_event(record: EventRecord) -> dict[str, Any]:
         "user_id": event.user_id,
         "before": event.before,
         "after": event.after,
+        "actor_client_id": event.origin.client_id,
     }

@@ -100,12 +100,14 @@ class Action(StrEnum):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Who asks for a change, from where, in which request. An operator is a user at work under `/operator`."""
+    """Who asks for a change, from where, in which request. An operator is a user at work under `/operator`. Who asks by
+    the API asks through an app: `client_id`."""
 
     actor_kind: ActorKind
     actor_id: str | None = None
     address: str | None = None
     request_id: str | None = None
+    client_id: str | None = None
 
     @property
     def decider(self) -> str:

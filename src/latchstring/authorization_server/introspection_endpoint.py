@@ -19,6 +19,11 @@ from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import SIGNED_TYPE, IntrospectionResponse, SignedIntrospection
 from latchstring.protocol.token_request import ClientCredentials
 
+
+class OwnApi(msgspec.Struct, frozen=True):
+    """In place of credentials: the server itself asks, as the guard of its own API. It judges the audience."""
+
+
 _INACTIVE = IntrospectionResponse(active=False)
 
 
@@ -51,7 +56,7 @@ class IntrospectionEndpoint:
         self._clock = clock
         self._note_grant_use = note_grant_use
 
-    async def answer(self, token: str | None, credentials: ClientCredentials) -> IntrospectionResponse:
+    async def answer(self, token: str | None, credentials: ClientCredentials | OwnApi) -> IntrospectionResponse:
         """The token's facts, or inactive (RFC 7662 §2.2).
 
         A resource server learns of every access token that is meant for it (RFC 7662 §4), which one without a
@@ -101,8 +106,10 @@ class IntrospectionEndpoint:
         )
         return (await self._signing_keys.find_signer()).sign(claims, type=SIGNED_TYPE)
 
-    async def _authenticate(self, credentials: ClientCredentials) -> tuple[str | None, str | None]:
+    async def _authenticate(self, credentials: ClientCredentials | OwnApi) -> tuple[str | None, str | None]:
         """The client whose own tokens alone it may ask about, or the resource for which tokens must be meant."""
+        if isinstance(credentials, OwnApi):
+            return None, None
         if _is_resource_server(credentials):
             resource_server = await self._authenticator.authenticate_resource_server(credentials)
             return None, resource_server.resource

@@ -44,6 +44,11 @@ class TokenIssuer:
         """When a grant redeemed now ends at the latest: as the member chose, within what the setting allows."""
         return earliest(after(now, self._settings.refresh_token_absolute_lifetime), grant.absolute_expires_at)
 
+    @property
+    def own_resource(self) -> str | None:
+        """The server's own API, if it has one."""
+        return self._settings.api_resource
+
     def map_own(self, requested: Sequence[str], organization_id: str) -> tuple[str, ...]:
         """The resources that were asked for, each by its API's own identifier."""
         return self._audiences.map_own(requested, organization_id)

@@ -1,6 +1,6 @@
 """What an organization's admins decide about apps, and what that means for a member who is about to connect one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.organization_policy import (
@@ -8,9 +8,11 @@ from latchstring.authorization_server.organization_policy import (
     Decision,
     OrganizationPolicy,
     decide,
+    list_all,
 )
 from latchstring.authorization_server.policy_ports import ListedRule, PolicyStore
 from latchstring.authorization_server.ports import Clock, Commit
+from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.settings import Settings
 
 
@@ -74,6 +76,19 @@ class OrganizationPolicies:
                 decided_at=self._clock(),
             ),
             adds=adds,
+            origin=origin,
+        )
+
+    async def approve_parts(
+        self, organization_id: str, client: ClientRecord, chosen: Collection[str], *, origin: Origin
+    ) -> Commit:
+        """Let everyone connect the app for what is chosen of all that it may ask for; the rest it never gets there."""
+        items = list_all(client)
+        return await self.approve(
+            organization_id,
+            client.client_id,
+            scope=tuple(item for item in items if item in chosen),
+            left_out=tuple(item for item in items if item not in chosen),
             origin=origin,
         )
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from latchstring.authorization_server.records import Role
+from latchstring.authorization_server.records import ClientRecord, Role
 from latchstring.protocol.authorization_details import read_authorization_details, render_authorization_details
 from latchstring.protocol.scope import OFFLINE_ACCESS
 
@@ -96,6 +96,12 @@ def list_asked(scope: Sequence[str], authorization_details: str | None = None) -
     details = read_authorization_details(authorization_details) or ()
     types = dict.fromkeys(_DETAILS + detail["type"] for detail in details)
     return (*(value for value in scope if value != OFFLINE_ACCESS), *types)
+
+
+def list_all(client: ClientRecord) -> tuple[str, ...]:
+    """All that an app may ever ask for, item by item."""
+    types = client.security.authorization_details_types
+    return (*list_asked(client.scope), *(_DETAILS + name for name in types))
 
 
 def find_details_type(item: str) -> str | None:

@@ -93,7 +93,7 @@ class PushedRequestEndpoint:
         prompt = decide(
             request, authorization_request, found, target, self._settings, is_pushed=True, is_signed=is_signed
         )
-        await verify_resources(prompt.resource, self._store)
+        await verify_resources(prompt.resource, self._store, self._settings.api_resource)
         thumbprint = await self._proofs.find_key(proofs, client, PUSHED_REQUEST_PATH) if proofs else None
         if thumbprint is not None and request.setdefault("dpop_jkt", thumbprint) != thumbprint:
             raise OAuthError("invalid_dpop_proof", "dpop_jkt is another key than that of the DPoP proof.")

@@ -76,11 +76,14 @@ def map_own_resources(
     return mapped
 
 
-async def verify_resources(resources: Sequence[str], store: ClientStore) -> tuple[str, ...]:
-    """The resources, each a registered resource server's identifier, or `invalid_target` (RFC 8707 §2)."""
+async def verify_resources(
+    resources: Sequence[str], store: ClientStore, own_resource: str | None = None
+) -> tuple[str, ...]:
+    """The resources, each a registered resource server's identifier or the server's own API, or `invalid_target`
+    (RFC 8707 §2)."""
     refuse_many(resources)
     for resource in resources:
-        if not await store.has_resource(resource):
+        if resource != own_resource and not await store.has_resource(resource):
             raise OAuthError("invalid_target", "The resource is not one that this server knows.")
     return tuple(resources)
 
@@ -105,11 +108,13 @@ class Audiences:
         signing_keys: SigningKeys,
         clock: Clock,
         organization_resources: Mapping[str, str] = MappingProxyType({}),
+        own_resource: str | None = None,
     ) -> None:
         self._store = store
         self._signing_keys = signing_keys
         self._clock = clock
         self._organization_resources = organization_resources
+        self._own_resource = own_resource
         self._formats: dict[str, tuple[AccessTokenFormat, int]] = {}
 
     def map_own(self, requested: Sequence[str], organization_id: str) -> tuple[str, ...]:
@@ -125,7 +130,7 @@ class Audiences:
         resource: tuple[str, ...] = ()
         if requested:
             own = self.map_own(requested, organization_id)
-            resource = narrow_resources(await verify_resources(own, self._store), granted)
+            resource = narrow_resources(await verify_resources(own, self._store, self._own_resource), granted)
         signer = await self.find_signer(resource or granted)
         return Audience(resource if signer is None else resource or granted, signer)
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from latchstring.authorization_server.api_scopes import API_SCOPES, PREFIX
 from latchstring.authorization_server.details_types import DetailsType, verify_details_types
 from latchstring.authorization_server.mail_settings import MailSettings, verify_mail_settings
 from latchstring.authorization_server.organization_policy import OrganizationPolicy, Risk, Rulebook, build_risks
@@ -32,6 +33,7 @@ OWN_SEGMENTS: Final = frozenset(
         ".well-known",
         "access-requests",
         "account",
+        "api",
         "apps",
         "connections",
         "consent",
@@ -77,6 +79,13 @@ class ScopeGroup(msgspec.Struct, frozen=True, kw_only=True):
     titles: dict[str, str] = {}
 
 
+def _api_scopes() -> dict[str, ScopeDefinition]:
+    return {
+        name: ScopeDefinition(risk=scope.risk, roles=scope.roles, is_for_anyone=False)
+        for name, scope in API_SCOPES.items()
+    }
+
+
 def _built_in_scopes() -> dict[str, ScopeDefinition]:
     return {FULL_ACCESS: ScopeDefinition(risk="high")}
 
@@ -102,6 +111,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `organization_policy` is what counts for an organization whose admins have made no policy of their own. A member's
     request to its admins, and what was approved of it, waits for `access_request_lifetime`.
+
+    With `serves_api` what admins and operators do on pages is an HTTP API, too (`docs/decisions/0025`).
     """
 
     issuer: str
@@ -140,6 +151,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail: MailSettings = msgspec.field(default_factory=MailSettings)
     organization_policy: OrganizationPolicy = OrganizationPolicy()
     access_request_lifetime: int = 14 * 24 * 3600
+    serves_api: bool = False
 
     @property
     def rulebook(self) -> Rulebook:
@@ -157,6 +169,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def base_path(self) -> str:
         """The issuer's path, below which everything of the server lies; empty where the host is its alone."""
         return urlsplit(self.issuer).path
+
+    @property
+    def api_resource(self) -> str | None:
+        """The identifier (RFC 8707) of the server's own API; None where it has none."""
+        return f"{self.issuer}/api/v1" if self.serves_api else None
 
     @property
     def scopes_for_anyone(self) -> tuple[str, ...]:
@@ -208,6 +225,8 @@ def _verify_scopes(settings: Settings) -> None:
     for name, scope in settings.scopes.items():
         if not is_scope_token(name) or name == OFFLINE_ACCESS:
             raise _refuse("scopes", f"{name!r} is not a scope that a deployment can define (RFC 6749 §3.3)")
+        if name.startswith(PREFIX) and not (settings.serves_api and _api_scopes().get(name) == scope):
+            raise _refuse("scopes", f"{name}: names that begin with {PREFIX} are the server's own")
         if scope.group and scope.group not in settings.scope_groups:
             raise _refuse("scopes", f"{name}: {scope.group!r} is not one of scope_groups")
         if scope.roles == ():
@@ -280,4 +299,12 @@ def validate_settings(settings: Settings) -> Settings:
     for setting in ("session_lifetime", "consent_page_lifetime"):
         if getattr(settings, setting) < 60:
             raise _refuse(setting, "give at least 60 seconds")
-    return settings
+    return settings if settings.api_resource is None else _add_api(settings, settings.api_resource)
+
+
+def _add_api(settings: Settings, resource: str) -> Settings:
+    try:
+        verify_resource_identifier(resource)
+    except ValueError as error:
+        raise _refuse("serves_api", f"the API would be {resource}, and {error}") from None
+    return msgspec.structs.replace(settings, scopes={**settings.scopes, **_api_scopes()})

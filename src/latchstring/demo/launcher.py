@@ -29,6 +29,7 @@ _CONFIG: Final = """\
 # The demo server's settings; edit and start again.
 # All of them, with their units: class Settings in src/latchstring/authorization_server/settings.py
 deployment_name = "Northwind CRM"
+serves_api = true
 """
 
 

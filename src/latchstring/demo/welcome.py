@@ -29,6 +29,7 @@ def render_welcome(places: Places, state: DemoState, registration: Registration)
                     (f"{places.issuer}/connections", "what a member has connected, and Disconnect"),
                     (f"{places.issuer}/apps", "a developer's apps, and New app"),
                     (f"{places.api}/api/v1/me/", "the sample API; it wants an access token"),
+                    (f"{places.issuer}/api/v1/openapi.json", "what admins and operators do on pages, as an API"),
                 ]
             ),
             "",

@@ -44,7 +44,7 @@ def read_event(row: Row) -> EventRecord:
     event = Event(
         action=Action(row[2]),
         at=row[1],
-        origin=Origin(actor_kind=row[3], actor_id=row[4], address=row[5], request_id=row[6]),
+        origin=Origin(actor_kind=row[3], actor_id=row[4], address=row[5], request_id=row[6], client_id=row[14]),
         subject_kind=row[7],
         subject_id=row[8],
         organization_id=row[9],

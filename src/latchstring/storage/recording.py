@@ -130,6 +130,7 @@ def write_event(event_id: bytes, event: Event) -> dict[str, Any]:
         "user_id": event.user_id,
         "before": _write_json(event.before),
         "after": _write_json(event.after),
+        "actor_client_id": event.origin.client_id,
     }
 
 

@@ -402,6 +402,7 @@ audit_event = Table(
     Column("user_id", String(64)),
     Column("before", Text),
     Column("after", Text),
+    Column("actor_client_id", String(64)),
     Index("ix_audit_event_organization_id_id", "organization_id", "id"),
     Index("ix_audit_event_client_id_id", "client_id", "id"),
     Index("ix_audit_event_user_id_id", "user_id", "id"),

@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 
 from latchstring.protocol.errors import OAuthError, StoreUnavailable
 from latchstring.web import revocations
+from latchstring.web.api.api import Api
 from latchstring.web.asgi import ClientGone, Receive, Scope, Send
 from latchstring.web.base_path import find_relative, place_machine
 from latchstring.web.device_authorization import answer_device_authorization
@@ -196,6 +197,7 @@ class Application:
         self._machines = {
             place: handler for path, handler in _MACHINES.items() for place in place_machine(path, self._base_path)
         }
+        self._api = Api(services) if services.settings.serves_api else None
         self._routes = [(_compile(method, path), handler) for method, path, handler in _PAGES]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -210,6 +212,8 @@ class Application:
         handler = self._machines.get(path)
         if handler is not None:
             await self._answer_machine(handler, scope, receive, send, request_id)
+        elif self._api is not None and self._api.is_at(path):
+            await self._answer_machine(self._api.answer, scope, receive, send, request_id)
         elif path.startswith(f"{REGISTER}/"):
             await self._answer_machine(answer_registered_client, scope, receive, send, request_id)
         elif path.startswith("/static/"):

@@ -28,6 +28,14 @@ class MethodRefused(OAuthError):
         self.allow = allow
 
 
+class FieldRefused(OAuthError):
+    """400; `field` is the one whose value cannot be taken."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__("invalid_request", description)
+        self.field = field
+
+
 class ClientGone(Exception):
     """The caller hung up before its request was whole."""
 

@@ -9,7 +9,7 @@ import structlog
 
 from latchstring.protocol.bearer import render_challenge
 from latchstring.protocol.errors import OAuthError, StoreUnavailable, visible_ascii
-from latchstring.web.asgi import Header, MethodRefused, Scope, Send, find_headers, send_answer
+from latchstring.web.asgi import FieldRefused, Header, MethodRefused, Scope, Send, find_headers, send_answer
 
 log = structlog.get_logger("latchstring.web")
 
@@ -49,6 +49,8 @@ async def send_refusal(
         reason=error.reason,
     )
     body = {"error": error.code, "error_description": visible_ascii(error.description)}
+    if isinstance(error, FieldRefused):
+        body["field"] = error.field
     await send_answer(send, error.status, headers, _encode(body))
 
 

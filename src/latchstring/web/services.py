@@ -15,7 +15,9 @@ from latchstring.authorization_server.device_authorization_endpoint import Devic
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.mail import Post
+from latchstring.authorization_server.members import Members
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
+from latchstring.authorization_server.oversight import Oversight
 from latchstring.authorization_server.passkeys import Passkeys
 from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.proofs import Proofs
@@ -69,6 +71,8 @@ class Services:
     login: Login
     connections: Connections
     organization_connections: OrganizationConnections
+    members: Members
+    oversight: Oversight
     apps: Apps
     client_secrets: ClientSecrets
     accounts: Accounts

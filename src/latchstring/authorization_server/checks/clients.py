@@ -3,6 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
+from latchstring.authorization_server.api_scopes import API_SCOPES
 from latchstring.authorization_server.checks.deployment import MAX_RETRY_WINDOW
 from latchstring.authorization_server.checks.rule import Fault, Rule, Subject, for_each_client, for_each_fapi_client
 from latchstring.authorization_server.policy import find_policy, must_push_requests, requires_binding
@@ -99,7 +100,7 @@ def _scope(client: ClientRecord, subject: Subject) -> Found:
     unknown = sorted(set(client.scope) - set(subject.settings.scopes_supported))
     if unknown:
         return "warning", f"The settings define no such scope: {', '.join(unknown)}."
-    if FULL_ACCESS in client.scope and len(subject.settings.scopes) > 1:
+    if FULL_ACCESS in client.scope and len(subject.settings.scopes.keys() - API_SCOPES) > 1:
         return "warning", f"It may ask for {FULL_ACCESS}, though there are narrower scopes."
     return None
 

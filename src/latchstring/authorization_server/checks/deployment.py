@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Final
 
+from latchstring.authorization_server.api_scopes import API_SCOPES
 from latchstring.authorization_server.checks.rule import Flaw, Rule, Subject
 from latchstring.authorization_server.settings import FULL_ACCESS
 from latchstring.authorization_server.trusted_issuers import EVERY
@@ -38,7 +39,8 @@ def _retry_window(subject: Subject) -> Iterable[Flaw]:
 
 
 def _scope_words(subject: Subject) -> Iterable[Flaw]:
-    silent = [name for name, scope in subject.settings.scopes.items() if not scope.title and name != FULL_ACCESS]
+    spoken = {FULL_ACCESS, *API_SCOPES}
+    silent = [name for name, scope in subject.settings.scopes.items() if not scope.title and name not in spoken]
     if silent:
         yield Flaw("warning", f"Give a title, in the members' words, to: {', '.join(sorted(silent))}.")
 

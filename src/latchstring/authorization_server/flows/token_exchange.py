@@ -93,7 +93,7 @@ class TokenExchangeFlow:
         refuse_many((*request.resource, *audiences))
         named = [await self._find_resource(audience) for audience in audiences]
         asked = self._issuer.map_own(tuple(dict.fromkeys((*request.resource, *named))), subject.organization_id)
-        await verify_resources(asked, self._store)
+        await verify_resources(asked, self._store, self._issuer.own_resource)
         if within and not set(asked) <= set(within):
             raise OAuthError("invalid_target", "The subject token is not for that resource or audience.")
         return asked or within

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from latchstring.authorization_server.administration import find_administered
 from latchstring.authorization_server.records import OrganizationRecord, UserRecord
 from latchstring.web.pages.page import Page, PageRefused
 
@@ -17,11 +18,7 @@ async def require_admin(page: Page) -> Administration:
     """The organization in the path, for one of its admins; for everybody else there is nothing at this address."""
     user = await page.require_user()
     organization_id: str = page.request.path_params["organization_id"]
-    store = page.services.store
-    membership = await store.find_membership(user.user_id, organization_id)
-    if membership is None or not membership.is_active or membership.role != "admin":
-        raise PageRefused("not_found")
-    organization = await store.find_organization(organization_id)
-    if organization is None or organization.closed_at is not None:
+    organization = await find_administered(page.services.store, user.user_id, organization_id)
+    if organization is None:
         raise PageRefused("not_found")
     return Administration(user, organization)

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from latchstring.authorization_server.administration import is_confirmed
 from latchstring.web.pages.apps import find_app
 from latchstring.web.pages.page import Page, PageRefused
 
@@ -11,9 +12,7 @@ async def delete_app(page: Page) -> Response:
     user = await page.require_user()
     form = await page.read_form()
     client = await find_app(page, user, to_edit=True)
-    if form.get("confirmation", "").strip() != client.name:
+    if not is_confirmed(form.get("confirmation", ""), client.name):
         raise PageRefused("not_confirmed", app=client.name)
-    now = page.services.clock()
-    kept_until = now + page.services.settings.ended_grant_lifetime
-    await page.services.store.delete_client(client.client_id, now=now, kept_until=kept_until, origin=page.origin)
+    await page.services.apps.end(client.client_id, origin=page.origin)
     return page.message("app_deleted", {"app": client.name})

@@ -117,7 +117,7 @@ async def _proceed(
             prompt = msgspec.structs.replace(
                 prompt, access_request_id=access_request.id, organization_id=access_request.organization_id
             )
-        await verify_resources(prompt.resource, page.services.store)
+        await verify_resources(prompt.resource, page.services.store, settings.api_resource)
         prompt = await find_reconnected(prompt, client, page.services.store)
         _refuse_long(page, prompt)
         next_step = interaction.decide(prompt, visit, page.authenticated_at, now)

@@ -1,16 +1,15 @@
 """The history of what has happened: an organization's for its admins, all of it for operators."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from latchstring.authorization_server.event_export import FIELDS, describe_event
+from latchstring.authorization_server.event_search import find_filter
 from latchstring.authorization_server.events import EVENT, Action, Event, EventFilter, EventRecord
 from latchstring.authorization_server.identifiers import parse_identifier, render_identifier
+from latchstring.web.exports import CSV, JSON_LINES, write_events
 from latchstring.web.headers import render_page_headers
 from latchstring.web.pages.administration import require_admin
 from latchstring.web.pages.page import Page
@@ -18,9 +17,6 @@ from latchstring.web.rendering.actions import ACTIONS
 from latchstring.web.rendering.messages import Text
 
 PAGE_SIZE: Final = 50
-_EXPORTED_AT_ONCE: Final = 500
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
-_NOBODY: Final = "nobody"
 
 
 async def show_organization_events(page: Page) -> Response:
@@ -43,14 +39,16 @@ async def show_operator_events(page: Page) -> Response:
 async def _show(page: Page, context: Mapping[str, object], path: str, organization_id: str | None) -> Response:
     query = page.request.query_params
     asked = {name: query.get(name, "").strip()[:200] for name in ("action", "person", "app", "organization")}
-    wanted = EventFilter(
+    wanted = await find_filter(
+        page.services.store,
         organization_id=organization_id,
-        client_id=asked["app"] or None,
-        user_id=await _find_user_id(page, asked["person"]) if asked["person"] else None,
         action=Action(asked["action"]) if asked["action"] in set(Action) else None,
+        person=asked["person"],
+        client_id=asked["app"],
     )
-    if (kind := query.get("format")) in {"csv", "jsonl"}:
-        return _export(page, wanted, kind)
+    match query.get("format"):
+        case "csv" | "jsonl" as kind:
+            return _export(page, wanted, kind)
     before = parse_identifier(EVENT, query.get("before", ""))
     found = await page.services.store.find_events(wanted, before=before, at_most=PAGE_SIZE + 1)
     shown = found[:PAGE_SIZE]
@@ -68,14 +66,6 @@ async def _show(page: Page, context: Mapping[str, object], path: str, organizati
             "older": render_identifier(EVENT, shown[-1].id) if len(found) > PAGE_SIZE else None,
         },
     )
-
-
-async def _find_user_id(page: Page, person: str) -> str:
-    """The id of whom the filter names by email or id; nobody's where there is none, which matches nothing."""
-    if "@" not in person or "\0" in person:
-        return person.replace("\0", "")
-    user = await page.services.store.find_user_by_email(person)
-    return _NOBODY if user is None else user.user_id
 
 
 class _Names:
@@ -121,6 +111,7 @@ async def _render(record: EventRecord, names: _Names) -> dict[str, object]:
         "sentence": Text(ACTIONS[event.action]),
         "actor_kind": origin.actor_kind,
         "actor": await find_actor(origin.actor_id),
+        "through": await names.find_client(origin.client_id),
         "person": await names.find_user(event.user_id),
         "app": await names.find_client(event.client_id),
         "organization": await names.find_organization(event.organization_id),
@@ -148,38 +139,10 @@ def _render_value(value: Any) -> str:
 # -- exports
 
 
-def _export(page: Page, wanted: EventFilter, kind: str) -> Response:
-    media_type = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
+def _export(page: Page, wanted: EventFilter, kind: Literal["csv", "jsonl"]) -> Response:
     headers = {
         **render_page_headers(page.services.settings),
         "content-disposition": f'attachment; filename="events.{kind}"',
     }
-    return StreamingResponse(_write_all(page, wanted, kind), media_type=media_type, headers=headers)
-
-
-async def _write_all(page: Page, wanted: EventFilter, kind: str) -> AsyncIterator[bytes]:
-    if kind == "csv":
-        yield render_csv([list(FIELDS)])
-    after = b""
-    while found := await page.services.store.find_events_after(wanted, after=after, at_most=_EXPORTED_AT_ONCE):
-        records = [describe_event(record) for record in found]
-        if kind == "csv":
-            yield render_csv([[_render_cell(record[name]) for name in FIELDS] for record in records])
-        else:
-            yield b"".join(msgspec.json.encode(record) + b"\n" for record in records)
-        after = found[-1].id
-
-
-def render_csv(rows: list[list[str]]) -> bytes:
-    """Lines of a table (RFC 4180)."""
-    written = io.StringIO()
-    csv.writer(written).writerows(rows)
-    return written.getvalue().encode()
-
-
-def _render_cell(value: Any) -> str:
-    """A value that no spreadsheet takes for a formula, whatever an app calls itself."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    lines = write_events(page.services.store, wanted, kind)
+    return StreamingResponse(lines, media_type=CSV if kind == "csv" else JSON_LINES, headers=headers)

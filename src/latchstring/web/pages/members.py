@@ -1,11 +1,12 @@
 """An organization and its members, for its admins."""
 
-from typing import Any, Final
+from typing import Final, cast
 
 from starlette.responses import Response
 
+from latchstring.authorization_server.administration import is_confirmed
 from latchstring.authorization_server.life_cycle_ports import MembershipChange
-from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.members import Adding, Change
 from latchstring.authorization_server.records import Role
 from latchstring.web.pages.administration import require_admin
 from latchstring.web.pages.page import Page, PageRefused
@@ -15,6 +16,13 @@ from latchstring.web.rendering.renderer import initial_for, tint_for
 _DAY: Final = 24 * 3600
 LEAVER_DAYS: Final = ("", "0", "7", "30", "90")
 _PAGE_SIZE: Final = 50
+_NOTICE_OF: Final = {
+    "admin": "member_changed",
+    "member": "member_changed",
+    "suspend": "member_suspended",
+    "resume": "member_resumed",
+    "end": "member_ended",
+}
 _NOTICES: Final = ("member_added", "member_changed", "member_ended", "member_suspended", "member_resumed", "last_admin")
 
 
@@ -62,18 +70,12 @@ async def add_member(page: Page) -> Response:
     administration = await require_admin(page)
     form = await page.read_form()
     email = form.get("email", "").strip()
-    user = None if "\0" in email else await page.services.store.find_user_by_email(email)
-    if user is None:
-        return await _render_members(page, {"email": field_error("no_such_account")}, email[:320])
     organization_id = administration.organization.organization_id
-    commit = await page.services.store.add_membership(
-        user_id=user.user_id,
-        organization_id=organization_id,
-        role=_read_role(form.get("role", "")),
-        now=page.services.clock(),
-        origin=page.origin,
-    )
-    if commit is Commit.LOST:
+    role = _read_role(form.get("role", ""))
+    added = await page.services.members.add(organization_id, email, role, origin=page.origin)
+    if added is Adding.NO_ACCOUNT:
+        return await _render_members(page, {"email": field_error("no_such_account")}, email[:320])
+    if added is Adding.NO_ORGANIZATION:
         raise PageRefused("not_found")
     return page.redirect(f"/organizations/{organization_id}/members?member_added")
 
@@ -86,29 +88,14 @@ async def change_member(page: Page) -> Response:
     """POST /organizations/{organization_id}/members/{user_id}: what `change` says."""
     administration = await require_admin(page)
     form = await page.read_form()
-    store, now = page.services.store, page.services.clock()
     organization_id = administration.organization.organization_id
-    of_member: dict[str, Any] = {
-        "user_id": page.request.path_params["user_id"],
-        "organization_id": organization_id,
-        "now": now,
-        "origin": page.origin,
-    }
-    match form.get("change"):
-        case "admin" | "member" as role:
-            outcome = await store.change_role(**of_member, role=role, keeps_an_admin=True)
-            notice = "member_changed"
-        case "suspend":
-            outcome = await store.suspend_membership(**of_member, keeps_an_admin=True)
-            notice = "member_suspended"
-        case "resume":
-            outcome = await store.resume_membership(**of_member)
-            notice = "member_resumed"
-        case "end":
-            outcome = await store.end_membership(**of_member, keeps_an_admin=True)
-            notice = "member_ended"
-        case _:
-            raise PageRefused("unreadable_request")
+    change = form.get("change", "")
+    if change not in _NOTICE_OF:
+        raise PageRefused("unreadable_request")
+    outcome = await page.services.members.change(
+        organization_id, page.request.path_params["user_id"], cast(Change, change), origin=page.origin
+    )
+    notice = _NOTICE_OF[change]
     if outcome is MembershipChange.NO_MEMBER:
         raise PageRefused("not_found")
     if outcome is MembershipChange.LAST_ADMIN:
@@ -164,7 +151,7 @@ async def close_organization(page: Page) -> Response:
     administration = await require_admin(page)
     form = await page.read_form()
     organization = administration.organization
-    if form.get("confirmation", "").strip() != organization.name:
+    if not is_confirmed(form.get("confirmation", ""), organization.name):
         raise PageRefused("not_confirmed", app=organization.name)
     await page.services.store.close_organization(
         organization.organization_id, now=page.services.clock(), origin=page.origin

@@ -1,14 +1,12 @@
 """The operator's page on people, organizations and apps: find one, and pause, end or bring it back."""
 
-from typing import Any
+from typing import Any, cast, get_args
 
 from starlette.responses import Response
 
-from latchstring.authorization_server.ports import Commit
+from latchstring.authorization_server.oversight import AppChange, OrganizationChange, Overseen, UserChange
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.renderer import initial_for, tint_for
-
-_MAX_REASON = 300
 
 
 async def show_operator(page: Page) -> Response:
@@ -78,17 +76,14 @@ async def _find(page: Page, query: str) -> dict[str, Any]:
 
 async def change_user(page: Page) -> Response:
     """POST /operator/users/{user_id}: what `change` says."""
-    operator = await page.require_operator()
+    await page.require_operator()
     form = await page.read_form()
     user_id: str = page.request.path_params["user_id"]
-    if user_id == operator.user_id:
-        raise PageRefused("not_yourself")
-    store, now = page.services.store, page.services.clock()
-    changes = {"disable": store.disable_user, "enable": store.enable_user, "delete": store.delete_user}
-    change = changes.get(form.get("change", ""))
-    if change is None:
+    change = form.get("change", "")
+    if change not in get_args(UserChange):
         raise PageRefused("unreadable_request")
-    return _finish(page, await change(user_id, now=now, origin=page.origin), user_id)
+    outcome = await page.services.oversight.change_user(user_id, cast(UserChange, change), origin=page.origin)
+    return _finish(page, outcome, user_id)
 
 
 async def change_organization(page: Page) -> Response:
@@ -96,12 +91,13 @@ async def change_organization(page: Page) -> Response:
     await page.require_operator()
     form = await page.read_form()
     organization_id: str = page.request.path_params["organization_id"]
-    store, now = page.services.store, page.services.clock()
-    changes = {"close": store.close_organization, "reopen": store.reopen_organization}
-    change = changes.get(form.get("change", ""))
-    if change is None:
+    change = form.get("change", "")
+    if change not in get_args(OrganizationChange):
         raise PageRefused("unreadable_request")
-    return _finish(page, await change(organization_id, now=now, origin=page.origin), organization_id)
+    outcome = await page.services.oversight.change_organization(
+        organization_id, cast(OrganizationChange, change), origin=page.origin
+    )
+    return _finish(page, outcome, organization_id)
 
 
 async def change_app(page: Page) -> Response:
@@ -109,22 +105,18 @@ async def change_app(page: Page) -> Response:
     await page.require_operator()
     form = await page.read_form()
     client_id: str = page.request.path_params["client_id"]
-    store, now = page.services.store, page.services.clock()
-    match form.get("change"):
-        case "suspend":
-            reason = form.get("reason", "").strip()[:_MAX_REASON]
-            commit = await store.suspend_client(client_id, reason=reason, now=now, origin=page.origin)
-        case "reinstate":
-            commit = await store.reinstate_client(client_id, now=now, origin=page.origin)
-        case "delete":
-            kept_until = now + page.services.settings.ended_grant_lifetime
-            commit = await store.delete_client(client_id, now=now, kept_until=kept_until, origin=page.origin)
-        case _:
-            raise PageRefused("unreadable_request")
-    return _finish(page, commit, client_id)
+    change = form.get("change", "")
+    if change not in get_args(AppChange):
+        raise PageRefused("unreadable_request")
+    outcome = await page.services.oversight.change_app(
+        client_id, cast(AppChange, change), reason=form.get("reason", ""), origin=page.origin
+    )
+    return _finish(page, outcome, client_id)
 
 
-def _finish(page: Page, commit: Commit, subject_id: str) -> Response:
-    if commit is Commit.LOST:
+def _finish(page: Page, outcome: Overseen, subject_id: str) -> Response:
+    if outcome is Overseen.YOURSELF:
+        raise PageRefused("not_yourself")
+    if outcome is Overseen.STALE:
         raise PageRefused("page_expired")
     return page.redirect(f"/operator?q={subject_id}&done")

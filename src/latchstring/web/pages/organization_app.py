@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from latchstring.authorization_server.organization_policy import list_asked
+from latchstring.authorization_server.organization_policy import list_all
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.web.pages.administration import Administration, require_admin
@@ -29,7 +29,7 @@ async def show_app(page: Page) -> Response:
     left_out = {item for rule in own for item in rule.left_out}
     items = [
         {**item, "field": f"item_{number}", "is_ticked": asked not in left_out}
-        for number, asked in enumerate(_list_items(client))
+        for number, asked in enumerate(list_all(client))
         for item in render_items([asked], services.settings)
     ]
     context = {
@@ -52,14 +52,10 @@ async def decide_app(page: Page) -> Response:
     if decision == "block":
         commit = await policies.block(organization_id, client.client_id, origin=page.origin)
     elif decision == "approve":
-        items = _list_items(client)
-        scope = tuple(item for number, item in enumerate(items) if f"item_{number}" in form)
-        if not scope:
+        chosen = [item for number, item in enumerate(list_all(client)) if f"item_{number}" in form]
+        if not chosen:
             return page.redirect(f"/organizations/{organization_id}/apps/{client.client_id}?request_empty")
-        left_out = tuple(item for item in items if item not in scope)
-        commit = await policies.approve(
-            organization_id, client.client_id, scope=scope, left_out=left_out, origin=page.origin
-        )
+        commit = await policies.approve_parts(organization_id, client, chosen, origin=page.origin)
     else:
         raise PageRefused("unreadable_request")
     if commit is Commit.LOST:
@@ -73,9 +69,3 @@ async def _find(page: Page) -> tuple[Administration, ClientRecord]:
     if client is None or client.ended_at is not None:
         raise PageRefused("unknown_app")
     return administration, client
-
-
-def _list_items(client: ClientRecord) -> tuple[str, ...]:
-    """All that the app may ask for."""
-    types = client.security.authorization_details_types
-    return (*list_asked(client.scope), *(f"authorization_details:{name}" for name in types))

@@ -1,9 +1,6 @@
 """An organization's connections, for its admins: find, disconnect, block, take over, export."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import urlencode
 
@@ -16,32 +13,15 @@ from latchstring.authorization_server.organization_policy import RISKS, Risk
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ConnectionRecord
 from latchstring.authorization_server.registration import find_document_host
+from latchstring.web.exports import CSV, write_connections
 from latchstring.web.headers import render_page_headers
 from latchstring.web.pages.administration import Administration, require_admin
 from latchstring.web.pages.connections import render_grant
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.renderer import initial_for, tint_for
 
-_DAY: Final = 24 * 3600
 UNUSED_DAYS: Final = (30, 90, 180)
 _NOTICES: Final = ("connections_ended", "connections_none", "app_disconnected", "app_blocked", "taken_over")
-_COLUMNS: Final = (
-    "connection",
-    "app",
-    "client_id",
-    "member",
-    "email",
-    "user_id",
-    "scope",
-    "status",
-    "connected_at",
-    "last_used_at",
-    "last_used_from",
-    "expires_at",
-    "ended_at",
-    "ended_by",
-    "reason",
-)
 
 
 class _Search(msgspec.Struct, frozen=True):
@@ -74,17 +54,11 @@ def _read_search(values: Mapping[str, str]) -> _Search:
 
 async def _find_filter(page: Page, search: _Search) -> ConnectionFilter | None:
     """What is asked of the store; None where the person is nobody, so that nothing can be theirs."""
-    user_id = None
-    if search.person:
-        user = None if "\0" in search.person else await page.services.store.find_user_by_email(search.person)
-        if user is None:
-            return None
-        user_id = user.user_id
-    return ConnectionFilter(
-        client_id=search.client_id or None,
-        user_id=user_id,
+    return await page.services.organization_connections.find_filter(
+        client_id=search.client_id,
+        person=search.person,
+        unused_days=int(search.unused) if search.unused else None,
         has_ended=search.has_ended,
-        unused_since=page.services.clock() - int(search.unused) * _DAY if search.unused else None,
     )
 
 
@@ -219,48 +193,5 @@ async def export_connections(page: Page) -> Response:
         "cache-control": "no-store",
     }
 
-    async def lines() -> AsyncIterator[str]:
-        yield _render_line(_COLUMNS)
-        if wanted is None:
-            return
-        risk = _risk_of(search)
-        async for connection in page.services.organization_connections.export(organization_id, wanted, risk=risk):
-            yield _render_line(_export(connection))
-
-    return StreamingResponse(lines(), headers=headers, media_type="text/csv; charset=utf-8")
-
-
-def _export(connection: ConnectionRecord) -> Sequence[object]:
-    grant = connection.grant
-    return (
-        render_identifier(GRANT, grant.id),
-        connection.client_name,
-        grant.client_id,
-        connection.user_name,
-        connection.user_email,
-        grant.user_id,
-        " ".join(grant.scope),
-        grant.status,
-        _moment(grant.activated_at or grant.created_at),
-        _moment(connection.last_used_at),
-        connection.used_from or "",
-        _moment(grant.expires_at),
-        _moment(grant.ended_at),
-        grant.ended_by or "",
-        grant.ended_reason or grant.suspended_reason or "",
-    )
-
-
-def _moment(at: int | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _render_line(values: Sequence[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow([_defuse(str(value)) for value in values])
-    return line.getvalue()
-
-
-def _defuse(text: str) -> str:
-    # A spreadsheet would take it for a formula, and names are whatever somebody typed.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    lines = write_connections(page.services.organization_connections, organization_id, wanted, _risk_of(search))
+    return StreamingResponse(lines, headers=headers, media_type=CSV)

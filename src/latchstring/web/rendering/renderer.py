@@ -18,6 +18,7 @@ from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 from markupsafe import Markup
 
+from latchstring.authorization_server import api_scopes
 from latchstring.web.rendering.accent import AccentPair, readable_accent
 from latchstring.web.rendering.catalogs import (
     SOURCE_LOCALE,
@@ -50,7 +51,7 @@ _DRAWN_ACCENT: Final = b"#145c6e"
 _REORDERING: Final = frozenset(["R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 """Unicode classes of characters that can change the order of what stands beside them."""
 
-_BUILT_IN_SCOPES: Final[Mapping[str, tuple[str, str]]] = {
+BUILT_IN_SCOPES: Final[Mapping[str, tuple[str, str]]] = {
     "all.full_access": (
         N_("Read and change everything you can in %(deployment)s"),
         N_("It sees what you see and can do what you can do, in this organization only."),
@@ -58,6 +59,30 @@ _BUILT_IN_SCOPES: Final[Mapping[str, tuple[str, str]]] = {
     "offline_access": (
         N_("Keep access while you are away"),
         N_("It stays connected until you disconnect it."),
+    ),
+    api_scopes.ORGANIZATION_READ: (
+        N_("Read how the organization is looked after"),
+        N_("It sees members, their connections, the app policy, requests, webhooks and the history."),
+    ),
+    api_scopes.ORGANIZATION_MANAGE: (
+        N_("Look after the organization for you"),
+        N_("It can change members and policy, decide requests, disconnect apps, and close the organization."),
+    ),
+    api_scopes.APPS_READ: (
+        N_("Read the apps that the organization develops"),
+        N_("It sees their settings, and no secret."),
+    ),
+    api_scopes.APPS_MANAGE: (
+        N_("Change the apps that the organization develops"),
+        N_("It can register, change and delete them, and make secrets for them."),
+    ),
+    api_scopes.OPERATOR_READ: (
+        N_("Read everything that operators see"),
+        N_("It sees people, organizations, apps, reviews and the history of the whole deployment."),
+    ),
+    api_scopes.OPERATOR_MANAGE: (
+        N_("Look after the whole deployment for you"),
+        N_("It can disable and delete people, close organizations, and decide about every app."),
     ),
 }
 
@@ -198,14 +223,14 @@ class PageRenderer:
             """A scope's title: the deployment's own words, ours for a built-in one, else its name."""
             name = scope if isinstance(scope, str) else _read(scope, "name")
             title = "" if isinstance(scope, str) else own_words(scope, "title")
-            built_in = _BUILT_IN_SCOPES.get(name)
+            built_in = BUILT_IN_SCOPES.get(name)
             return say(Text(built_in[0])) if built_in is not None and not title else title or name
 
         def scope_description(scope: object) -> Markup | str:
             """What a scope allows, in a sentence; empty where nobody wrote one."""
             if isinstance(scope, str) or _read(scope, "title"):
                 return "" if isinstance(scope, str) else own_words(scope, "description")
-            built_in = _BUILT_IN_SCOPES.get(_read(scope, "name"))
+            built_in = BUILT_IN_SCOPES.get(_read(scope, "name"))
             return say(Text(built_in[1])) if built_in is not None else _read(scope, "description")
 
         def ago(moment: int, now: int) -> str:

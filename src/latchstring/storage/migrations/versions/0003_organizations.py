@@ -193,6 +193,7 @@ def _events() -> None:
         sa.Column("user_id", sa.String(64)),
         sa.Column("before", sa.Text()),
         sa.Column("after", sa.Text()),
+        sa.Column("actor_client_id", sa.String(64)),
         sa.PrimaryKeyConstraint("id", name="pk_audit_event"),
         sqlite_with_rowid=False,
     )
