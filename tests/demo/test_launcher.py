@@ -8,7 +8,7 @@ import pytest
 
 from latchstring.demo.launcher import CannotStart, prepare, refuse_taken_ports
 from latchstring.demo.places import Places
-from latchstring.demo.state import STATE_FILE, find_state
+from latchstring.demo.state import STATE_FILE, DemoOrganization, Person, find_state
 from latchstring.demo.welcome import render_welcome
 
 
@@ -29,10 +29,17 @@ class FakeOperator:
         return {"id": made, "client_id": made, "client_secret": f"secret-{made}"}
 
 
+def settle_nothing(database, developer_organization_id, password):
+    """The organization in use, without a database to be in."""
+    dora = Person(user_id="user_dora", email="dora@example.com", password=password, shows="admin of Dogwood Foods")
+    return DemoOrganization(organization_id="orga_dogwood", name="Dogwood Foods", user_ids=["user_dora"]), dora
+
+
 @pytest.fixture
 def ran(monkeypatch):
     monkeypatch.setattr("latchstring.demo.launcher.Operator", FakeOperator)
     monkeypatch.setattr(FakeOperator, "ran", [])
+    monkeypatch.setattr("latchstring.demo.settled.settle", settle_nothing)
     return FakeOperator.ran
 
 
@@ -46,9 +53,11 @@ def test_prepare_empty_directory_seeds_it(tmp_path, ran):
         ("ann@example.com", True),
         ("ben@example.com", True),
         ("cleo@example.com", True),
+        ("dora@example.com", True),
     ]
-    acorn, birch = state.organizations
-    ann, ben, cleo = state.people
+    acorn, birch, dogwood = state.organizations
+    ann, ben, cleo, dora = state.people
+    assert (dogwood.name, dogwood.user_ids) == ("Dogwood Foods", [dora.user_id])
     assert (acorn.name, birch.name) == ("Acorn Partners", "Birch & Co")
     assert (acorn.user_ids, birch.user_ids) == ([ann.user_id], [ann.user_id, ben.user_id])
     memberships = {arguments[1:] for arguments, _ in ran if arguments[0] == "membership"}
@@ -124,6 +133,7 @@ def test_welcome_names_where_to_start_and_who_can_sign_in(tmp_path, ran):
     assert all(person.password in line for line, person in zip(people, state.people, strict=True))
     assert f"client_id={registration.private_app_client_id}&" in text
     assert "http://127.0.0.1:8400/connections" in text
+    assert "http://127.0.0.1:8400/organizations/orga_dogwood" in text
     assert "Ctrl-C stops all." in text
     assert registration.sample_app.client_secret not in text
 

@@ -35,7 +35,7 @@ def test_readme_numbers_ten_lines() -> None:
 def test_readme_lines_print_what_their_comments_say(tmp_path: Path) -> None:
     with running_demo(tmp_path / ".demo") as demo:
         assert stat.S_IMODE((demo.directory / CURL_FILE).stat().st_mode) == 0o600
-        ann, organization = demo.state.people[0], demo.state.organizations[-1]
+        ann, organization = demo.state.people[0], demo.state.organizations[1]
         ran = subprocess.run(
             ["bash", "-e", "-c", read_lines()],
             cwd=tmp_path,

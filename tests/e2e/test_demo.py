@@ -147,7 +147,7 @@ def test_demo_api_obeys_the_server_at_once(tmp_path, start):
     state = find_state(tmp_path / "demo")
     assert state is not None
     registration = state.registrations[str(demo.base_port)]
-    acorn, birch = state.organizations
+    acorn, birch, _ = state.organizations
     first, second = (
         connect(server, registration, state.people[0], organization.organization_id) for organization in (acorn, birch)
     )

@@ -16,7 +16,7 @@ import httpx
 from latchstring.demo.children import Child, ChildFailed, stop_all
 from latchstring.demo.operate import Operator
 from latchstring.demo.places import HOST, Places
-from latchstring.demo.seed import register_parts, seed_people
+from latchstring.demo.seed import new_password, register_parts, seed_people
 from latchstring.demo.state import STATE_FILE, DemoState, Registration, find_state, write_curl_variables, write_state
 from latchstring.demo.welcome import curl_variables, render_port_taken, render_welcome
 from latchstring.protocol.errors import ConfigurationError, StoreUnavailable
@@ -156,11 +156,23 @@ def prepare(places: Places) -> tuple[DemoState, Registration]:
     ports = str(places.base_port)
     if state is None or ports not in state.registrations:
         operate = Operator(places.database)
-        state = state or seed_people(operate)
+        state = state or _seed(operate, places)
         state.registrations[ports] = register_parts(operate, state, places)
         # Written last: without it, what there is counts as half seeded and is never built upon.
         write_state(places.directory, state)
     return state, state.registrations[ports]
+
+
+def _seed(operate: Operator, places: Places) -> DemoState:
+    """Everybody whom the demo knows."""
+    from latchstring.demo.settled import settle  # a second run has nothing to seed and starts without it
+
+    state = seed_people(operate)
+    developers = state.organizations[1].organization_id
+    settled, admin = settle(places.database, developers, new_password())
+    state.organizations.append(settled)
+    state.people.append(admin)
+    return state
 
 
 def set_aside(directory: Path) -> None:

@@ -28,6 +28,7 @@ def render_welcome(places: Places, state: DemoState, registration: Registration)
                 [
                     (f"{places.issuer}/connections", "what a member has connected, and Disconnect"),
                     (f"{places.issuer}/apps", "a developer's apps, and New app"),
+                    *_settled(places, state),
                     (f"{places.api}/api/v1/me/", "the sample API; it wants an access token"),
                     (f"{places.issuer}/api/v1/openapi.json", "what admins and operators do on pages, as an API"),
                 ]
@@ -43,8 +44,19 @@ def render_welcome(places: Places, state: DemoState, registration: Registration)
     )
 
 
+def _settled(places: Places, state: DemoState) -> Sequence[Sequence[str]]:
+    """The pages of those in charge. Data of an earlier version knows no such organization."""
+    return [
+        *(
+            (f"{places.issuer}/organizations/{settled.organization_id}", f"{settled.name}, in use for months: as Dora")
+            for settled in state.organizations[2:]
+        ),
+        (f"{places.issuer}/operator/reviews", "what the people who run this see: as Ann"),
+    ]
+
+
 def curl_variables(places: Places, state: DemoState, registration: Registration) -> dict[str, str]:
-    """What the README's curl lines need: the first person signs in and chooses the last organization."""
+    """What the README's curl lines need: the first person signs in and chooses the second organization."""
     person = state.people[0]
     return {
         "SERVER": places.issuer,
@@ -54,7 +66,7 @@ def curl_variables(places: Places, state: DemoState, registration: Registration)
         "REDIRECT_URI": places.redirect_uri,
         "EMAIL": person.email,
         "PASSWORD": person.password,
-        "ORGANIZATION_ID": state.organizations[-1].organization_id,
+        "ORGANIZATION_ID": state.organizations[1].organization_id,
     }
 
 
