@@ -19,7 +19,8 @@ class EventRows:
 
     async def find_events(self, wanted: EventFilter, *, before: bytes | None, at_most: int) -> Sequence[EventRecord]:
         parameters = {**_write_filter(wanted), "before_id": before or _AFTER_ALL, "at_most": at_most}
-        return [read_event(row) for row in await self._engine.read_all(events.FIND_EVENTS, parameters)]
+        statement = events.FIND_EVENTS[_find_leading(wanted)]
+        return [read_event(row) for row in await self._engine.read_all(statement, parameters)]
 
     async def find_ending_events(self, after: bytes, *, at_most: int) -> Sequence[EventRecord]:
         parameters = {"after_id": after, "at_most": at_most}
@@ -27,7 +28,12 @@ class EventRows:
 
     async def find_events_after(self, wanted: EventFilter, *, after: bytes, at_most: int) -> Sequence[EventRecord]:
         parameters = {**_write_filter(wanted), "after_id": after, "at_most": at_most}
-        return [read_event(row) for row in await self._engine.read_all(events.FIND_EVENTS_AFTER, parameters)]
+        statement = events.FIND_EVENTS_AFTER[_find_leading(wanted)]
+        return [read_event(row) for row in await self._engine.read_all(statement, parameters)]
+
+
+def _find_leading(wanted: EventFilter) -> str | None:
+    return next((part for part in events.LEADING if getattr(wanted, part) is not None), None)
 
 
 def _write_filter(wanted: EventFilter) -> dict[str, str | None]:
