@@ -1,6 +1,7 @@
 """What import-linter and ruff cannot hold: the light packages stay light, and two names are used nowhere."""
 
 import ast
+import statistics
 import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import latchstring.client
 
 SOURCE = Path(__file__).parents[2] / "src" / "latchstring"
 
@@ -41,6 +44,43 @@ def test_light_package_imported_loads_nothing_of_the_server(package: str) -> Non
     server = server_modules() - modules_loaded_by("httpx", "msgspec")
     assert {"starlette", "sqlalchemy", "cryptography", "uvicorn"} <= server
     assert modules_loaded_by(package) & server == set()
+
+
+DRIVERS = {"aiosqlite", "apsw", "asyncpg", "psycopg", "redis", "sqlalchemy", "sqlite3"}
+# CPU-ms above httpx, which both need (issue 6, "Must show" 6).
+MOST = {"latchstring.client": 80, "latchstring.resource_server": 40}
+
+
+@pytest.mark.parametrize("package", MOST)
+def test_light_package_imported_loads_no_database_driver(package: str) -> None:
+    assert modules_loaded_by(package) & DRIVERS == set()
+
+
+def test_store_on_sqlite_is_loaded_when_it_is_named() -> None:
+    program = (
+        "import sys, latchstring.client as c; print('sqlite3' in sys.modules, c.SQLiteStore, 'sqlite3' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "False <class 'latchstring.client.stores.sqlite.SQLiteStore'> True\n"
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        latchstring.client.Nothing  # noqa: B018
+
+
+def time_import(package: str) -> float:
+    """The processor time of importing it in a fresh interpreter, in ms."""
+    program = f"import time; begun = time.process_time(); import {package}; print((time.process_time() - begun) * 1000)"
+    run = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
+@pytest.mark.parametrize("package, most", MOST.items())
+def test_light_package_imported_costs_little_more_than_httpx(package: str, most: float) -> None:
+    """In turns, so that a busy machine is busy for both; and again, where it was busier for one."""
+    for _ in range(3):
+        more = statistics.median(time_import(package) - time_import("httpx") for _ in range(5))
+        if more < most:
+            return
+    pytest.fail(f"{package} costs {more:.0f} ms more than httpx")
 
 
 FRAMEWORKS = {"django", "fastapi", "flask", "litestar", "starlette"}

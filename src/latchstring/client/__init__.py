@@ -8,6 +8,8 @@ httpx.Client(base_url="https://api.crm.example", auth=client.auth(connection.key
 client.disconnect(connection.key)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from latchstring.client.async_oauth_client import AsyncOAuthClient
 from latchstring.client.connection import Connection, ConnectionKey, Failure, PendingLogin
 from latchstring.client.device import DeviceLogin
@@ -30,8 +32,11 @@ from latchstring.client.prefetch import is_prefetch
 from latchstring.client.provider import Provider
 from latchstring.client.redact import redact, redact_token, redact_url
 from latchstring.client.step_up import StepUp, find_step_up
-from latchstring.client.stores import ConnectionStore, MemoryStore, SQLiteStore
+from latchstring.client.stores import ConnectionStore, MemoryStore
 from latchstring.client.token_exchange import ExchangedToken
+
+if TYPE_CHECKING:
+    from latchstring.client.stores import SQLiteStore
 
 __all__ = [
     "AsyncOAuthClient",
@@ -66,3 +71,12 @@ __all__ = [
     "redact_url",
     "show_response",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`SQLiteStore` is loaded when it is first named: an import of the client brings no database driver along."""
+    if name != "SQLiteStore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from latchstring.client.stores import SQLiteStore
+
+    return SQLiteStore
