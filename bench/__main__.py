@@ -1,6 +1,6 @@
 """`python -m bench`: measure. `growth`, `memory`: the same with millions of grants, after a million requests.
-`profile`, `instructions`, `served`: where a request's time goes. `lane`, `writers`: an experiment again.
-`publish`: the page."""
+`profile`, `instructions`, `served`: where a request's time goes. `guard`: what a check costs an API. `lane`,
+`writers`: an experiment again. `publish`: the page."""
 
 import argparse
 import sys
@@ -133,6 +133,10 @@ def main() -> None:
         run_served(rest)
     elif command == "publish":
         publish()
+    elif command == "guard":
+        from bench.guard import main as run_guard
+
+        run_guard(rest)
     elif command == "lane":
         from bench.lane import main as run_lane
 

@@ -14,6 +14,7 @@ from bench.growth import (
     render_growth_cells,
     render_growth_facts,
 )
+from bench.guard import GuardRun, render_guard_cells
 from bench.hot_path import Profile, render_profile_cells
 from bench.measure import Results
 from bench.memory import Memory, render_memory_cells
@@ -37,7 +38,7 @@ from bench.served import Served, render_served_cells
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.md"
 
-Kept = TypeVar("Kept", Results, Growth, Memory, Served, Profile)
+Kept = TypeVar("Kept", Results, Growth, Memory, Served, Profile, GuardRun)
 
 _MEMORY: Final = """\
 ## A million requests
@@ -53,6 +54,15 @@ it does not go lower, is in [where the time goes](where-the-time-goes.md)."""
 _PROFILES: Final = """\
 In the application alone, without sockets and uvicorn, by our own rooms; what a line calls in C is its own
 (`make profile OP=refresh`)."""
+_GUARD_TITLE: Final = "## What a check costs an API"
+_GUARD: Final = """\
+Processor time of one check by [the guard](../howto/guard-an-api.md) in an API's own process, in ms: the median over
+rounds of distinct tokens, the cheapest round in brackets (`python -m bench guard`). All checks ask for one scope. The
+guards of Latchstring hear the revocation feed; "seen before" is a token whose signature was verified before, or, for an
+opaque one, that was asked about before: everything but that is judged again. Key sets are parsed and kept everywhere;
+Authlib's introspection is answered from a dictionary. **The floor** of a token seen for the first time is the bare
+signature (`cryptography` alone): no guard can check a new ES256 or EdDSA token below it, and the goal is above it for
+RS256 alone."""
 _POSTGRES_GROWTH: Final = f"PostgreSQL is given `{POSTGRES_OPTIONS.replace('-c ', '')}`; otherwise it is as it comes."
 _INTRODUCTION: Final = """\
 # Benchmarks
@@ -78,7 +88,8 @@ How to read it:
   the two ratios to the floor: 1.00 or less is the goal reached.
 - **generator** is the share of one core that the load generator used. Near 100 % it would be what is measured.
 - How to repeat it: `make bench` (a quarter of an hour), `make growth` (longer), `python -m bench memory`,
-  `python -m bench served`, `make profile OP=refresh`; then `python -m bench publish` writes this page.
+  `python -m bench served`, `make profile OP=refresh`, `python -m bench guard`; then `python -m bench publish` writes
+  this page.
 - Every answer is durable before it is sent: SQLite with `synchronous=FULL`, one `fdatasync` per commit, shared by the
   requests that arrive together.
 """
@@ -96,6 +107,7 @@ def render_page(
     memories: Sequence[Memory] = (),
     served: Sequence[Served] = (),
     profiles: Sequence[Profile] = (),
+    guards: Sequence[GuardRun] = (),
 ) -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
@@ -121,7 +133,25 @@ def render_page(
         parts += [_SERVED, render_markdown(render_served_cells(served), text_columns=1)]
     if profiles:
         parts += [_PROFILES, render_markdown(render_profile_cells(profiles), text_columns=1)]
+    parts += [_render_guard(run) for run in guards]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _render_guard(run: GuardRun) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+    about = (
+        f"{run.measured_at}, commit {run.commit}, {run.processor}, {run.python}, load {run.load:.1f} before the run, "
+        f"{packages}; {run.rounds} rounds of {run.samples:,} tokens of each kind."
+    )
+    table = render_markdown(render_guard_cells(run), text_columns=1)
+    return f"{_GUARD_TITLE}\n\n{_GUARD}\n\n{about}\n\n{table}"
+
+
+def replace_guard(page: str, run: GuardRun) -> str:
+    """The page with these figures of the guard's, and everything else on it as it was."""
+    before, _, rest = page.partition(f"{_GUARD_TITLE}\n")
+    _, heading, after = rest.partition("\n## ")
+    return f"{before.rstrip()}\n\n{_render_guard(run)}\n{heading}{after}"
 
 
 def _render_growth(growth: Growth) -> list[str]:
@@ -148,6 +178,11 @@ def render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> st
 def publish() -> None:
     """Write the page."""
     results = _load("run", Results)
+    guards = _load("guard", GuardRun)
+    if guards and not results and PAGE.exists():
+        PAGE.write_text(replace_guard(PAGE.read_text(), guards[0]))
+        print(f"bench: wrote the guard's part of {PAGE} from the results of {guards[0].measured_at}")
+        return
     if not results:
         raise SystemExit("bench: there are no results to publish; run `make bench` first")
     engines = ("sqlite", "postgres")
@@ -157,5 +192,5 @@ def publish() -> None:
     served = [run for kind in kinds for run in _load(f"served-{kind}", Served)]
     profiles = [run for kind in kinds for run in _load(f"profile-{kind}", Profile)]
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render_page(results[0], growths, memories, served, profiles))
+    PAGE.write_text(render_page(results[0], growths, memories, served, profiles, guards))
     print(f"bench: wrote {PAGE} from the results of {results[0].measured_at}")

@@ -12,11 +12,12 @@ from bench.growth import (
     render_growth_cells,
     render_growth_facts,
 )
+from bench.guard import Check, GuardRun
 from bench.hot_path import Profile, render_profile_cells
 from bench.machine import Machine
 from bench.measure import Figures, Plan, Results
 from bench.memory import Look, Memory
-from bench.publish import render_page
+from bench.publish import render_page, replace_guard
 from bench.served import LIBRARIES, OTHER, Served
 
 MACHINE = Machine(
@@ -138,3 +139,31 @@ def test_profile_rooms_below_a_microsecond_are_summed_up() -> None:
     lines = render_profile_cells([Profile("", "sqlite", "refresh", 4.0, 0.0, rooms)])
     assert [line[0] for line in lines[3:]] == ["latchstring/web", "other"]
     assert float(lines[-1][1]) == pytest.approx(0.9)
+
+
+def guard_run(median: float) -> GuardRun:
+    return GuardRun(
+        measured_at=RESULTS.measured_at,
+        processor="AMD EPYC",
+        python="CPython 3.11.7",
+        commit="abc1234",
+        load=0.5,
+        versions={"Authlib": "1.9.10"},
+        rounds=9,
+        samples=1000,
+        checks=[Check("Authlib", "RS256", 0.05, 0.04), Check("bare signature", "RS256", median, 0.015)],
+    )
+
+
+def test_page_has_what_a_check_costs_beside_others_and_the_bare_signature() -> None:
+    page = render_page(RESULTS, guards=[guard_run(0.016)])
+    assert "| bare signature |  | 0.0160 (0.0150) |  |  |\n| Authlib |  | 0.0500 (0.0400) |  |  |" in page
+    assert "| goal | 0.005 | 0.030 | 0.030 | 0.030 |" in page
+
+
+def test_guard_s_part_is_replaced_and_the_rest_of_the_page_stays() -> None:
+    page = render_page(RESULTS)
+    first = replace_guard(page, guard_run(0.016))
+    assert first.startswith(page)
+    later = replace_guard(f"{first}\n## What comes after\n\nIt.\n", guard_run(0.017))
+    assert later == f"{first.replace('0.0160', '0.0170')}\n## What comes after\n\nIt.\n"

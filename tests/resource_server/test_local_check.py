@@ -11,7 +11,11 @@ import httpx
 import pytest
 
 from latchstring.protocol.errors import ConfigurationError
+from latchstring.protocol.jose.claims import MAX_SKEW
+from latchstring.resource_server import local_check
 from latchstring.resource_server.key_cache import DEFAULT_MAX_AGE, FETCH_INTERVAL, LONGEST_MAX_AGE, STALE_IF_ERROR
+from latchstring.resource_server.signed_token import verify_signed
+from latchstring.resource_server.verdicts import name_token
 from tests.resource_server.fakes import ISSUER, NOW, RESOURCE, Api, browse, make_guard
 from tests.resource_server.signed import CLAIMS, JWKS_URI, KEYS, KeyServer, encode, sign
 from tests.support.proofs import Prover
@@ -339,3 +343,89 @@ def test_jwks_uri_without_its_extra_says_what_to_install(server, monkeypatch):
     with pytest.raises(ConfigurationError, match=r"joserfc.*latchstring\[jwt\]"):
         make_guard(server, jwks_uri=JWKS_URI)
     make_guard(server)
+
+
+# -- signatures that were verified before
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The id of the key of each signature that was verified."""
+    seen: list[str] = []
+
+    def counting(jwt: Any, key: Any, **given: Any) -> Any:
+        seen.append(key.key_id)
+        return verify_signed(jwt, key, **given)
+
+    monkeypatch.setattr(local_check, "verify_signed", counting)
+    return seen
+
+
+async def test_signature_is_verified_once_and_everything_else_each_time(server, gate, clock, verifications):
+    token = sign(exp=NOW + 60)
+    assert [await gate.status(token) for _ in range(3)] == [200, 200, 200]
+    assert verifications == ["one"]
+    clock.now = NOW + 59
+    assert await gate.status(token) == 200
+    clock.now = NOW + 60
+    assert await gate.status(token) == 401, "expired"
+    clock.now = NOW - 60 - MAX_SKEW - 1
+    assert await gate.status(token) == 401, "of the future, if the clock stepped back"
+    assert verifications == ["one"]
+
+
+async def test_s8_token_that_differs_from_a_verified_one_is_verified(gate, verifications):
+    token = sign()
+    assert await gate.status(token) == 200
+    text, _, signature = token.rpartition(".")
+    other = sign(scope="contacts.write").rpartition(".")[0]
+    for forged in (f"{text}.{signature[:-4]}AAAA", f"{other}.{signature}", f"{text}."):
+        assert await gate.status(forged) == 401
+    assert len(verifications) == 4
+
+
+async def test_verified_token_of_a_key_that_was_replaced_or_withdrawn_is_dead(server, gate, clock):
+    """CVE-2026-48523 and its kind: the key must be the server's of now, by more than its name."""
+    token = sign(exp=NOW + 9999)
+    assert await gate.status(token) == 200
+    clock.now += DEFAULT_MAX_AGE
+    server.fault = httpx.Response(
+        200, json={"keys": [{**KEYS["other"][1].as_dict(private=False), "kid": "one", "alg": "ES256", "use": "sig"}]}
+    )
+    assert await gate.status(token) == 401
+    clock.now += DEFAULT_MAX_AGE
+    server.fault = None
+    assert await gate.status(token) == 200, "the first key is back"
+    server.published = ["two"]
+    clock.now += DEFAULT_MAX_AGE
+    assert await gate.status(token) == 401
+
+
+async def test_s18_verified_token_without_keys_is_a_503(server, gate, clock):
+    token = sign(exp=NOW + 99999)
+    assert await gate.status(token) == 200
+    server.fault = httpx.ConnectError("refused")
+    clock.now += DEFAULT_MAX_AGE + STALE_IF_ERROR
+    assert await gate.status(token) == 503
+
+
+async def test_s12_verified_token_that_is_bound_still_needs_its_proof(gate):
+    prover = Prover()
+    token = sign(cnf={"jkt": prover.jkt})
+    proof = prover.prove("GET", "https://api.test/", now=NOW, access_token=token)
+    headers = {"authorization": f"DPoP {token}", "dpop": proof}
+    assert (await gate.http.get("/", headers=headers)).status_code == 200
+    assert await gate.status(token) == 401
+    assert (await gate.http.get("/", headers=headers)).status_code == 401, "used before"
+
+
+async def test_memory_of_signatures_is_bounded_and_strangers_do_not_fill_it(gate, monkeypatch):
+    remembered = gate.guard._local_check._verified
+    remembered._max_verified = 3
+    for number in range(5):
+        assert await gate.status(sign("other", header={"kid": "one"}, jti=f"forged {number}")) == 401
+    assert len(remembered._verified) == 0
+    tokens = [sign(jti=f"good {number}") for number in range(5)]
+    assert [await gate.status(token) for token in tokens] == [200] * 5
+    assert list(remembered._verified) == [name_token(token) for token in tokens[2:]]
+    assert not [name for name in remembered._verified if any(token.encode() in name for token in tokens)]

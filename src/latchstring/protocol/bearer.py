@@ -11,7 +11,8 @@ from latchstring.protocol.errors import OAuthError
 MAX_TOKEN_LENGTH: Final = 8192
 BEARER: Final = "Bearer"
 DPOP: Final = "DPoP"
-_B64TOKEN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
+_BY_NAME: Final = {b"bearer": BEARER, b"dpop": DPOP}
+_B64TOKEN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
 class SentToken(msgspec.Struct, frozen=True):
@@ -34,20 +35,21 @@ def parse_sent_token(authorization: Sequence[bytes], schemes: tuple[str, ...] = 
         return None
     if len(authorization) > 1:
         raise OAuthError("invalid_request", "There is more than one Authorization header.")
-    try:
-        value = authorization[0].decode("ascii")
-    except UnicodeDecodeError:
-        raise OAuthError("invalid_token", "The access token is malformed.") from None
-    name, _, token = value.partition(" ")
-    scheme = next((scheme for scheme in schemes if scheme.lower() == name.lower()), None)
-    if scheme is None:
-        if name.lower().startswith(tuple(scheme.lower() for scheme in schemes)):
+    value = authorization[0]
+    if not value.isascii():
+        raise OAuthError("invalid_token", "The access token is malformed.")
+    name, _, token = value.partition(b" ")
+    name = name.lower()
+    scheme = _BY_NAME.get(name)
+    if scheme is None or scheme not in schemes:
+        if name.startswith(tuple(each for each, known in _BY_NAME.items() if known in schemes)):
             raise OAuthError("invalid_request", "The Authorization header is malformed.")
         return None
-    token = token.strip(" ")
-    if not token or len(token) > MAX_TOKEN_LENGTH or not _B64TOKEN.issuperset(token):
+    token = token.strip(b" ")
+    # What is left without the alphabet's characters must be nothing: one pass, however long the token is.
+    if not token or len(token) > MAX_TOKEN_LENGTH or token.translate(None, _B64TOKEN):
         raise OAuthError("invalid_token", "The access token is malformed.")
-    return SentToken(token, scheme)
+    return SentToken(token.decode("ascii"), scheme)
 
 
 def parse_bearer(authorization: Sequence[bytes]) -> str | None:

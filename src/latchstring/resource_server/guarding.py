@@ -187,7 +187,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
         token = find_token(authorization, query, DPOP if self._proofs.is_required else BEARER)
         now = self._clock()
         proof = self._proofs.verify(token, sent, now)
-        answer = yield from self._judge(token.token)
+        answer = self._find_kept(token.token) or (yield from self._judge(token.token))
         certificate = None if sent is None or sent.certificate is None else certificate_thumbprint(sent.certificate)
         access = decide_access(
             answer,
@@ -211,6 +211,12 @@ class BaseGuard(ABC, Generic[HttpClient]):
     def permits(self, access: Access, *scope: str) -> bool:
         """Whether the token has all of these scopes, `implied_scopes` counted in; for endpoints that decide by it."""
         return has_scope(access, scope, self._hierarchy)
+
+    def _find_kept(self, token: str) -> IntrospectionResponse | None:
+        """What the server has said of an opaque token before, if that is as good as new: most checks end here."""
+        if not self._verdicts.keeps or (self._checks_signed and looks_signed(token)):
+            return None
+        return self._verdicts.find(name_token(token))
 
     def _judge(self, token: str) -> Flow[IntrospectionResponse]:
         """What the token stands for: by itself, by what the server has said before, or by asking it."""

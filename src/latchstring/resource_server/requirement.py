@@ -55,8 +55,11 @@ def close_hierarchy(implied: Mapping[str, Iterable[str]]) -> Hierarchy:
 
 def has_scope(access: Access, required: Iterable[str], hierarchy: Hierarchy) -> bool:
     """Whether the token has all of them, by name or by a scope that implies them."""
-    missing = set(required).difference(access.scope)
-    return not missing or missing.issubset(implied for scope in access.scope for implied in hierarchy.get(scope, ()))
+    missing = [scope for scope in required if scope not in access.scope]
+    if not missing:
+        return True
+    implied = {other for scope in access.scope for other in hierarchy.get(scope, ())}
+    return implied.issuperset(missing)
 
 
 def decide_requirement(access: Access, requirement: Requirement, hierarchy: Hierarchy, now: float) -> None:

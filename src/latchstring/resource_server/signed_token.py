@@ -32,9 +32,14 @@ def verify_signed(jwt: UnverifiedJwt, key: PublicKey, *, issuer: str, now: float
         raise _refuse(str(refused)) from None
     if claims.iss != issuer:
         raise _refuse(f"iss is {claims.iss[:200]!r}")
-    if claims.iat > now + MAX_SKEW:
-        raise _refuse("iat is in the future")
+    refuse_future(claims.iat, now)
     return _as_answer(claims, jwt)
+
+
+def refuse_future(issued_at: int, now: float) -> None:
+    """Refuse a token that will only be issued yet."""
+    if issued_at > now + MAX_SKEW:
+        raise _refuse("iat is in the future")
 
 
 def _as_answer(claims: AccessTokenClaims, jwt: UnverifiedJwt) -> IntrospectionResponse:

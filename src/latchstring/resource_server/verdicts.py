@@ -70,9 +70,12 @@ class Verdicts:
     def find(self, name: bytes) -> IntrospectionResponse | None:
         """The answer kept for the token, if it is as good as a new one."""
         verdict = self._verdicts.get(name)
-        if verdict is None or verdict.until <= self._monotonic() or not self.is_fresh():
+        if verdict is None:
             return None
-        if self._bound is not None and max(self._find_latest(verdict.answer), self._forgotten[0]) > verdict.known:
+        now = self._monotonic()
+        if verdict.until <= now or (self._bound is not None and now > self._fresh_until):
+            return None
+        if self._bound is not None and max(self._find_latest(verdict.answer)[0], self._forgotten[0]) > verdict.known:
             return None
         return verdict.answer
 
@@ -94,8 +97,7 @@ class Verdicts:
             return False
         if not self.is_fresh() or answer.iat is None:
             return True
-        latest = max((at for _, at in self._find_all(answer)), default=0)
-        return answer.iat <= max(latest, self._forgotten[1]) + CLOCK_SKEW
+        return answer.iat <= max(self._find_latest(answer)[1], self._forgotten[1]) + CLOCK_SKEW
 
     def apply(self, revocations: Iterable[Revocation]) -> None:
         """Note what has ended."""
@@ -115,11 +117,13 @@ class Verdicts:
         if self._bound is not None:
             self._fresh_until = max(self._fresh_until, heard_at + self._bound)
 
-    def _find_latest(self, answer: IntrospectionResponse) -> int:
-        return max((count for count, _ in self._find_all(answer)), default=0)
-
-    def _find_all(self, answer: IntrospectionResponse) -> list[tuple[int, int]]:
+    def _find_latest(self, answer: IntrospectionResponse) -> tuple[int, int]:
+        """The number and the time of the latest word that concerns the token; zeros where there is none."""
         user, organization = answer.user_id, answer.organization_id
-        keys = ((user, organization), (None, organization), (user, None), (None, None))
         find = self._revocations.get
-        return [found for key in keys if (found := find(key)) is not None]
+        latest, latest_at = 0, 0
+        for key in ((user, organization), (None, organization), (user, None), (None, None)):
+            found = find(key)
+            if found is not None:
+                latest, latest_at = max(latest, found[0]), max(latest_at, found[1])
+        return latest, latest_at

@@ -1,6 +1,7 @@
 """The guard's rules: which token a request carries, and whether what the server says of it will do. Pure."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -15,6 +16,8 @@ from latchstring.resource_server.refusal import Refusal, refuse_unavailable
 
 _NOTHING: Final = Shown()
 _MAX_ACTING: Final = 32
+# An API sees few scopes, and each of them with every request.
+_read_scope: Final = lru_cache(1024)(parse_scope)
 _SCHEMES: Final = frozenset({BEARER.lower().encode(), DPOP.lower().encode()})
 
 
@@ -60,6 +63,8 @@ def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str =
 def _separate(authorization: Sequence[bytes]) -> Sequence[bytes]:
     """The headers one by one: WSGI servers join several by commas (RFC 9110 §5.3), and no credentials of ours have any.
     Those of other schemes are left alone."""
+    if len(authorization) == 1 and b"," not in authorization[0]:
+        return [authorization[0].strip(b" ")]
     parts = [part.strip(b" ") for value in authorization for part in value.split(b",")]
     is_ours = any(part.partition(b" ")[0].lower() in _SCHEMES for part in parts)
     return parts if is_ours else authorization
@@ -111,7 +116,7 @@ def decide_access(
             f"aud {answer.aud!r} lacks {resource!r}",
         )
     try:
-        scope = parse_scope(answer.scope) if answer.scope else ()
+        scope = _read_scope(answer.scope) if answer.scope else ()
     except OAuthError:
         raise refuse_unavailable("introspection answered with a malformed scope") from None
     return Access(
