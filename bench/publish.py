@@ -62,7 +62,8 @@ guards of Latchstring hear the revocation feed; "seen before" is a token whose s
 opaque one, that was asked about before: everything but that is judged again. Key sets are parsed and kept everywhere;
 Authlib's introspection is answered from a dictionary. **The floor** of a token seen for the first time is the bare
 signature (`cryptography` alone): no guard can check a new ES256 or EdDSA token below it, and the goal is above it for
-RS256 alone."""
+RS256 alone. Authlib does not take EdDSA as it comes, and looks neither at an opaque token's expiry nor at its
+audience."""
 _POSTGRES_GROWTH: Final = f"PostgreSQL is given `{POSTGRES_OPTIONS.replace('-c ', '')}`; otherwise it is as it comes."
 _INTRODUCTION: Final = """\
 # Benchmarks

@@ -39,6 +39,8 @@ def verify_possession(
 ) -> None:
     """Refuse a bound token whose key was not shown, one that is bound in a way unknown here, and a DPoP proof beside a
     token that is bound to no key (RFC 9449 §7.1, §7.2; RFC 8705 §3)."""
+    if confirmation is None and token_type == BEARER == shown.scheme and not is_required:
+        return  # by far the most
     is_known = confirmation is None or (confirmation and confirmation.keys() <= {_JKT, _X5T})
     if token_type.lower() not in {"bearer", "dpop"} or not is_known:
         reason = f"token_type {token_type!r}, cnf {confirmation and sorted(confirmation)}"
