@@ -16,7 +16,6 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 # Rules that no case shows, and why.
 NOT_YET: Final = {
     "F8": "TLS is ended by the proxy in front; its versions and suites are the operator's",
-    "L8": "the client library connects wherever it is told to",
     "L15": "OpenID Connect is not offered",
     "L16": "OpenID Connect is not offered",
 }
@@ -38,6 +37,7 @@ HELD_BY: Final = {
         "tests/client/test_loopback.py::test_nothing_but_a_web_address_is_opened",
     ),
     "L7": ("tests/client/test_token.py::test_redirect_is_misconfigured_and_not_followed",),
+    "L8": ("tests/client/test_reach.py",),
     "L9": (
         "tests/client/test_step_up.py::test_resource_goes_with_every_request_for_a_token",
         "tests/client/test_step_up.py::test_api_s_metadata_that_is_not_for_the_api_asked_is_never_used",

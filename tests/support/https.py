@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from latchstring.outbound.addresses import IPAddress, is_public
 from latchstring.outbound.fetcher import Fetcher
 from latchstring.outbound.poster import Poster
+from latchstring.protocol.public_addresses import IPAddress, is_public
 
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
 

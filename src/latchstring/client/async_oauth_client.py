@@ -23,6 +23,7 @@ from latchstring.client.steps import ask
 from latchstring.client.stores.port import ConnectionStore
 from latchstring.client.token_exchange import ExchangedToken, exchange_token
 from latchstring.client.transport import AsyncDriver, Observer
+from latchstring.client.transport.reach import Reach
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 
 
@@ -49,6 +50,7 @@ class AsyncOAuthClient(BaseOAuthClient):
         refresh_margin: float = 300.0,
         login_lifetime: float = 600.0,
         time_limit: float = 12.0,
+        public_only: bool | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -66,7 +68,14 @@ class AsyncOAuthClient(BaseOAuthClient):
         self._context = Context(
             settings=settings, providers=ProviderSource(provider), store=store, clock=clock, entropy=entropy
         )
-        self._driver = AsyncDriver(http, on_exchange=on_exchange, on_event=on_event, clock=clock, time_limit=time_limit)
+        self._driver = AsyncDriver(
+            http,
+            on_exchange=on_exchange,
+            on_event=on_event,
+            clock=clock,
+            time_limit=time_limit,
+            reach=Reach(self._context.providers.named_urls, public_only),
+        )
 
     async def begin(
         self,

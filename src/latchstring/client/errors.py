@@ -90,10 +90,10 @@ class CallbackRefused(ReauthorizeRequired):
 class Misconfigured(ClientError):
     """The developer's or the provider's settings are wrong; the connection itself may be well.
 
-    Codes: the provider's (`invalid_client`, `invalid_scope`, …) and ours: `argument_refused`, `client_changed`,
-    `device_unsupported`, `endpoint_refused`, `identity_missing`, `issuer_mismatch`, `metadata_malformed`,
-    `pkce_unsupported`, `provider_error`, `redirected`, `resource_mismatch`, `revocation_unsupported`,
-    `step_up_refused`, `store_key_unknown`, `store_tampered`, `unsupported_token_type`.
+    Codes: the provider's (`invalid_client`, `invalid_scope`, …) and ours: `address_refused`, `argument_refused`,
+    `client_changed`, `device_unsupported`, `endpoint_refused`, `identity_missing`, `issuer_mismatch`,
+    `metadata_malformed`, `pkce_unsupported`, `provider_error`, `redirected`, `resource_mismatch`,
+    `revocation_unsupported`, `step_up_refused`, `store_key_unknown`, `store_tampered`, `unsupported_token_type`.
     """
 
 

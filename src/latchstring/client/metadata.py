@@ -72,6 +72,8 @@ def _fetch(url: str, wrong: str) -> Flow[bytes]:
     """The document; `wrong` says what it means that there is none."""
     answer = yield from send(Request(url=url, headers={"Accept": "application/json"}))
     if isinstance(answer, Unanswered):
+        if isinstance(answer.cause, Misconfigured):
+            raise answer.cause
         raise TemporaryFailure("unanswered", f"No answer from {url}.", cause=answer.cause)
     if answer.status >= 500 or answer.status == 429:
         raise TemporaryFailure("server_unavailable", f"{url} answered {answer.status}.")

@@ -22,6 +22,7 @@ from latchstring.client.steps import ask
 from latchstring.client.stores.port import ConnectionStore
 from latchstring.client.token_exchange import ExchangedToken, exchange_token
 from latchstring.client.transport import Observer, SyncDriver
+from latchstring.client.transport.reach import Reach
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 
 
@@ -51,6 +52,11 @@ class OAuthClient(BaseOAuthClient):
     httpx client (proxy, certificates); redirects are not followed whatever it says. `on_exchange` is shown
     each request and answer with the credentials cut; `on_event` is told what becomes of connections. The other
     arguments are those of `Settings`.
+
+    Hosts that the app itself has named (the issuer, or the addresses of its `Provider`) are connected to wherever they
+    are; hosts that metadata names, only on the public internet. `public_only=True` asks that of all: where people say
+    which server it is. `public_only=False` asks it of none: local development. An `http` of the app's own goes where it
+    is set up to.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class OAuthClient(BaseOAuthClient):
         refresh_margin: float = 300.0,
         login_lifetime: float = 600.0,
         time_limit: float = 12.0,
+        public_only: bool | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -87,7 +94,14 @@ class OAuthClient(BaseOAuthClient):
         self._context = Context(
             settings=settings, providers=ProviderSource(provider), store=store, clock=clock, entropy=entropy
         )
-        self._driver = SyncDriver(http, on_exchange=on_exchange, on_event=on_event, clock=clock, time_limit=time_limit)
+        self._driver = SyncDriver(
+            http,
+            on_exchange=on_exchange,
+            on_event=on_event,
+            clock=clock,
+            time_limit=time_limit,
+            reach=Reach(self._context.providers.named_urls, public_only),
+        )
 
     def begin(
         self,

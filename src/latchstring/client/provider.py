@@ -12,6 +12,7 @@ from latchstring.client.errors import Misconfigured
 from latchstring.client.metadata import fetch_metadata, fetch_resource_metadata, verify_url
 from latchstring.client.steps import Flow
 from latchstring.client.transport import AsyncDriver, SyncDriver
+from latchstring.client.transport.reach import Reach
 from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
@@ -40,6 +41,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     a secret: `state` alone guards the callback there. `token_request_format` is `json` for the few that read nothing
     else; `exchange_parameters` go with a code, `request_headers` with every request; `token_header` is where their API
     wants the token in place of `Authorization`.
+
+    `found_by` is the address by which it was found, where a document has named the rest, and not the app.
     """
 
     issuer: str
@@ -65,6 +68,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     exchange_parameters: Mapping[str, str] = {}
     request_headers: Mapping[str, str] = {}
     token_header: str | None = None
+    found_by: str | None = None
 
     def __post_init__(self) -> None:
         verify_url(self.authorization_endpoint, "authorization_endpoint")
@@ -84,6 +88,17 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     def user_path(self) -> str | None:
         """Where a token answer names the user, if it does."""
         return self.user_field if self.identity_url is None and self.user_url is None else None
+
+    @property
+    def named_urls(self) -> tuple[str, ...]:
+        """The addresses that the app itself has written down, or taken from a file that ships with this library."""
+        if self.found_by is not None:
+            return (self.found_by,)
+        urls = (
+            self.issuer, self.authorization_endpoint, self.token_endpoint, self.revocation_endpoint,
+            self.device_authorization_endpoint, self.identity_url, self.user_url,
+        )  # fmt: skip
+        return tuple(url for url in urls if url is not None)
 
     @classmethod
     def names(cls) -> list[str]:
@@ -107,7 +122,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.toml.decode(text, type=cls)
 
     @classmethod
-    def from_metadata(cls, metadata: ServerMetadata) -> Self:
+    def from_metadata(cls, metadata: ServerMetadata, *, found_by: str | None = None) -> Self:
         """The provider that the document describes; refuses one without PKCE S256 (RFC 9700 §2.1.1).
 
         The caller has compared the issuer (RFC 8414 §3.3).
@@ -125,32 +140,38 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             device_authorization_endpoint=metadata.device_authorization_endpoint,
             token_endpoint_auth_method=next((m for m in _AUTH_METHODS if m in methods), CLIENT_SECRET_POST),
             authorization_response_iss_parameter_supported=(metadata.authorization_response_iss_parameter_supported),
+            found_by=found_by or metadata.issuer,
         )
 
     @classmethod
-    def discover(cls, issuer: str, *, http: httpx.Client | None = None) -> Self:
-        """The provider by its issuer's metadata, fetched now (RFC 8414 §3)."""
-        with SyncDriver(http) as driver:
+    def discover(cls, issuer: str, *, http: httpx.Client | None = None, public_only: bool | None = None) -> Self:
+        """The provider by its issuer's metadata, fetched now (RFC 8414 §3). `public_only` is that of `OAuthClient`."""
+        with SyncDriver(http, reach=Reach([issuer], public_only)) as driver:
             return cls.from_metadata(driver.run(fetch_metadata(issuer)))
 
     @classmethod
-    async def discover_async(cls, issuer: str, *, http: httpx.AsyncClient | None = None) -> Self:
+    async def discover_async(
+        cls, issuer: str, *, http: httpx.AsyncClient | None = None, public_only: bool | None = None
+    ) -> Self:
         """`discover` for asyncio."""
-        async with AsyncDriver(http) as driver:
+        async with AsyncDriver(http, reach=Reach([issuer], public_only)) as driver:
             return cls.from_metadata(await driver.run(fetch_metadata(issuer)))
 
     @classmethod
-    def discover_for(cls, resource: str, *, http: httpx.Client | None = None) -> Self:
+    def discover_for(cls, resource: str, *, http: httpx.Client | None = None, public_only: bool | None = None) -> Self:
         """The provider that an API's metadata names first (RFC 9728 §3), fetched now. The client then takes the same
-        `resource`, so that its tokens are for this API alone."""
-        with SyncDriver(http) as driver:
-            return cls.from_metadata(driver.run(_fetch_for(resource)))
+        `resource`, so that its tokens are for this API alone. `public_only` is that of `OAuthClient`: true where people
+        say which API it is."""
+        with SyncDriver(http, reach=Reach([resource], public_only)) as driver:
+            return cls.from_metadata(driver.run(_fetch_for(resource)), found_by=resource)
 
     @classmethod
-    async def discover_for_async(cls, resource: str, *, http: httpx.AsyncClient | None = None) -> Self:
+    async def discover_for_async(
+        cls, resource: str, *, http: httpx.AsyncClient | None = None, public_only: bool | None = None
+    ) -> Self:
         """`discover_for` for asyncio."""
-        async with AsyncDriver(http) as driver:
-            return cls.from_metadata(await driver.run(_fetch_for(resource)))
+        async with AsyncDriver(http, reach=Reach([resource], public_only)) as driver:
+            return cls.from_metadata(await driver.run(_fetch_for(resource)), found_by=resource)
 
 
 def _fetch_for(resource: str) -> Flow[ServerMetadata]:
@@ -164,6 +185,7 @@ class ProviderSource:
     def __init__(self, provider: Provider | str) -> None:
         self._provider = provider if isinstance(provider, Provider) else None
         self.issuer = provider.issuer if isinstance(provider, Provider) else provider
+        self.named_urls = provider.named_urls if isinstance(provider, Provider) else (provider,)
 
     @property
     def token_header(self) -> str | None:

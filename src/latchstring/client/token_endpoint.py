@@ -52,6 +52,8 @@ def read_tokens(provider: Provider, outcome: Answer | Unanswered) -> TokenAnswer
     A refusal counts with status 200 too: some providers know no other.
     """
     if isinstance(outcome, Unanswered):
+        if isinstance(outcome.cause, Misconfigured):
+            raise outcome.cause
         raise TemporaryFailure("unanswered", "The token endpoint did not answer.", cause=outcome.cause)
     refusal = parse_error_answer(outcome.body, provider.error_field)
     if outcome.status != 200 or refusal is not None:

@@ -9,10 +9,10 @@ from typing import Final
 import httpx
 
 from latchstring.authorization_server.ports import Fetched, FetchRefused
-from latchstring.outbound.addresses import IPAddress, is_public
 from latchstring.outbound.freshness import find_max_age
 from latchstring.outbound.hosts import MAX_ATTEMPTS, PublicHosts, Resolve
 from latchstring.protocol.https_url import HttpsUrl, parse_https_url
+from latchstring.protocol.public_addresses import IPAddress, is_public
 
 DEADLINE: Final = 5.0
 MAX_AT_ONCE: Final = 16

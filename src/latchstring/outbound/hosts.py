@@ -12,8 +12,8 @@ from typing import Final
 import httpx
 
 from latchstring.authorization_server.ports import FetchRefused
-from latchstring.outbound.addresses import IPAddress, is_public
 from latchstring.protocol.https_url import HttpsUrl
+from latchstring.protocol.public_addresses import IPAddress, is_public
 
 MAX_ATTEMPTS: Final = 3
 _MAX_ADDRESSES: Final = 16

@@ -9,9 +9,9 @@ import httpx
 
 from latchstring.authorization_server.ports import FetchRefused
 from latchstring.authorization_server.webhook_records import Posted
-from latchstring.outbound.addresses import IPAddress, is_public
 from latchstring.outbound.hosts import MAX_ATTEMPTS, PublicHosts, Resolve
 from latchstring.protocol.https_url import HttpsUrl, parse_https_url
+from latchstring.protocol.public_addresses import IPAddress, is_public
 
 DEADLINE: Final = 15.0
 MAX_EXCERPT: Final = 500

@@ -23,6 +23,7 @@ from latchstring.client.transport.driver import (
     store_unavailable,
     unanswered,
 )
+from latchstring.client.transport.reach import Reach
 from latchstring.protocol.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -43,9 +44,11 @@ class AsyncDriver(Driver):
         on_event: Listener | None = None,
         clock: Callable[[], float] = time.time,
         time_limit: float = TIME_LIMIT,
+        reach: Reach | None = None,
     ) -> None:
         super().__init__(on_exchange, on_event, clock, time_limit)
         self._given = http
+        self._reach = reach or Reach(public_only=False)
         self._own: httpx.AsyncClient | None = None
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
 
@@ -99,18 +102,33 @@ class AsyncDriver(Driver):
         outcome: Answer | Unanswered
         try:
             async with asyncio.timeout(self._time_limit):
-                response = await self._client().send(
-                    self._render(request), stream=True, follow_redirects=False, auth=None
-                )
-                try:
-                    body = await self._read(response)
-                finally:
-                    await response.aclose()
-            outcome = answer(response, body, sent_at)
+                outcome = await self._exchange(self._render(request), sent_at)
         except FAILURES as error:
             outcome = unanswered(error)
         self._observe(request, outcome, time.monotonic() - began)
         return outcome
+
+    async def _exchange(self, request: httpx.Request, sent_at: float) -> Answer:
+        """By the app's own httpx client, which goes where it is set up to; else as far as the client reaches."""
+        if self._given is not None or not self._reach.is_judged(request):
+            return await self._send_by(self._client(), request, sent_at)
+        failure: Exception | None = None
+        for address in await asyncio.to_thread(self._reach.find_addresses, request):
+            async with httpx.AsyncClient(verify=self._reach.find_tls(), trust_env=False) as http:
+                try:
+                    return await self._send_by(http, self._reach.aim(request, address), sent_at)
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    failure = error
+        assert failure is not None
+        raise failure
+
+    async def _send_by(self, http: httpx.AsyncClient, request: httpx.Request, sent_at: float) -> Answer:
+        response = await http.send(request, stream=True, follow_redirects=False, auth=None)
+        try:
+            body = await self._read(response)
+        finally:
+            await response.aclose()
+        return answer(response, body, sent_at)
 
     async def _read(self, response: httpx.Response) -> Body:
         body = Body(response)

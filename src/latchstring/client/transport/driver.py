@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from latchstring import __version__
-from latchstring.client.errors import TemporaryFailure
+from latchstring.client.errors import Misconfigured, TemporaryFailure
 from latchstring.client.events import Event, Listener
 from latchstring.client.exchange import Answer, Exchange, Request, Unanswered, show_exchange
 from latchstring.protocol.errors import StoreUnavailable
@@ -18,7 +18,13 @@ Observer = Callable[[Exchange], None]
 
 TIME_LIMIT: Final = 12.0
 _MAX_ANSWER_SIZE: Final = 262_144
-_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    Misconfigured,
+)
 # The phases together take the time limit: httpx times each by itself.
 _SHARES: Final = {"pool": 0.1, "connect": 0.25, "write": 0.15, "read": 0.5}
 _log: Final = logging.getLogger("latchstring.client")
@@ -28,7 +34,10 @@ class AnswerRefused(Exception):
     """The answer is too big, too slow, or compressed although none of that was asked for."""
 
 
-FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, AnswerRefused)
+# Misconfigured: the address was refused (`reach`).
+FAILURES: Final = (
+    httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, AnswerRefused, Misconfigured,
+)  # fmt: skip
 
 
 class Body:

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from latchstring.outbound.addresses import is_public
+from latchstring.protocol.public_addresses import is_public
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""Which addresses belong to the public internet: the server connects to no other (SECURITY-CASES K5, G7).
+"""Which addresses belong to the public internet: the server connects to no other (SECURITY-CASES K5, G7), and neither
+does the client where others say where to (L8).
 
 The IANA special-purpose address registries of RFC 6890, written out: what `ipaddress` calls global has differed between
 releases of Python.
