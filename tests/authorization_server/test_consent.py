@@ -6,9 +6,10 @@ import pytest
 
 from latchstring.authorization_server.answers import Answer
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
-from latchstring.authorization_server.consent import Consent, is_stranger
+from latchstring.authorization_server.consent import Consent, is_stranger, render_version
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
 from latchstring.authorization_server.ports import ConsentCommit
+from latchstring.authorization_server.records import ClientSecurity, SecretHash
 from tests.authorization_server.builders import (
     ACORN,
     ANN,
@@ -125,3 +126,26 @@ async def test_allow_to_an_app_that_was_withdrawn_makes_no_code(house: House):
 )
 def test_is_stranger_only_to_another_organizations_private_app(is_published, memberships, stranger):
     assert is_stranger(build_client(is_published=is_published), memberships) is stranger
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "Other"},
+        {"description": "Other"},
+        {"redirect_uris": ("https://other.example/",)},
+        {"scope": ("other",)},
+        {"token_endpoint_auth_method": "none"},
+        {"terms_uri": "https://other.example/"},
+        {"policy_uri": "https://other.example/"},
+        {"client_uri": "https://other.example/"},
+        {"security": ClientSecurity(requires_pushed_request=True)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_app_that_changes_in_anything_told_is_another_version(changed: dict[str, Any]):
+    assert render_version(build_client(**changed)) != render_version(build_client())
+
+
+def test_app_whose_secrets_change_is_the_same_version():
+    assert render_version(build_client(secrets=(SecretHash(b"x" * 32, 1, "", 0),))) == render_version(build_client())

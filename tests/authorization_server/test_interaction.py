@@ -1,9 +1,11 @@
 """What a person has to do before they are asked (OpenID Connect Core §3.1.2.1, §3.1.2.3; O1–O3)."""
 
+import msgspec
 import pytest
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
-from latchstring.authorization_server.interaction import Interaction, Visit, decide, refuse_silence
+from latchstring.authorization_server.interaction import Interaction, Visit, decide, must_step_up, refuse_silence
+from latchstring.authorization_server.settings import ScopeDefinition, Settings
 from latchstring.protocol.authorization_request import parse_login_hint, parse_max_age, parse_prompt
 from latchstring.protocol.errors import OAuthError
 from tests.authorization_server.builders import MAILLOOP, NOW, REDIRECT_URI
@@ -112,3 +114,24 @@ def test_parse_max_age_of_anything_else_is_refused(text):
 )
 def test_parse_login_hint_keeps_what_can_stand_in_a_form(text, hint):
     assert parse_login_hint(text) == hint
+
+
+RISKS = {"read": ScopeDefinition(risk="low"), "delete": ScopeDefinition(risk="high")}
+
+
+@pytest.mark.parametrize(
+    "scope, step, age, lifetime, expected",
+    [
+        pytest.param(("delete",), "arrived", 601, 600, True, id="too-long-ago"),
+        pytest.param(("read", "delete"), "selected", 601, 600, True, id="one-of-them"),
+        pytest.param(("delete",), "arrived", 600, 600, False, id="young-enough"),
+        pytest.param(("delete",), "signed_in", 601, 600, False, id="signed-in-for-this-request"),
+        pytest.param(("delete",), "arrived", 10**9, None, False, id="never-asked-for"),
+        pytest.param(("read", "offline_access"), "arrived", 601, 600, False, id="nothing-of-high-risk"),
+        pytest.param(("unknown",), "arrived", 601, 600, False, id="not-declared"),
+    ],
+)
+def test_must_step_up_for_what_is_of_high_risk_after_a_while(scope, step, age, lifetime, expected):
+    settings = Settings(issuer="https://auth.example", scopes=RISKS, high_risk_sign_in_lifetime=lifetime)
+    prompt = msgspec.structs.replace(build(), scope=scope)
+    assert must_step_up(prompt, Visit(NOW, step), NOW - age, NOW, settings) is expected

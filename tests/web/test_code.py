@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from tests.support.deployment import REDIRECT_URI
 from tests.support.journey import answer_of, decide, exchange, grant_code, open_consent, refresh
 from tests.web.answers import assert_refused
@@ -55,6 +56,11 @@ async def test_code_replayed_long_after_still_ends_the_grant(world: World) -> No
     second = (await refresh(world.http, world.app, first["refresh_token"])).json()
     assert_refused(await exchange(world.http, world.app, code), 400, "invalid_grant", "superseded:")
     assert not await is_active(world, second["access_token"])
+    for action in (Action.GRANT_REUSE_DETECTED, Action.GRANT_ENDED):
+        (told,) = await world.deployment.store.find_events(EventFilter(action=action), before=None, at_most=9)
+        origin = told.event.origin
+        assert (origin.actor_kind, origin.actor_id, origin.address) == ("client", world.app.client_id, "127.0.0.1")
+        assert told.event.after == {"reason": "authorization_code_replayed"}
 
 
 @pytest.mark.parametrize(

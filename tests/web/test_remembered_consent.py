@@ -6,7 +6,10 @@ import httpx
 import msgspec
 import pytest
 
-from latchstring.authorization_server.events import COMMAND_LINE
+from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter
+from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.organization_policy import OrganizationPolicy
+from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.settings import ScopeDefinition
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.forms import find_form, submit
@@ -40,6 +43,70 @@ async def test_same_request_again_is_answered_without_a_page(world: World) -> No
     assert (grant.scope, grant.created_at) == (world.app.record.scope, world.deployment.clock.now)
     assert (await exchange(world.http, world.app, answer["code"])).status_code == 200
     assert [kept.status for kept in await find_grants(world)] == ["active", "active"], "the first grant goes on"
+
+
+async def test_answer_from_memory_is_written_down_like_any_other(world: World) -> None:
+    """By whom, when they had signed in, and with a receipt that says that nobody was asked."""
+    await allow(world)
+    signed_in = world.deployment.clock.now
+    world.deployment.clock.advance(100)
+    code = answer_of(await ask(world, organization_id=world.acorn))["code"]
+    grant = await find_grant(world, code)
+    assert grant.authenticated_at == signed_in
+    assert (await exchange(world.http, world.app, code)).status_code == 200
+    wanted = EventFilter(action=Action.GRANT_CREATED)
+    told = (await world.deployment.store.find_events(wanted, before=None, at_most=9))[0]
+    assert told.event.subject_id == render_identifier(GRANT, grant.id)
+    assert (told.event.origin.actor_kind, told.event.origin.actor_id) == ("user", world.ann)
+    assert told.event.after is not None
+    assert told.event.after["is_remembered"] is True
+    receipt = await world.http.get(f"/connections/{told.event.subject_id}/receipt")
+    assert_page(receipt, 200)
+    assert "app.example" in receipt.text
+
+
+async def test_answer_from_memory_leaves_out_what_admins_have_left_out_since(make_world: Any) -> None:
+    scopes = {name: ScopeDefinition(title=name, risk="low") for name in ("contacts.read", "mail.send")}
+    world = await make_world(scopes=scopes, organization_policy=OrganizationPolicy(low="approval", high="none"))
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    policies = world.deployment.services.organization_policies
+    approved = {"scope": (*scopes, "offline_access"), "origin": COMMAND_LINE}
+    assert await policies.approve(world.acorn, app.client_id, **approved) is Commit.APPLIED
+    await allow(world, app=app)
+    query = {"client_id": app.client_id, "response_type": "code", "organization_id": world.acorn}
+    whole = await find_grant(world, answer_of(await world.http.get("/oauth2/authorize/", params=query))["code"])
+    assert set(whole.scope) == {*scopes, "offline_access"}
+    without = {"scope": ("contacts.read", "offline_access"), "left_out": ("mail.send",), "origin": COMMAND_LINE}
+    assert await policies.approve(world.acorn, app.client_id, **without) is Commit.APPLIED
+    less = await find_grant(world, answer_of(await world.http.get("/oauth2/authorize/", params=query))["code"])
+    assert less.scope == ("contacts.read", "offline_access")
+
+
+@pytest.mark.parametrize("meanwhile", ["consent taken back", "role lowered"])
+async def test_answer_from_memory_holds_in_the_very_write(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """What ended between the look and the write: the member is asked instead."""
+    scopes = {"members.delete": ScopeDefinition(title="Remove members", roles=("admin",), risk="low")}
+    world = await make_world(scopes=scopes)
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    tokens = await allow(world, app=app)
+    first = await find_grant(world, tokens["refresh_token"])
+    store = world.deployment.store
+    commit = store.commit_consent
+
+    async def change_and_commit(*arguments: Any, **given: Any) -> Any:
+        if meanwhile == "role lowered":
+            await world.deployment.member(world.ann, world.acorn, "member")
+        else:
+            await store.disconnect(first, by=world.ann, reason="disconnected", now=world.deployment.clock.now)
+        return await commit(*arguments, **given)
+
+    monkeypatch.setattr(store, "commit_consent", change_and_commit)
+    query = {"client_id": app.client_id, "response_type": "code", "organization_id": world.acorn}
+    page = await world.http.get("/oauth2/authorize/", params=query)
+    assert "location" not in page.headers
+    assert [grant.id for grant in await find_grants(world)] == [first.id]
 
 
 async def test_member_of_several_without_a_hint_always_chooses(world: World) -> None:
