@@ -149,3 +149,12 @@ def test_taken_port_is_named_with_the_way_round_it(tmp_path, offset, what):
     text = str(refused.value)
     assert f"Port {port}, for the {what}, is taken" in text
     assert "make run BASE_PORT=9000" in text
+
+
+def test_server_under_a_name_leaves_the_other_parts_where_they_are(tmp_path):
+    """Passkeys need a name; the same directory serves under either."""
+    named = Places(base_port=8400, directory=tmp_path, server_host="localhost")
+    assert named.issuer == "http://localhost:8400"
+    assert named.introspection_endpoint == "http://localhost:8400/oauth2/introspect/"
+    assert (named.api, named.app) == ("http://127.0.0.1:8401", "http://127.0.0.1:8402")
+    assert named.redirect_uri == places_in(tmp_path).redirect_uri

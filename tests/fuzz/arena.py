@@ -12,7 +12,9 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
+import msgspec
 
+from latchstring.authorization_server.events import SYSTEM
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.authorization_server.webhook_records import WebhookRecord
@@ -20,6 +22,7 @@ from latchstring.authorization_server.webhooks import WEBHOOK
 from latchstring.protocol.client_metadata import GRANT_TYPES
 from latchstring.web.cookies import session_cookie_name
 from tests.fuzz.requests import CERTIFICATE, LIVE, Sent
+from tests.support.authenticator import Passkey
 from tests.support.deployment import REDIRECT_URI, App, Deployment, deploy
 from tests.support.forms import find_form
 from tests.support.journey import exchange, grant_code
@@ -132,6 +135,29 @@ class Cast:
             made = (await http.post("/oauth2/register", json=asked)).json()
         self._values |= {"registered_id": made["client_id"], "registration_token": made["registration_access_token"]}
 
+    async def _make_passkey(self) -> None:
+        """Ann's answers in her browser: to the page that adds a passkey, and by one that she has, at the sign-in."""
+        deployment, origin = self._deployment, self._deployment.settings.issuer
+        cookie = await self.find("cookie")
+        user = await deployment.store.find_user(self._arena.ann)
+        assert user is not None
+        passkeys = deployment.services.passkeys
+
+        def answer_new(passkey: Passkey) -> str:
+            question = passkeys.ask_for_new(user, [], cookie=cookie)
+            assert question is not None
+            return msgspec.json.encode(passkey.create(question, origin=origin)).decode()
+
+        own = Passkey()
+        await deployment.store.end_passkeys(user.user_id, now=deployment.clock.now, origin=SYSTEM)  # never too many
+        await passkeys.add(user, answer_new(own), "Key ring", cookie=cookie, locale="en", origin=SYSTEM)
+        question = passkeys.ask_for_sign_in(cookie=cookie)
+        assert question is not None
+        self._values |= {
+            "attestation": answer_new(Passkey()),
+            "assertion": msgspec.json.encode(own.get(question, origin=origin)).decode(),
+        }
+
     async def _make_browser(self) -> None:
         cookie = await self._deployment.services.login.begin(self._arena.ann)
         query = urlencode({"client_id": (await self._find_app()).client_id, "response_type": "code"})
@@ -145,6 +171,7 @@ _MAKER = {
     **dict.fromkeys(("client_id", "client_secret", "basic"), "app"),
     **dict.fromkeys(("access_token", "refresh_token", "grant_id"), "tokens"),
     **dict.fromkeys(("cookie", "csrf_token", "consent"), "browser"),
+    **dict.fromkeys(("attestation", "assertion"), "passkey"),
     **dict.fromkeys(("registered_id", "registration_token"), "registration"),
 }
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import latchstring
 from latchstring.authorization_server.keyring import Keyring, new_keyring
+from latchstring.authorization_server.passkey_verification import RelyingParty
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.client.exchange import Answer, Unanswered
 from latchstring.client.provider import Provider
@@ -100,6 +101,8 @@ _FROM_TEXT: Final[dict[Any, Callable[[bytes], Any]]] = {
 _FIXED: Final[dict[str, object]] = {
     "now": NOW,
     "purpose": b"fuzz",
+    "relying_party": RelyingParty("auth.example", "https://auth.example"),
+    "is_new": False,
     "source": "the keyring",
     "provider": Provider(
         issuer="https://provider.example",

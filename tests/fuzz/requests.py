@@ -37,6 +37,8 @@ LIVE: Final = (
     "{verb}",
     "{grant_id}",
     "{csrf_token}",
+    "{attestation}",
+    "{assertion}",
     "{consent}",
     "{cookie}",
     "{email}",
@@ -101,6 +103,8 @@ _GOOD: Final[dict[str, list[dict[str, str]]]] = {
     "/sign-in": [
         {"csrf_token": "{csrf_token}", "email": "{email}", "password": "correct horse battery", "continue": "/"}
     ],
+    "/sign-in/passkey": [{"csrf_token": "{csrf_token}", "credential": "{assertion}", "continue": "/"}],
+    "/account/passkeys": [{"csrf_token": "{csrf_token}", "credential": "{attestation}", "name": "My phone"}],
     "/apps/new": [
         {
             "csrf_token": "{csrf_token}",

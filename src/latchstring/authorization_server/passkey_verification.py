@@ -181,8 +181,8 @@ def render_sign_in(relying_party: RelyingParty, *, challenge: str) -> str:
 
 
 def parse_answer(text: str, relying_party: RelyingParty, *, is_new: bool) -> Answer:
-    """Take apart what a browser sent; refuses what another page, or another kind of question, was the occasion for
-    (WebAuthn §7.1 steps 6 to 11, §7.2 steps 9 to 14)."""
+    """Take apart what a browser sent; `PasskeyRefused` for what another page, or another kind of question, was the
+    occasion for (WebAuthn §7.1 steps 6 to 11, §7.2 steps 9 to 14)."""
     try:
         credential = _credentials.decode(text.encode())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):

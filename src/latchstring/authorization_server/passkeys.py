@@ -1,7 +1,7 @@
 """Passkeys (WebAuthn): a person signs in with what their device, or its password manager, keeps for this host alone.
 
-A challenge is no row: it is made for one browser and one purpose, and says so by its MAC. Once it has counted, its
-digest is kept until it would have expired.
+A challenge is no row: it is made for one session (so for one user, where one is signed in) and one purpose, and says so
+by its MAC. Once it has counted, its digest is kept until it would have expired.
 """
 
 import hashlib
@@ -120,7 +120,7 @@ class Passkeys:
             deployment=self._settings.deployment_name,
             user=user,
             handle=find_handle(user.user_id),
-            challenge=self._make_challenge(_NEW, _bind(cookie, user.user_id)),
+            challenge=self._make_challenge(_NEW, cookie),
             known=known,
         )
 
@@ -128,15 +128,15 @@ class Passkeys:
         """The same for a sign-in, by whomever."""
         if self.relying_party is None:
             return None
-        return render_sign_in(self.relying_party, challenge=self._make_challenge(_SIGN_IN, _bind(cookie)))
+        return render_sign_in(self.relying_party, challenge=self._make_challenge(_SIGN_IN, cookie))
 
-    def _make_challenge(self, purpose: bytes, binding: bytes) -> str:
+    def _make_challenge(self, purpose: bytes, cookie: str) -> str:
         content = self._clock().to_bytes(5, "big") + self._entropy(_NONCE_SIZE)
-        return self._codec.render_page_value(purpose, binding, content)
+        return self._codec.render_page_value(purpose, cookie.encode(), content)
 
-    def _open_challenge(self, purpose: bytes, binding: bytes, answer: Answer) -> tuple[bytes, int]:
+    def _open_challenge(self, purpose: bytes, cookie: str, answer: Answer) -> tuple[bytes, int]:
         """The digest under which the challenge counts once, and until when it has to be remembered."""
-        content = self._codec.parse_page_value(purpose, binding, answer.challenge)
+        content = self._codec.parse_page_value(purpose, cookie.encode(), answer.challenge)
         if content is None:
             raise PasskeyRefused("refused", "challenge")
         expires_at = int.from_bytes(content[:5], "big") + CHALLENGE_LIFETIME
@@ -153,7 +153,7 @@ class Passkeys:
         asked for in this browser of this user."""
         relying_party = self._require_relying_party()
         answer = parse_answer(text, relying_party, is_new=True)
-        digest, expires_at = self._open_challenge(_NEW, _bind(cookie, user.user_id), answer)
+        digest, expires_at = self._open_challenge(_NEW, cookie, answer)
         made = verify_new(answer, relying_party)
         passkey = PasskeyRecord(
             credential_id=made.credential_id,
@@ -182,7 +182,7 @@ class Passkeys:
         nothing. An account that is disabled is told of itself, and nothing is used up."""
         relying_party = self._require_relying_party()
         answer = parse_answer(text, relying_party, is_new=False)
-        digest, expires_at = self._open_challenge(_SIGN_IN, _bind(cookie), answer)
+        digest, expires_at = self._open_challenge(_SIGN_IN, cookie, answer)
         passkey = await self._store.find_passkey(hash_credential(answer.credential_id))
         user = None if passkey is None else await self._store.find_user(passkey.user_id)
         if passkey is None or user is None:
@@ -228,7 +228,3 @@ class Passkeys:
         link = f"{self._settings.issuer}/account/passkeys"
         values = {"name": user.name, "passkey": passkey, "link": link}
         return self._post.seal(Mail(to=user.email, template=template, locale=locale, values=values))
-
-
-def _bind(*parts: str) -> bytes:
-    return "?".join(parts).encode()

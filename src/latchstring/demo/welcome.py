@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from latchstring.demo.places import Places
+from latchstring.demo.places import HOST, Places
 from latchstring.demo.state import DemoState, Registration
 
 
@@ -28,6 +28,7 @@ def render_welcome(places: Places, state: DemoState, registration: Registration)
                 [
                     (f"{places.issuer}/connections", "what a member has connected, and Disconnect"),
                     (f"{places.issuer}/apps", "a developer's apps, and New app"),
+                    (f"{places.issuer}/account", _tell_of_account(places)),
                     *_settled(places, state),
                     (f"{places.api}/api/v1/me/", "the sample API; it wants an access token"),
                     (f"{places.issuer}/api/v1/openapi.json", "what admins and operators do on pages, as an API"),
@@ -53,6 +54,12 @@ def _settled(places: Places, state: DemoState) -> Sequence[Sequence[str]]:
         ),
         (f"{places.issuer}/operator/reviews", "what the people who run this see: as Ann"),
     ]
+
+
+def _tell_of_account(places: Places) -> str:
+    if places.server_host == HOST:
+        return "password and authenticator app; passkeys with make run SERVER_HOST=localhost"
+    return "password, authenticator app, passkeys"
 
 
 def curl_variables(places: Places, state: DemoState, registration: Registration) -> dict[str, str]:

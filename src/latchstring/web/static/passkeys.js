@@ -1,5 +1,5 @@
 // Passkeys (WebAuthn), where the browser has them. A form's question is in its data, the authenticator's answer goes into
-// its field `credential`, and then the form is sent like any other. Without scripts the form stays hidden.
+// its field `credential`, and then the form is sent like any other. Where there are none, the form stays hidden.
 
 const decode = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 const encode = (buffer) =>
@@ -54,6 +54,7 @@ const form = document.querySelector("form[data-passkey]");
 if (form && window.PublicKeyCredential) {
   const isNew = "user" in JSON.parse(form.dataset.passkey);
   form.hidden = false;
+  document.querySelector("[data-passkey-missing]")?.remove();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     offer.abort();
@@ -66,7 +67,4 @@ if (form && window.PublicKeyCredential) {
     }
   });
   if (!isNew) offerInField(form);
-} else if (form) {
-  const missing = document.querySelector("[data-passkey-missing]");
-  if (missing) missing.hidden = false;
 }
