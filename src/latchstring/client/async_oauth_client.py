@@ -17,6 +17,7 @@ from latchstring.client.events import Listener
 from latchstring.client.health import Health, find_health
 from latchstring.client.oauth_client import BaseOAuthClient
 from latchstring.client.provider import Provider, ProviderSource
+from latchstring.client.reconnecting import begin_reconnect
 from latchstring.client.settings import NO_PARAMETERS, Context, Settings
 from latchstring.client.step_up import StepUp
 from latchstring.client.steps import ask
@@ -103,6 +104,14 @@ class AsyncOAuthClient(BaseOAuthClient):
     async def complete_all(self, callback: str | Mapping[str, str], *, browser_session: str) -> list[Connection]:
         """As `OAuthClient.complete_all`."""
         return await self._driver.run(login.complete_all(self._context, callback, browser_session=browser_session))
+
+    async def begin_reconnect(
+        self, key: ConnectionKey, *, browser_session: str, redirect_uri: str | None = None
+    ) -> str:
+        """As `OAuthClient.begin_reconnect`."""
+        return await self._driver.run(
+            begin_reconnect(self._context, key, browser_session=browser_session, redirect_uri=redirect_uri)
+        )
 
     async def begin_step_up(self, key: ConnectionKey, wanted: StepUp, *, browser_session: str) -> str:
         """As `OAuthClient.begin_step_up`."""

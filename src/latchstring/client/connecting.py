@@ -1,18 +1,28 @@
 """What every way to connect ends with: whose tokens they are, and a stored connection."""
 
 from latchstring.client.connection import Connection
+from latchstring.client.errors import CallbackRefused
 from latchstring.client.identity import find_identity
 from latchstring.client.provider import Provider
+from latchstring.client.revocation import build_revocation
 from latchstring.client.settings import Context
-from latchstring.client.steps import Flow, ask, tell
+from latchstring.client.steps import Flow, ask, send, tell
 from latchstring.protocol.token_answer import TokenAnswer
 
 
 def connect(
-    context: Context, provider: Provider, tokens: TokenAnswer, sent_at: float, *, scope: str, step_ups: int = 0
+    context: Context,
+    provider: Provider,
+    tokens: TokenAnswer,
+    sent_at: float,
+    *,
+    scope: str,
+    step_ups: int = 0,
+    reconnects: tuple[str, str] | None = None,
 ) -> Flow[Connection]:
     """The connection that a person's tokens make, stored before it is returned. `scope` is what was asked for: it was
-    granted where the answer does not say otherwise (RFC 6749 §5.1). `sent_at` is when the tokens were asked for."""
+    granted where the answer does not say otherwise (RFC 6749 §5.1). `sent_at` is when the tokens were asked for.
+    `reconnects` is whose connection it must be, by organization and user; another's is refused and not stored."""
     organization_id, user_id = yield from find_identity(context, provider, tokens)
     made = Connection(
         issuer=provider.issuer,
@@ -28,6 +38,25 @@ def connect(
         asked_scope=scope,
         step_ups=step_ups,
     )
+    if reconnects is not None and reconnects != (organization_id, user_id):
+        raise (yield from _refuse_another(context, provider, made, reconnects))
     stored = yield from ask(context.store.commit_connected, made)
     yield from tell("connected", stored)
     return stored
+
+
+def _refuse_another(
+    context: Context, provider: Provider, made: Connection, reconnects: tuple[str, str]
+) -> Flow[CallbackRefused]:
+    """Why it is not taken. Its tokens are handed back, as well as one can; but not where there is a connection of that
+    very person's, which some providers would end with them."""
+    if (yield from ask(context.store.find_connection, made.key)) is None:
+        request = build_revocation(context.settings, provider, made)
+        if request is not None:
+            yield from send(request)
+    meant = yield from ask(context.store.find_connection, context.key(*reconnects))
+    if meant is not None:
+        yield from tell("mismatched", meant)
+    if made.organization_id != reconnects[0]:
+        return CallbackRefused("organization_changed", "Another organization was chosen than the connection's.")
+    return CallbackRefused("user_changed", "Somebody else signed in than the one whose connection it is.")

@@ -117,7 +117,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """A login between `begin` and `complete`: for the browser that began it, once, until `expires_at`."""
+    """A login between `begin` and `complete`: for the browser that began it, once, until `expires_at`. `reconnects` is
+    the connection, by organization and user, that it is to renew and no other."""
 
     state: str
     code_verifier: str
@@ -128,6 +129,7 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     expires_at: float
     step_ups: int = 0
+    reconnects: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"PendingLogin(issuer={self.issuer!r}, expires_at={self.expires_at!r})"

@@ -83,7 +83,7 @@ class CallbackRefused(ReauthorizeRequired):
     """The callback does not belong to a login that this browser began, or is not from the provider asked.
 
     Codes: `callback_malformed`, `state_missing`, `state_mismatch`, `login_expired`, `issuer_missing`,
-    `issuer_mismatch`.
+    `issuer_mismatch`, `organization_changed`, `user_changed`.
     """
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from latchstring.client.connecting import connect
-from latchstring.client.connection import Connection, PendingLogin
+from latchstring.client.connection import Connection, ConnectionKey, PendingLogin
 from latchstring.client.errors import (
     CallbackRefused,
     ClientError,
@@ -18,7 +18,7 @@ from latchstring.client.errors import (
     TemporaryFailure,
 )
 from latchstring.client.exchange import Answer, Unanswered
-from latchstring.client.provider import Provider
+from latchstring.client.provider import FIXED, Provider
 from latchstring.client.settings import Context
 from latchstring.client.steps import Flow, ask, send
 from latchstring.client.token_endpoint import build_request, read_tokens
@@ -52,11 +52,13 @@ def begin(
     scope: str | None = None,
     redirect_uri: str | None = None,
     step_ups: int = 0,
+    reconnects: ConnectionKey | None = None,
 ) -> Flow[str]:
     """The authorization URL (RFC 6749 §4.1.1): always with `state` and an S256 challenge of 256 fresh bits.
 
     The rest of the login stays in the store, bound to `browser_session`: a value that only this browser's
-    session at the app has. `scope` and `redirect_uri` are for this login in place of the client's.
+    session at the app has. `scope` and `redirect_uri` are for this login in place of the client's. `reconnects` is the
+    connection to renew: what comes back for any other is refused.
     """
     settings = context.settings
     if _RESERVED & parameters.keys():
@@ -73,6 +75,7 @@ def begin(
         scope=settings.scope if scope is None else scope,
         expires_at=now + settings.login_lifetime,
         step_ups=step_ups,
+        reconnects=None if reconnects is None else (reconnects.organization_id, reconnects.user_id),
     )
     if not login.redirect_uri:
         raise Misconfigured("argument_refused", "redirect_uri is missing: where does the provider send the browser to?")
@@ -87,6 +90,7 @@ def begin(
         "code_challenge": code_challenge(login.code_verifier) if provider.sends_code_challenge else None,
         "code_challenge_method": S256 if provider.sends_code_challenge else None,
         "organization_id": organization_id,
+        "organization_selection": FIXED if reconnects is not None and provider.fixes_organizations else None,
         **settings.target,
         **parameters,
     }
@@ -128,7 +132,15 @@ def complete_all(
     connections = []
     for code in (parameters["code"], *parameters.get("further_codes", "").split()):
         sent_at, tokens = yield from _exchange(context, provider, login, code)
-        connection = yield from connect(context, provider, tokens, sent_at, scope=login.scope, step_ups=login.step_ups)
+        connection = yield from connect(
+            context,
+            provider,
+            tokens,
+            sent_at,
+            scope=login.scope,
+            step_ups=login.step_ups,
+            reconnects=login.reconnects,
+        )
         connections.append(connection)
     return connections
 

@@ -16,6 +16,7 @@ from latchstring.client.device import DeviceLogin, begin_device, complete_device
 from latchstring.client.events import Listener
 from latchstring.client.health import Health, find_health
 from latchstring.client.provider import Provider, ProviderSource
+from latchstring.client.reconnecting import begin_reconnect
 from latchstring.client.settings import NO_PARAMETERS, Context, Settings
 from latchstring.client.step_up import StepUp
 from latchstring.client.steps import ask
@@ -135,6 +136,14 @@ class OAuthClient(BaseOAuthClient):
         """As `complete`, and every connection that the callback brings: a login begun with the parameter
         `organization_selection` as `several` connects one organization after another."""
         return self._driver.run(login.complete_all(self._context, callback, browser_session=browser_session))
+
+    def begin_reconnect(self, key: ConnectionKey, *, browser_session: str, redirect_uri: str | None = None) -> str:
+        """The URL to send the browser to so that this connection lives again, in its organization and by its user:
+        `complete` refuses everybody else's answer (`organization_changed`, `user_changed`), stores nothing of it, and
+        the connection stays as it was."""
+        return self._driver.run(
+            begin_reconnect(self._context, key, browser_session=browser_session, redirect_uri=redirect_uri)
+        )
 
     def begin_step_up(self, key: ConnectionKey, wanted: StepUp, *, browser_session: str) -> str:
         """The URL to send the browser to when an API wants more than was granted (`find_step_up`): for that and for all

@@ -21,6 +21,8 @@ _FILES: Final = Path(__file__).with_name("providers")
 # A place in an address that the caller fills, such as {shop}; one label of a host name (RFC 1123 §2.1).
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# Of `organization_selection` (ours): no other organization than the one in the request.
+FIXED: Final = "fixed"
 _AUTH_METHODS: Final = (CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
 
 
@@ -43,6 +45,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     wants the token in place of `Authorization`.
 
     `found_by` is the address by which it was found, where a document has named the rest, and not the app.
+    `fixes_organizations`: an authorization request may name the only organization there is.
     """
 
     issuer: str
@@ -69,6 +72,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     request_headers: Mapping[str, str] = {}
     token_header: str | None = None
     found_by: str | None = None
+    fixes_organizations: bool = False
 
     def __post_init__(self) -> None:
         verify_url(self.authorization_endpoint, "authorization_endpoint")
@@ -141,6 +145,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             token_endpoint_auth_method=next((m for m in _AUTH_METHODS if m in methods), CLIENT_SECRET_POST),
             authorization_response_iss_parameter_supported=(metadata.authorization_response_iss_parameter_supported),
             found_by=found_by or metadata.issuer,
+            fixes_organizations=FIXED in metadata.organization_selection_values_supported,
         )
 
     @classmethod

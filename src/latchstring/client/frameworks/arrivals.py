@@ -26,6 +26,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=lambda: HEADERS)
 
 
+_OF_ANOTHER: Final = frozenset({"organization_changed", "user_changed"})
 NOT_NOW: Final = Page(status=503, text="Not now.")
 
 
@@ -70,6 +71,9 @@ def render_failure(error: ClientError) -> Page:
         wait = {} if error.retry_after is None else {"Retry-After": str(ceil(error.retry_after))}
         text = "The other side does not answer. Please try again in a minute."
         return Page(status=503, text=text, headers={**HEADERS, **wait})
+    if error.code in _OF_ANOTHER:
+        text = "That was another account or organization than the connection's. Nothing was changed."
+        return Page(status=403, text=text)
     if isinstance(error, CallbackRefused):
         return Page(status=400, text="This link is not for this browser, or it was used. Please connect again.")
     _log.error("Connecting failed: %s", error)
