@@ -12,6 +12,8 @@ from latchstring.web.api.operation import Operation
 from latchstring.web.asgi import FieldRefused, Receive, Scope, read_json_body
 
 _PLACE: Final = re.compile(r" - at `\$\.?(?P<field>[^`]*)`$")
+_VALUE: Final = re.compile(r"^Invalid enum value .*", re.DOTALL)
+_MAX_ECHOED: Final = 200
 _NAMED: Final = re.compile(r"field `(?P<field>[^`]*)`")
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 
@@ -57,8 +59,8 @@ def _name(error: msgspec.ValidationError) -> OAuthError:
     path = [] if place is None else [place["field"]]
     if named is not None:
         path.append(named["field"])
-    field = ".".join(path)
-    why = _PLACE.sub("", text)
+    field = ".".join(path)[:_MAX_ECHOED]
+    why = _VALUE.sub("This is none of the values that there are", _PLACE.sub("", text))[:_MAX_ECHOED]
     return FieldRefused(field, f"{why}.") if field else OAuthError("invalid_request", f"{why}.")
 
 
