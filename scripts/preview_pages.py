@@ -19,6 +19,7 @@ import segno
 from markupsafe import Markup
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from latchstring.authorization_server.api_scopes import API_SCOPES
 from latchstring.authorization_server.authorization_details import DetailRow, DetailWords
 from latchstring.authorization_server.receipts import Receipt
 from latchstring.authorization_server.second_factors import render_secret, render_uri
@@ -445,6 +446,10 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "consent-one", "consent.html", {**CONSENT, "organizations": one}
     yield "consent-several", "consent.html", CONSENT
     yield "consent-groups", "consent.html", {**CONSENT, "organizations": one, "groups": GROUPS}
+    of_api: list[dict[str, object]] = [
+        {"name": name, "title": "", "description": "", "risk": scope.risk} for name, scope in API_SCOPES.items()
+    ]
+    yield "consent-api", "consent.html", {**CONSENT, "organizations": one, "groups": [grouped(*of_api)]}
     yield "consent-new", "consent.html", {**CONSENT, "organizations": one, "groups": GROUPS, "last_time": LAST_TIME}
     nothing_new = {**LAST_TIME, "is_anything_new": False}
     yield "consent-same", "consent.html", {**CONSENT, "organizations": one, "last_time": nothing_new}

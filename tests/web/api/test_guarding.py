@@ -1,5 +1,6 @@
 """Who gets at the API: for every operation of the document, what is refused, how, and that nothing has changed."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -357,3 +358,18 @@ async def test_what_nothing_brings_back_needs_a_fresh_sign_in(api: ApiWorld, ago
         ann.token = await api.token(world.ann, world.acorn)
         if operation != "delete_overseen_app":  # it is the same app
             assert (await ann.ask(operation, body, **values)).status_code == 204
+
+
+async def test_proof_that_comes_several_times_at_once_counts_once(api_on_either: ApiWorld) -> None:
+    """S15, over all processes: the database notes it."""
+    api, prover = api_on_either, Prover()
+    world, now = api.world, api.world.deployment.clock.now
+    given = {"scope": (ORGANIZATION_READ,), "resource": (RESOURCE,)}
+    code = await grant_code(world.deployment, api.tool, world.ann, world.acorn, **given)
+    form = api.tool.body(grant_type="authorization_code", code=code)
+    answer = await world.http.post("/oauth2/token/", data=form, headers={"dpop": prover.prove(now=now)})
+    token = answer.json()["access_token"]
+    place = f"{RESOURCE}/organizations/{world.acorn}"
+    proof = prover.prove("GET", place, now=now, access_token=token)
+    answers = await asyncio.gather(*(ask(api, {"authorization": f"DPoP {token}", "dpop": proof}) for _ in range(20)))
+    assert sorted(each.status_code for each in answers) == [200, *[401] * 19]
