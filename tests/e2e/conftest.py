@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.support.callback import Callback
 from tests.support.inhabited import Inhabited, Names
 from tests.support.live import Live, serving
 from tests.support.process import Operator, Servers, starting
@@ -59,6 +60,13 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def world(live: Live) -> Inhabited:
     """Organizations, people and apps of the test's own, among those of others."""
     return live.do(Inhabited(live.deployment, Names(email=f"{{}}-{next(_numbers)}@example.com")).settle())
+
+
+@pytest.fixture
+def callback() -> Iterator[Callback]:
+    callback = Callback()
+    yield callback
+    callback.close()
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from tests.e2e.test_browser import (  # the fixtures among them are used by name
     demo,  # noqa: F401
     invite,  # noqa: F401
 )
-from tests.e2e.test_requests import Callback, callback, client_id, make_app, start  # noqa: F401
+from tests.e2e.test_requests import client_id, make_app, start  # noqa: F401
+from tests.support.callback import Callback
 from tests.support.looking import find_contrast_violations, find_violations
 from tests.support.process import QuickOperator
 

@@ -16,7 +16,7 @@ from tests.e2e.test_browser import (  # the fixtures among them are used by name
     invite,  # noqa: F401
 )
 from tests.e2e.test_consent_pages import Stage, client, renderer  # noqa: F401
-from tests.e2e.test_requests import callback, start  # noqa: F401
+from tests.e2e.test_requests import start
 from tests.support.looking import find_contrast_violations, find_violations
 from tests.support.process import QuickOperator
 

@@ -1,10 +1,7 @@
 """How answers come back and how the member is met, in a real Chromium: form_post under the strict policy, signing in
 again, choosing an account, being told before leaving."""
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
@@ -15,59 +12,10 @@ from tests.e2e.test_browser import (  # the fixtures among them are used by name
     demo,  # noqa: F401
     invite,  # noqa: F401
 )
+from tests.support.callback import Callback
 from tests.support.process import QuickOperator
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.timeout(300)]
-
-
-class Callback:
-    """An app's callback: it takes answers by GET and POST, and sends the browser on to a page, its own or another's."""
-
-    def __init__(self) -> None:
-        callback = self
-        self.answers: list[tuple[str, dict[str, str]]] = []
-        self.next_page = "/done"
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                if parts.path == "/cb":
-                    self.take("GET", parts.query)
-                else:
-                    self.send_response(200)
-                    self.send_header("content-type", "text/html")
-                    self.end_headers()
-                    self.wfile.write(
-                        b"<!doctype html><html lang=en><title>App</title><link rel=icon href=data:,><p>Back in the app"
-                    )
-
-            def do_POST(self) -> None:
-                self.take("POST", self.rfile.read(int(self.headers["content-length"])).decode())
-
-            def take(self, method: str, form: str) -> None:
-                callback.answers.append((method, {name: values[0] for name, values in parse_qs(form).items()}))
-                self.send_response(303)
-                self.send_header("location", callback.next_page)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self.uri = f"http://127.0.0.1:{self.port}/cb"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def callback() -> Iterator[Callback]:
-    callback = Callback()
-    yield callback
-    callback.close()
 
 
 @pytest.fixture

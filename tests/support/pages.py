@@ -76,6 +76,11 @@ VISITS = [
     Visit("/organizations/{organization_id}/webhooks", "admin"),
     Visit("/organizations/{organization_id}/webhooks/{endpoint_id}", "admin"),
     Visit("/organizations/{organization_id}", "member", status=404),
+    # an admin's, where nothing has happened yet
+    *(
+        Visit(f"/organizations/{{organization_id}}/{page}", "stranger", given={"organization_id": "other_id"})
+        for page in ("requests", "publisher", "webhooks")
+    ),
     # an operator's
     Visit("/operator", "operator"),
     Visit("/operator", "operator", "?q={email}"),
