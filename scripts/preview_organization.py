@@ -87,7 +87,10 @@ def organization_states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "admin-members-error", "organization_members.html", {**people, **wrong, "notice": ("last_admin", "")}
     own = {**ORGANIZATION, "created_at": NOW - 400 * DAY, "tint": 4, "initial": "A"}
     overview: dict[str, object] = {**ADMIN, "organization": own, "app_count": 12, "leaver_days": "30", "errors": {}}
-    yield "admin-organization", "organization.html", {**overview, "leaver_choices": ("", "0", "7", "30", "90")}
+    overview["leaver_choices"] = ("", "0", "7", "30", "90")
+    yield "admin-organization", "organization.html", overview
+    untyped = {"confirmation": field_error("name_not_typed", name="Acorn Partners")}
+    yield "admin-organization-untyped", "organization.html", {**overview, "errors": untyped}
     operator: dict[str, object] = {"user": USER, "is_operator": True, "query": "", "notice": None}
     nothing = dict.fromkeys(("user_found", "organization_found", "app_found"))
     yield "operator", "operator.html", {**operator, **nothing}

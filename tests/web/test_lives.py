@@ -78,7 +78,7 @@ async def test_organization_is_closed_by_its_typed_name_alone(world: World) -> N
     page = await world.http.get(here)
     assert_page(page, 200)
     form = find_form(page, f"{here}/close")
-    assert_page(await submit(world.http, page, form, confirmation="acorn partners"), 400)
+    assert_page(await submit(world.http, page, form, confirmation="acorn partners"), 422)
     assert await is_active(world, tokens["access_token"])
     assert_page(await submit(world.http, page, form, confirmation="Acorn Partners"), 200)
     assert not await is_active(world, tokens["access_token"])
@@ -109,7 +109,7 @@ async def test_app_is_deleted_by_its_typed_name_and_its_connections_are_dead(wor
     page = await world.http.get(here)
     assert "Acorn Partners" in page.text
     form = find_form(page, f"{here}/delete")
-    assert_page(await submit(world.http, page, form, confirmation="x"), 400)
+    assert_page(await submit(world.http, page, form, confirmation="x"), 422)
     assert await is_active(world, tokens["access_token"])
     assert_page(await submit(world.http, page, form, confirmation="Mailloop"), 200)
     assert not await is_active(world, tokens["access_token"])

@@ -3,8 +3,9 @@
 from starlette.responses import Response
 
 from latchstring.authorization_server.administration import is_confirmed
-from latchstring.web.pages.apps import find_app
-from latchstring.web.pages.page import Page, PageRefused
+from latchstring.authorization_server.apps import AppRefused, Problem
+from latchstring.web.pages.apps import find_app, render_app
+from latchstring.web.pages.page import Page
 
 
 async def delete_app(page: Page) -> Response:
@@ -13,6 +14,7 @@ async def delete_app(page: Page) -> Response:
     form = await page.read_form()
     client = await find_app(page, user, to_edit=True)
     if not is_confirmed(form.get("confirmation", ""), client.name):
-        raise PageRefused("not_confirmed", app=client.name)
+        problem = Problem("confirmation", "name_not_typed", "The name was not typed.", {"name": client.name})
+        return await render_app(page, user, client, refused=AppRefused(problem))
     await page.services.apps.end(client.client_id, origin=page.origin)
     return page.message("app_deleted", {"app": client.name})

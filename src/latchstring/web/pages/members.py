@@ -1,5 +1,6 @@
 """An organization and its members, for its admins."""
 
+from collections.abc import Mapping
 from typing import Final, cast
 
 from starlette.responses import Response
@@ -7,7 +8,7 @@ from starlette.responses import Response
 from latchstring.authorization_server.administration import is_confirmed
 from latchstring.authorization_server.life_cycle_ports import MembershipChange
 from latchstring.authorization_server.members import Adding, Change
-from latchstring.authorization_server.records import Role
+from latchstring.authorization_server.records import OrganizationRecord, Role
 from latchstring.web.pages.administration import require_admin
 from latchstring.web.pages.page import Page, PageRefused
 from latchstring.web.rendering.messages import Text, field_error
@@ -108,8 +109,18 @@ async def change_member(page: Page) -> Response:
 
 async def show_organization(page: Page) -> Response:
     """GET /organizations/{organization_id}."""
-    administration = await require_admin(page)
-    organization = administration.organization
+    organization = (await require_admin(page)).organization
+    notice = ("saved_organization", organization.name) if "saved" in page.request.query_params else None
+    return await _render_organization(page, organization, notice=notice)
+
+
+async def _render_organization(
+    page: Page,
+    organization: OrganizationRecord,
+    *,
+    notice: tuple[str, str] | None = None,
+    errors: Mapping[str, Text] | None = None,
+) -> Response:
     apps = await page.services.store.find_connected_apps(organization.organization_id)
     after = organization.leaver_grants_end_after
     context = {
@@ -123,10 +134,10 @@ async def show_organization(page: Page) -> Response:
         "app_count": len(apps),
         "leaver_days": "" if after is None else str(after // _DAY),
         "leaver_choices": LEAVER_DAYS,
-        "notice": ("saved_organization", organization.name) if "saved" in page.request.query_params else None,
-        "errors": {},
+        "notice": notice,
+        "errors": errors or {},
     }
-    return page.render("organization.html", context)
+    return page.render("organization.html", context, 422 if errors else 200)
 
 
 async def save_organization(page: Page) -> Response:
@@ -152,7 +163,8 @@ async def close_organization(page: Page) -> Response:
     form = await page.read_form()
     organization = administration.organization
     if not is_confirmed(form.get("confirmation", ""), organization.name):
-        raise PageRefused("not_confirmed", app=organization.name)
+        errors = {"confirmation": field_error("name_not_typed", name=organization.name)}
+        return await _render_organization(page, organization, errors=errors)
     await page.services.store.close_organization(
         organization.organization_id, now=page.services.clock(), origin=page.origin
     )

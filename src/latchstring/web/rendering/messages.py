@@ -39,7 +39,6 @@ MessageKey = Literal[
     "account_disabled",
     "app_deleted",
     "organization_closed",
-    "not_confirmed",
     "not_yourself",
     "signed_out",
     "password_reset",
@@ -370,12 +369,6 @@ MESSAGES: Final[Mapping[MessageKey, Message]] = MappingProxyType(
             kind="success",
             actions=(_TO_CONNECTIONS,),
         ),
-        "not_confirmed": Message(
-            400,
-            N_("Nothing was changed"),
-            (N_("To confirm, type the name %(app)s exactly as it is written. Go back and try again."),),
-            kind="info",
-        ),
         "not_yourself": Message(
             400,
             N_("You cannot do that to your own account"),
@@ -448,6 +441,7 @@ FieldErrorKey = Literal[
     "organization_missing",
     "organization_not_yours",
     "name_missing",
+    "name_not_typed",
     "name_too_long",
     "description_too_long",
     "redirect_uris_missing",
@@ -489,6 +483,7 @@ FIELD_ERRORS: Final[Mapping[FieldErrorKey, str]] = MappingProxyType(
         "organization_missing": N_("Choose the organization that will own this app."),
         "organization_not_yours": N_("You are not an active member of that organization. Choose another one."),
         "name_missing": N_("Give the app a name. People see it when they connect."),
+        "name_not_typed": N_("Nothing was changed. To confirm, type exactly this: %(name)s"),
         "name_too_long": N_("Shorten the name to %(limit)s characters or fewer."),
         "description_too_long": N_("Shorten the description to %(limit)s characters or fewer."),
         "redirect_uris_missing": N_(
