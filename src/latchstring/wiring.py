@@ -197,9 +197,15 @@ def build_organization_policies(
     return OrganizationPolicies(store=store, settings=settings, clock=clock)
 
 
-def build_publication(store: SqlStore, clock: Clock = epoch_seconds) -> Publication:
+def build_publication(
+    store: SqlStore,
+    codec: TokenCodec,
+    issuer: str | None,
+    clock: Clock = epoch_seconds,
+    entropy: Entropy = os.urandom,
+) -> Publication:
     """Reviews of apps, for the server and the command line alike."""
-    return Publication(store=store, clock=clock)
+    return Publication(store=store, post=build_post(codec, clock, entropy), issuer=issuer, clock=clock)
 
 
 def build_registration_tokens(
@@ -485,7 +491,7 @@ def build_services(
         request_objects=request_objects,
         organization_policies=policies,
         approvals=build_approvals(store, clock),
-        publication=build_publication(store, clock),
+        publication=build_publication(store, codec, settings.issuer, clock, entropy),
         publishers=publishers,
         access_requests=AccessRequests(
             store=store, post=post, codec=codec, settings=settings, clock=clock, entropy=entropy

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.events import COMMAND_LINE, Origin
+from latchstring.authorization_server.mail import Mail, MailRecord
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
 from latchstring.authorization_server.ports import Commit, ConsentCommit
 from latchstring.authorization_server.publication import ReviewRecord, render_facts
 from latchstring.authorization_server.publishers import decide_check
 from latchstring.storage.store import SqlStore
-from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client
+from latchstring.wiring import build_post
+from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client, build_codec
 from tests.authorization_server.test_publishers import build_domain
 from tests.storage.conftest import OpenStore
 from tests.storage.test_grant_store import fresh_grant
@@ -37,7 +39,11 @@ def build_review(**given: Any) -> ReviewRecord:
 
 
 async def decide(store: SqlStore, **given: Any) -> Commit:
+    def tell(review: ReviewRecord, address: str) -> MailRecord:
+        return build_post(build_codec(), lambda: NOW + 5).seal(Mail(to=address, template="test"))
+
     values: dict[str, Any] = {"seen": FACTS, "is_approved": True, "word": "", "now": NOW + 5, "origin": COMMAND_LINE}
+    values["tell"] = tell
     return await store.decide_review(MAILLOOP, **{**values, **given})
 
 

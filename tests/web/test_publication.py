@@ -8,6 +8,7 @@ import pytest
 from latchstring.authorization_server.apps import AppDetails
 from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
+from latchstring.wiring import build_post
 from tests.support.deployment import REDIRECT_URI, App
 from tests.support.forms import find_form, read_forms, submit
 from tests.support.journey import answer_of, decide, open_consent
@@ -88,6 +89,24 @@ async def test_app_goes_from_private_by_review_to_the_directory(people: Cast) ->
     assert "Tally" not in (await people.bob.get("/directory?q=%25")).text
     page = await people.world.http.get(f"/apps/{people.app.client_id}")
     assert "Listed" in page.text
+
+
+@pytest.mark.parametrize("decision", ["approve", "decline"])
+async def test_decision_is_mailed_to_whoever_asked(people: Cast, decision: str) -> None:
+    """In the transaction of the decision, and only with it."""
+    await people.submit_review()
+    assert await people.world.deployment.store.claim_mail(now=people.world.deployment.clock.now, lease=60) is None
+    await people.decide(decision)
+    deployment = people.world.deployment
+    record = await deployment.store.claim_mail(now=deployment.clock.now, lease=60)
+    assert record is not None
+    mail = build_post(deployment.codec).open(record)
+    assert (mail.to, mail.template) == (
+        "ann@example.com",
+        "review_approved" if decision == "approve" else "review_declined",
+    )
+    assert mail.values == {"app": "Tally", "link": f"https://auth.example/apps/{people.app.client_id}"}
+    assert await deployment.store.claim_mail(now=deployment.clock.now, lease=60) is None
 
 
 async def test_public_app_is_not_in_the_directory(people: Cast) -> None:

@@ -18,6 +18,8 @@ MailKey = Literal[
     "passkey_removed",
     "password_changed",
     "password_reset",
+    "review_approved",
+    "review_declined",
     "test",
     "webhook_disabled",
 ]

@@ -1,13 +1,14 @@
 """Private, public, listed: an app is published by the operator's review, and reviewed again when it changes in what
 matters (`docs/decisions/0022`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
 
 from latchstring.authorization_server.apps import clean_name
 from latchstring.authorization_server.events import Origin
+from latchstring.authorization_server.mail import Mail, MailKey, MailRecord, Post
 from latchstring.authorization_server.ports import Clock, Commit
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.redirect_uri import redirect_host
@@ -81,6 +82,10 @@ class ListedApp(msgspec.Struct, frozen=True, kw_only=True):
     category: Category
 
 
+TellOfReview = Callable[[ReviewRecord, str], MailRecord]
+"""The mail to whoever asked for a review, at that address, now that it is decided."""
+
+
 class PublicationStore(Protocol):
     """Reviews and publications, one row each for an app."""
 
@@ -91,10 +96,11 @@ class PublicationStore(Protocol):
         """Take back a review that waits."""
 
     async def decide_review(
-        self, client_id: str, *, seen: str, is_approved: bool, word: str, now: int, origin: Origin
+        self, client_id: str, *, seen: str, is_approved: bool, word: str, now: int, tell: TellOfReview, origin: Origin
     ) -> Commit:
-        """Decide a review that waits, about those very facts; an approval publishes the app in the same transaction.
-        `LOST` if it was decided, taken back or changed since they were seen."""
+        """Decide a review that waits, about those very facts; an approval publishes the app in the same transaction,
+        and whoever asked for the review is told in it. `LOST` if it was decided, taken back or changed since they were
+        seen."""
 
     async def unpublish(self, client_id: str, *, now: int, origin: Origin) -> Commit:
         """Take an app out of the directory and make it private again."""
@@ -156,8 +162,11 @@ def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
 class Publication:
     """Asks for reviews, decides them, and reads the directory."""
 
-    def __init__(self, *, store: PublicationStore, clock: Clock) -> None:
+    def __init__(self, *, store: PublicationStore, post: Post, issuer: str | None, clock: Clock) -> None:
+        """Without an issuer (on the command line) mail has no link."""
         self._store = store
+        self._post = post
+        self._issuer = issuer
         self._clock = clock
 
     async def ask(
@@ -182,12 +191,20 @@ class Publication:
 
     async def decide(self, client_id: str, *, seen: str, is_approved: bool, word: str, origin: Origin) -> Commit:
         """Publish the app with what was seen of it, or decline. Of two at once one decides."""
+
+        def tell(review: ReviewRecord, address: str) -> MailRecord:
+            template: MailKey = "review_approved" if is_approved else "review_declined"
+            link = {} if self._issuer is None else {"link": f"{self._issuer}/apps/{review.client_id}"}
+            values = {"app": read_facts(review.facts).name, **link}
+            return self._post.seal(Mail(to=address, template=template, values=values))
+
         return await self._store.decide_review(
             client_id,
             seen=seen,
             is_approved=is_approved,
             word=clean_name(word)[:MAX_NOTE_LENGTH],
             now=self._clock(),
+            tell=tell,
             origin=origin,
         )
 

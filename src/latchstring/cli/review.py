@@ -31,8 +31,8 @@ Word = Annotated[str, typer.Option("--word", help="What the app's developer read
 def list_reviews(database: Database = DATABASE, keyring: KeyringPath = None, as_json: Json = False) -> None:
     """List what waits for a review, the oldest first, at most 50."""
 
-    async def work(store: SqlStore, _: Deployment) -> Sequence[ReviewRecord]:
-        return await build_publication(store).find_waiting()
+    async def work(store: SqlStore, deployment: Deployment) -> Sequence[ReviewRecord]:
+        return await build_publication(store, deployment.codec, None).find_waiting()
 
     records = []
     for review in run_with_store(database, keyring, work):
@@ -74,8 +74,8 @@ def unpublish(
 ) -> None:
     """Make an app private again; only its owner's members keep their connections."""
 
-    async def work(store: SqlStore, _: Deployment) -> None:
-        if await build_publication(store).unpublish(client, origin=COMMAND_LINE) is Commit.LOST:
+    async def work(store: SqlStore, deployment: Deployment) -> None:
+        if await build_publication(store, deployment.codec, None).unpublish(client, origin=COMMAND_LINE) is Commit.LOST:
             raise CommandRefused(f"{client} is not published")
 
     run_with_store(database, keyring, work)
@@ -83,8 +83,8 @@ def unpublish(
 
 
 def _decide(client: str, word: str, database: str, keyring: KeyringPath, as_json: bool, *, is_approved: bool) -> None:
-    async def work(store: SqlStore, _: Deployment) -> None:
-        publication = build_publication(store)
+    async def work(store: SqlStore, deployment: Deployment) -> None:
+        publication = build_publication(store, deployment.codec, None)
         review, _published = await publication.find(client)
         if review is None or review.state != "waiting":
             raise CommandRefused(f"{client} waits for no review")

@@ -50,7 +50,7 @@ class _Months:
         self.directory = build_directory(store, self._clock)
         self.apps = build_apps(store, self.codec, settings, self._clock)
         self.policies = build_organization_policies(store, settings, self._clock)
-        self.publication = build_publication(store, self._clock)
+        self.publication = build_publication(store, self.codec, None, self._clock)
         self.webhooks = build_webhooks(store, self.codec, settings, self._clock)
         self.consent = Consent(
             store=store,

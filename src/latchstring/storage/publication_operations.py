@@ -5,12 +5,12 @@ from typing import Any
 
 from latchstring.authorization_server.events import Action, Origin
 from latchstring.authorization_server.ports import Commit
-from latchstring.authorization_server.publication import PublicationRecord, ReviewRecord
+from latchstring.authorization_server.publication import PublicationRecord, ReviewRecord, TellOfReview
 from latchstring.storage.app_operations import app_event
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.life_cycle import publish_client
-from latchstring.storage.recording import record_event
-from latchstring.storage.statements import clients, publication
+from latchstring.storage.recording import queue_mail, record_event
+from latchstring.storage.statements import clients, people, publication
 
 
 def save_review(review: ReviewRecord, origin: Origin) -> Steps[Commit]:
@@ -34,8 +34,10 @@ def withdraw_review(client_id: str, now: int, origin: Origin) -> Steps[Commit]:
     return Commit.APPLIED
 
 
-def decide_review(client_id: str, seen: str, is_approved: bool, word: str, now: int, origin: Origin) -> Steps[Commit]:
-    """Decide a review, and publish what was approved."""
+def decide_review(
+    client_id: str, seen: str, is_approved: bool, word: str, now: int, tell: TellOfReview, origin: Origin
+) -> Steps[Commit]:
+    """Decide a review, publish what was approved, and tell whoever asked for it."""
     found = yield clients.FIND_CLIENT, {"client_id": client_id}
     deciding = {"by": origin.decider, "now": now, "word": word, "seen": seen}
     state = "approved" if is_approved else "declined"
@@ -45,6 +47,9 @@ def decide_review(client_id: str, seen: str, is_approved: bool, word: str, now: 
     review = read_review(row)
     action = Action.APP_REVIEW_APPROVED if is_approved else Action.APP_REVIEW_DECLINED
     yield from record_event(app_event(action, client_id, found[1], origin, now, after={"word": word}))
+    asker = yield people.FIND_USER, {"user_id": review.asked_by}
+    if asker is not None:
+        yield from queue_mail(tell(review, asker[1]))
     if is_approved:
         yield (
             publication.SAVE_PUBLICATION,

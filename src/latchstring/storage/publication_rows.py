@@ -5,7 +5,7 @@ from functools import partial
 
 from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.ports import Commit
-from latchstring.authorization_server.publication import ListedApp, PublicationRecord, ReviewRecord
+from latchstring.authorization_server.publication import ListedApp, PublicationRecord, ReviewRecord, TellOfReview
 from latchstring.storage import publication_operations as operations
 from latchstring.storage.engine import Engine, Steps
 from latchstring.storage.statements import publication
@@ -24,9 +24,9 @@ class PublicationRows:
         return await self._engine.commit(partial(operations.withdraw_review, client_id, now, origin))
 
     async def decide_review(
-        self, client_id: str, *, seen: str, is_approved: bool, word: str, now: int, origin: Origin
+        self, client_id: str, *, seen: str, is_approved: bool, word: str, now: int, tell: TellOfReview, origin: Origin
     ) -> Commit:
-        decide = partial(operations.decide_review, client_id, seen, is_approved, word, now, origin)
+        decide = partial(operations.decide_review, client_id, seen, is_approved, word, now, tell, origin)
         return await self._change_client(client_id, now, decide)
 
     async def unpublish(self, client_id: str, *, now: int, origin: Origin) -> Commit:

@@ -86,6 +86,16 @@ MAILS: Final[Mapping[MailKey, MailText]] = MappingProxyType(
             (N_("On %(deployment)s, an admin of %(organization)s has declined your request for %(app)s."),),
             action=N_("See what they said"),
         ),
+        "review_approved": MailText(
+            N_("%(app)s was published on %(deployment)s"),
+            (N_("It has passed its review: members of every organization can connect %(app)s now."),),
+            action=N_("Look at the app"),
+        ),
+        "review_declined": MailText(
+            N_("%(app)s was not published on %(deployment)s"),
+            (N_("The people who run %(deployment)s have looked at %(app)s and declined. It works as it did before."),),
+            action=N_("See what they said"),
+        ),
         "webhook_disabled": MailText(
             N_("A webhook of %(deployment)s was turned off"),
             (
