@@ -1,8 +1,11 @@
 """An organization's word that an app of another one may act for it, without a member (RFC 6749 §4.4)."""
 
+from collections.abc import Sequence
+
 from latchstring.authorization_server.apps import AppRefused, Problem
 from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.ports import Clock, Commit, Store
+from latchstring.authorization_server.records import ClientApprovalRecord, ClientRecord
 from latchstring.protocol.client_metadata import CLIENT_CREDENTIALS
 from latchstring.protocol.scope import OFFLINE_ACCESS
 
@@ -41,6 +44,15 @@ class Approvals:
         if commit is Commit.LOST:
             raise AppRefused(Problem("organization", "approval_organization", "There is no such organization."))
         return scope
+
+    async def find_lasting(self, organization_id: str) -> Sequence[tuple[ClientApprovalRecord, ClientRecord]]:
+        """The organization's approvals that last, each with its client."""
+        found = []
+        for approval in await self._store.find_client_approvals(client_id=None, organization_id=organization_id):
+            client = None if approval.ended_at is not None else await self._store.find_client(approval.client_id)
+            if client is not None:
+                found.append((approval, client))
+        return found
 
     async def end(self, client_id: str, organization_id: str, *, by: str, origin: Origin = SYSTEM) -> Commit:
         """End the approval; what the client got under it is dead when this returns. `LOST` if there is none."""

@@ -105,6 +105,12 @@ def test_operations_are_named_once_and_described(api: ApiWorld) -> None:
         assert "  " not in each["description"]
 
 
+def test_operations_that_need_a_fresh_sign_in_say_so(api: ApiWorld) -> None:
+    described = [each for methods in api.document["paths"].values() for each in methods.values()]
+    told = {each["operationId"] for each in described if "RFC 9470" in each["description"]}
+    assert told == {"delete_app", "delete_overseen_app", "delete_user"}
+
+
 def test_scopes_of_the_document_are_all_that_there_are(api: ApiWorld) -> None:
     flow = api.document["components"]["securitySchemes"]["oauth2"]["flows"]["authorizationCode"]
     assert set(flow["scopes"]) == set(API_SCOPES) == {operation.scope for operation in OPERATIONS}

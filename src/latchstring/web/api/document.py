@@ -59,6 +59,8 @@ def render_document(settings: Settings, operations: Sequence[Operation]) -> byte
 
 def _describe(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     words = " ".join((inspect.getdoc(operation.handler) or "").split())
+    if operation.is_final:
+        words += " Needs a person who has signed in lately (RFC 9470)."
     refusals = _READ_REFUSALS if operation.is_read else _CHANGE_REFUSALS
     described: dict[str, Any] = {
         "operationId": operation.name,

@@ -162,21 +162,19 @@ async def forget_rule(call: Call, asked: WhoseRule) -> None:
 
 async def list_approvals(call: Call, asked: Nothing) -> Listed[Approval]:
     """List the apps that act for the organization on their own."""
-    store = call.services.store
-    approvals = []
-    for approval in await store.find_client_approvals(client_id=None, organization_id=call.organization_id):
-        client = None if approval.ended_at is not None else await store.find_client(approval.client_id)
-        if client is not None:
-            approvals.append(
-                Approval(
-                    client_id=client.client_id,
-                    app_name=client.name,
-                    scope=list(approval.scope),
-                    approved_at=approval.approved_at,
-                    approved_by=approval.approved_by,
-                )
+    found = await call.services.approvals.find_lasting(call.organization_id)
+    return Listed(
+        items=[
+            Approval(
+                client_id=client.client_id,
+                app_name=client.name,
+                scope=list(approval.scope),
+                approved_at=approval.approved_at,
+                approved_by=approval.approved_by,
             )
-    return Listed(items=approvals)
+            for approval, client in found
+        ]
+    )
 
 
 async def end_approval(call: Call, asked: Nothing) -> None:

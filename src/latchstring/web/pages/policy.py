@@ -133,19 +133,14 @@ def _render_rule(listed: ListedRule, settings: Settings) -> dict[str, object]:
 
 
 async def _render_approvals(page: Page, organization_id: str) -> Sequence[dict[str, object]]:
-    store, settings = page.services.store, page.services.settings
-    rendered = []
-    for approval in await store.find_client_approvals(client_id=None, organization_id=organization_id):
-        client = None if approval.ended_at is not None else await store.find_client(approval.client_id)
-        if client is not None:
-            rendered.append(
-                {
-                    "client_id": client.client_id,
-                    "name": client.name,
-                    "tint": tint_for(client.client_id),
-                    "initial": initial_for(client.name),
-                    "scopes": render_items(approval.scope, settings),
-                    "approved_at": approval.approved_at,
-                }
-            )
-    return rendered
+    return [
+        {
+            "client_id": client.client_id,
+            "name": client.name,
+            "tint": tint_for(client.client_id),
+            "initial": initial_for(client.name),
+            "scopes": render_items(approval.scope, page.services.settings),
+            "approved_at": approval.approved_at,
+        }
+        for approval, client in await page.services.approvals.find_lasting(organization_id)
+    ]
