@@ -504,10 +504,21 @@ async def test_guard_that_asks_once_hears_of_a_revocation(world: World) -> None:
     await guard.aclose()
 
 
+async def test_guard_with_the_issuer_alone_lets_good_tokens_in(world: World) -> None:
+    guard = run_block(GUARD, 8)["guard"]
+    token = obtain_own_token(world)
+    access = await guard.check([f"Bearer {token}".encode()])
+    assert access.organization_id == world.organization_ids[0]
+    assert guard.settings.revocations_endpoint == f"{world.issuer}/oauth2/revocations/"
+    with pytest.raises(Refusal):
+        await guard.check([b"Bearer nobody"])
+    await guard.aclose()
+
+
 async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RESOURCE", FILES), ("API_CLIENT_ID", ""), ("API_CLIENT_SECRET", "")):
         monkeypatch.setenv(name, value or world.environment[name.replace("API", "FILES")])
-    defined = run_block(GUARD, 8)
+    defined = run_block(GUARD, 9)
     token = obtain_own_token(world, resource=FILES)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=FILES) as http:
         for good in (token, obtain_own_token(world)):
@@ -519,7 +530,7 @@ async def test_guarded_app_checks_signed_tokens_by_itself(world: World, monkeypa
 
 
 async def test_guard_that_requires_dpop_lets_bound_tokens_in(world: World) -> None:
-    guard = run_block(GUARD, 9)["guard"]
+    guard = run_block(GUARD, 10)["guard"]
     key, url, now = Prover(), f"{world.issuer}/oauth2/token/", int(time.time())
     given = {"grant_type": "client_credentials", "scope": "all.full_access"}
     own = (world.environment["CRM_CLIENT_ID"], world.environment["CRM_CLIENT_SECRET"])
@@ -545,7 +556,7 @@ async def test_guard_that_requires_dpop_lets_bound_tokens_in(world: World) -> No
 
 async def test_endpoints_ask_for_what_a_scope_implies_and_for_a_sign_in_of_late(world: World) -> None:
     acorn, _ = world.organization_ids
-    defined, login = run_block(GUARD, 10), run_block(CONNECT, 2)
+    defined, login = run_block(GUARD, 11), run_block(CONNECT, 2)
     member = login["complete_login"]("ann", world.allow(login["begin_login"]("ann"), acorn)).access_token
     login["crm"].close()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
@@ -557,7 +568,7 @@ async def test_endpoints_ask_for_what_a_scope_implies_and_for_a_sign_in_of_late(
 
 
 async def test_guarded_app_tells_how_many_requests_are_left(world: World) -> None:
-    defined = run_block(GUARD, 11)
+    defined = run_block(GUARD, 12)
     headers = {"authorization": f"Bearer {obtain_own_token(world)}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(defined["app"]), base_url=API) as http:
         answers = [await http.get("/", headers=headers) for _ in range(6)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import httpx
 
 from latchstring.resource_server.connections import AsyncConnections
+from latchstring.resource_server.discovery import AsyncSearch
 from latchstring.resource_server.feed import AsyncFeed
 from latchstring.resource_server.guarding import (
     BaseGuard,
@@ -55,11 +56,17 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         settings = self.settings
         self._memory = find_async_memory(memory)
         self._limit_memory = find_async_limit_memory(limit_memory)
-        self._connections = AsyncConnections(settings.introspection_endpoint, http_client)
-        self._introspection = AsyncIntrospection(settings, self._connections)
-        is_fed = settings.revocations_endpoint is not None
-        self._feed = AsyncFeed(settings, self._verdicts, self._connections) if is_fed else None
+        self._connections = AsyncConnections(settings.introspection_endpoint or settings.issuer, http_client)
+        self._feed: AsyncFeed | None = None
         self._local_check: AsyncLocalCheck | None = None
+        is_known = settings.introspection_endpoint is not None
+        self._search = None if is_known else AsyncSearch(settings, self._connections)
+
+    def _connect_endpoints(self) -> None:
+        settings = self.settings
+        self._introspection = AsyncIntrospection(settings, self._connections)
+        if settings.revocations_endpoint is not None:
+            self._feed = AsyncFeed(settings, self._verdicts, self._connections)
         if settings.jwks_uri is not None:
             with needing_jwt_extra():
                 from latchstring.resource_server.local_check import AsyncLocalCheck
@@ -106,6 +113,11 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         self, authorization: Sequence[bytes], query: bytes, requirement: Requirement, sent: Sent | None
     ) -> Access:
         """The same, for a requirement that was made before."""
+        if self._search is not None:
+            found = await self._search.find()
+            if self._search is not None:  # of those who waited, one settles it
+                self._search = None
+                self._settle(found)
         if self._feed is not None:
             self._feed.attend()
         return await self._run(self.check_flow(authorization, query, requirement, sent))

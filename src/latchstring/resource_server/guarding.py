@@ -31,7 +31,6 @@ from latchstring.resource_server.refusal import Refusal, RenderedAnswer, render_
 from latchstring.resource_server.requirement import NOTHING, Requirement, close_hierarchy, decide_requirement, has_scope
 from latchstring.resource_server.settings import (
     DEFAULT_BOUND,
-    DEFAULT_FED_LIFETIME,
     DEFAULT_TIMEOUT,
     GuardSettings,
     verify_scopes,
@@ -92,8 +91,10 @@ class BaseGuard(ABC, Generic[HttpClient]):
 
     `issuer` and `introspection_endpoint` are the authorization server's; `client_id` and `client_secret` are
     this API's own credentials there; `resource` is this API's identifier, the audience of its tokens. Unset,
-    it is refused with `ConfigurationError`. A token without an audience is for every API of the deployment.
-    Nothing is cached unless you say so: a token revoked is dead at the next request. `timeout` is in seconds.
+    it is refused with `ConfigurationError`. With the issuer alone, the introspection endpoint, the key set and the
+    revocation feed are those of its metadata (RFC 8414), found at the first request. A token without an audience is for
+    every API of the deployment. Nothing is cached unless you say so: a token revoked is dead at the next request.
+    `timeout` is in seconds.
 
     With `revocations_endpoint` what the server has said of a token is used again, for `answer_lifetime` seconds (300),
     while the server's revocation feed tells of nothing that concerns it: what is revoked is dead within a second or so.
@@ -120,7 +121,7 @@ class BaseGuard(ABC, Generic[HttpClient]):
         self,
         *,
         issuer: str,
-        introspection_endpoint: str,
+        introspection_endpoint: str | None = None,
         client_id: str,
         client_secret: str,
         resource: str = "",
@@ -141,8 +142,6 @@ class BaseGuard(ABC, Generic[HttpClient]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         verify_scopes(scopes_supported)
-        if answer_lifetime is None:
-            answer_lifetime = 0.0 if revocations_endpoint is None else DEFAULT_FED_LIFETIME
         self.settings = GuardSettings(
             issuer=issuer,
             introspection_endpoint=introspection_endpoint,
@@ -161,20 +160,31 @@ class BaseGuard(ABC, Generic[HttpClient]):
         self._certificate_header = self.settings.find_certificate_header()
         self._hierarchy = close_hierarchy(implied_scopes or {})
         self._proofs = ProofChecker(dpop, resource)
-        self._checks_signed = jwks_uri is not None
         self._clock = clock
-        self._verdicts = Verdicts(
-            lifetime=answer_lifetime,
-            bound=None if revocations_endpoint is None else revocations_bound,
-            monotonic=time.monotonic,
-        )
         self._limits = verify_limits(rate_limits)
         self._audits = audits
         self._connect(http_client, None if dpop is None else dpop.memory, limit_memory)
+        if introspection_endpoint is not None:
+            self._settle(self.settings)
 
     @abstractmethod
     def _connect(self, http_client: HttpClient | None, memory: object, limit_memory: object) -> None:
-        """Make ready what answers the steps."""
+        """Make ready what answers the steps, but for the server's endpoints."""
+
+    def _settle(self, settings: GuardSettings) -> None:
+        """Take the settings, whole: the server's endpoints are known."""
+        self.settings = settings
+        self._checks_signed = settings.jwks_uri is not None
+        self._verdicts = Verdicts(
+            lifetime=settings.kept_for,
+            bound=None if settings.revocations_endpoint is None else settings.revocations_bound,
+            monotonic=time.monotonic,
+        )
+        self._connect_endpoints()
+
+    @abstractmethod
+    def _connect_endpoints(self) -> None:
+        """Make ready what asks the server."""
 
     def check_flow(
         self,

@@ -29,6 +29,7 @@ class AsyncIntrospection:
     token ask once."""
 
     def __init__(self, settings: GuardSettings, connections: AsyncConnections) -> None:
+        assert settings.introspection_endpoint is not None
         self._question = Question(settings, settings.introspection_endpoint, "introspection")
         self._connections = connections
         self._timeout = settings.timeout
@@ -62,6 +63,7 @@ class Introspection:
     """Introspection in threads."""
 
     def __init__(self, settings: GuardSettings, connections: Connections) -> None:
+        assert settings.introspection_endpoint is not None
         self._question = Question(settings, settings.introspection_endpoint, "introspection")
         self._connections = connections
         self._timeout = settings.timeout

@@ -29,9 +29,10 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One API's side of the agreement with its authorization server.
 
     `resource` is this API's own identifier, the audience its tokens are for; without it a token meant for
-    another API would pass (case S9), so there is no guard without it. `timeout` is in seconds and
-    bounds one whole question to the introspection endpoint. `client_certificate_header` is where the proxies on
-    `trusted_proxy_networks`, and they alone, put the certificate that a client showed them.
+    another API would pass (case S9), so there is no guard without it. `timeout` is in seconds and bounds one whole
+    question to the introspection endpoint. That one, the keys' and the feed's are found by the issuer's metadata where
+    none of them is named. `client_certificate_header` is where the proxies on `trusted_proxy_networks`, and they alone,
+    put the certificate that a client showed them.
 
     `answer_lifetime` (seconds) is how long an answer about a token is used again; 0 asks each time. With
     `revocations_endpoint` the server says what has ended as it ends, and answers are kept by it: `revocations_bound`
@@ -39,7 +40,7 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     issuer: str
-    introspection_endpoint: str
+    introspection_endpoint: str | None = None
     resource: str
     client_id: str
     client_secret: str
@@ -50,12 +51,12 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxy_networks: tuple[str, ...] = ()
     revocations_endpoint: str | None = None
     revocations_bound: float = DEFAULT_BOUND
-    answer_lifetime: float = 0.0
+    answer_lifetime: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("issuer", "resource", "introspection_endpoint", "jwks_uri", "revocations_endpoint"):
             value = getattr(self, name)
-            if value is None and name in {"jwks_uri", "revocations_endpoint"}:
+            if value is None and name in _OPTIONAL:
                 continue
             if not value:
                 raise ConfigurationError(f"Guard: {name} is not set. {_PURPOSE[name]}")
@@ -72,16 +73,29 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError("Guard: timeout is a number of seconds above 0 and up to 60.")
         if not 1 <= self.revocations_bound <= 60:
             raise ConfigurationError("Guard: revocations_bound is 1 to 60 seconds.")
-        limit = MAX_ANSWER_LIFETIME if self.revocations_endpoint is None else MAX_FED_LIFETIME
-        if not 0 <= self.answer_lifetime <= limit:
-            why = "with revocations_endpoint" if self.revocations_endpoint else "without revocations_endpoint"
+        if self.introspection_endpoint is None and not (self.jwks_uri is None and self.revocations_endpoint is None):
+            raise ConfigurationError(
+                "Guard: introspection_endpoint is not set. Name it beside jwks_uri and revocations_endpoint, or none "
+                "of the three: then all are found by the issuer."
+            )
+        may_be_fed = self.revocations_endpoint is not None or self.introspection_endpoint is None
+        limit = MAX_FED_LIFETIME if may_be_fed else MAX_ANSWER_LIFETIME
+        if self.answer_lifetime is not None and not 0 <= self.answer_lifetime <= limit:
+            why = "with revocations_endpoint" if may_be_fed else "without revocations_endpoint"
             raise ConfigurationError(f"Guard: answer_lifetime is 0 to {limit:.0f} seconds {why}.")
         self.find_certificate_header()
 
     @property
+    def kept_for(self) -> float:
+        """How long an answer about a token is used again, in seconds."""
+        if self.answer_lifetime is not None:
+            return self.answer_lifetime
+        return 0.0 if self.revocations_endpoint is None else DEFAULT_FED_LIFETIME
+
+    @property
     def keeps_answers(self) -> bool:
         """Whether an answer about a token is ever used again."""
-        return self.answer_lifetime > 0
+        return self.kept_for > 0
 
     def __repr__(self) -> str:
         return f"GuardSettings(resource={self.resource!r}, issuer={self.issuer!r}, client_secret=…)"
@@ -132,6 +146,7 @@ def verify_scopes(scope: Sequence[str]) -> None:
         raise ConfigurationError(f"Guard: {scope!r} is not a list of scope names, such as ['contacts.read'].")
 
 
+_OPTIONAL: Final = frozenset({"introspection_endpoint", "jwks_uri", "revocations_endpoint"})
 _PURPOSE: Final = {
     "issuer": "It is the issuer in the authorization server's metadata, such as https://login.example.com.",
     "resource": "It is this API's own identifier and its tokens' audience, such as https://api.example.com.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import httpx
 
 from latchstring.resource_server.connections import Connections
+from latchstring.resource_server.discovery import Search
 from latchstring.resource_server.feed import Feed
 from latchstring.resource_server.guarding import (
     BaseGuard,
@@ -54,11 +55,17 @@ class SyncGuard(BaseGuard[httpx.Client]):
         settings = self.settings
         self._memory = find_thread_memory(memory)
         self._limit_memory = find_thread_limit_memory(limit_memory)
-        self._connections = Connections(settings.introspection_endpoint, http_client)
-        self._introspection = Introspection(settings, self._connections)
-        is_fed = settings.revocations_endpoint is not None
-        self._feed = Feed(settings, self._verdicts, self._connections) if is_fed else None
+        self._connections = Connections(settings.introspection_endpoint or settings.issuer, http_client)
+        self._feed: Feed | None = None
         self._local_check: LocalCheck | None = None
+        is_known = settings.introspection_endpoint is not None
+        self._search = None if is_known else Search(settings, self._connections)
+
+    def _connect_endpoints(self) -> None:
+        settings = self.settings
+        self._introspection = Introspection(settings, self._connections)
+        if settings.revocations_endpoint is not None:
+            self._feed = Feed(settings, self._verdicts, self._connections)
         if settings.jwks_uri is not None:
             with needing_jwt_extra():
                 from latchstring.resource_server.local_check import LocalCheck
@@ -102,6 +109,12 @@ class SyncGuard(BaseGuard[httpx.Client]):
         self, authorization: Sequence[bytes], query: bytes, requirement: Requirement, sent: Sent | None
     ) -> Access:
         """The same, for a requirement that was made before."""
+        search = self._search
+        if search is not None:
+            with search.lock:
+                if self._search is not None:
+                    self._settle(search.find())
+                    self._search = None
         if self._feed is not None:
             self._feed.attend()
         return self._run(self.check_flow(authorization, query, requirement, sent))

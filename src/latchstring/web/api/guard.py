@@ -46,6 +46,9 @@ class OwnGuard(BaseGuard[None]):
     def _connect(self, http_client: None, memory: object, limit_memory: object) -> None:
         """There is nothing to connect to."""
 
+    def _connect_endpoints(self) -> None:
+        """Nor any endpoint to ask."""
+
     async def admit(self, scope: Scope, requirement: Requirement) -> Access:
         """Who calls; raises `Refusal`, and `StoreUnavailable` where nobody can tell."""
         flow = self.check_flow(
