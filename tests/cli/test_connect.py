@@ -5,6 +5,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -42,12 +43,12 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 @pytest.fixture
-def browser(served: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+def browser(served: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Allows what it is sent to, or declines."""
-    choice = {"allow": True}
+    choice: dict[str, Any] = {"allow": True}
 
     def launch(url: str) -> int:
-        callback = served.authorize(url, allow=choice["allow"])
+        callback = served.authorize(url, allow=choice["allow"], organization_id=choice.get("in", "orga_acorn"))
         threading.Thread(target=lambda: httpx.get(callback, trust_env=False), daemon=True).start()
         return 0
 
@@ -108,9 +109,27 @@ def test_lost_connection_says_what_to_do(run: Run, served: FakeProvider, browser
     served.revoke()
     code, told, why = run("token")
     assert (code, told) == (1, "")
-    assert why.startswith("latchstring: connect it again: latchstring connect … --name default (invalid_grant: revoked")
+    assert why.startswith(
+        "latchstring: connect it again: latchstring connection reconnect default (invalid_grant: revoked"
+    )
     assert json.loads(run("connection", "list", "--json")[1])[0]["verdict"] == "reauthorize"
     assert run("connection", "forget")[0] == 0
+
+
+def test_lost_connection_is_connected_again_and_no_other_in_its_place(run: Run, served: FakeProvider, browser):
+    connect(run, served)
+    served.revoke()
+    browser["in"] = "orga_birch"
+    code, told, why = run("connection", "reconnect")
+    assert (code, told) == (1, "")
+    assert "organization_changed: Another organization was chosen than the connection's." in why
+    del browser["in"]
+    code, told, _ = run("connection", "reconnect", "--json")
+    assert (code, json.loads(told)["organization_id"]) == (0, "orga_acorn")
+    [row] = json.loads(run("connection", "list", "--json")[1])
+    assert (row["organization_id"], row["verdict"]) == ("orga_acorn", "ok")
+    assert run("token")[0] == 0
+    assert "'nobody'" in run("connection", "reconnect", "nobody")[2]
 
 
 def test_decline_keeps_nothing(run: Run, served: FakeProvider, browser, folder: Path):

@@ -9,7 +9,7 @@ import typer
 
 from latchstring.cli.output import CommandRefused, Json, print_record
 from latchstring.cli.saved_connections import SavedConnection, find_saved, open_client, save, verify_name
-from latchstring.client import Connection, Misconfigured, OAuthClient, ReauthorizeRequired
+from latchstring.client import Connection, ConnectionKey, Misconfigured, OAuthClient, ReauthorizeRequired
 from latchstring.client.loopback import connect_in_browser
 
 Name = Annotated[str, typer.Argument(help="The connection's name.", show_default=False)]
@@ -43,7 +43,7 @@ def connect(
         places=_read_places(place or []),
     )
     with open_client(saved) as client:
-        connection = _connect_device(client, organization) if device else _connect_here(client, organization, port)
+        connection = _connect_device(client, organization) if device else connect_here(client, organization, port)
     save(name, msgspec.structs.replace(saved, key=connection.key))
     shown = {
         "name": name,
@@ -64,7 +64,7 @@ def token(name: Name = "default", as_json: Json = False) -> None:
         try:
             found = client.token(saved.key)
         except ReauthorizeRequired as error:
-            raise CommandRefused(f"connect it again: latchstring connect … --name {name} ({error})") from None
+            raise CommandRefused(f"connect it again: latchstring connection reconnect {name} ({error})") from None
     if as_json:
         print_record({"access_token": found}, as_json)
     else:
@@ -87,13 +87,19 @@ def _read_places(given: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _connect_here(client: OAuthClient, organization: str | None, port: int) -> Connection:
+def connect_here(
+    client: OAuthClient, organization: str | None, port: int, reconnects: ConnectionKey | None = None
+) -> Connection:
+    """In the person's browser; `reconnects` is the connection to renew, and no other."""
+
     def open_browser(url: str) -> None:
         typer.echo(f"Opening your browser. If it does not come up, go to\n{url}", err=True)
         typer.launch(url)
 
     try:
-        return connect_in_browser(client, open_browser=open_browser, organization_id=organization, port=port)
+        return connect_in_browser(
+            client, open_browser=open_browser, organization_id=organization, reconnects=reconnects, port=port
+        )
     except OSError as error:
         raise CommandRefused(f"cannot listen on 127.0.0.1: {error.strerror}") from None
 

@@ -1,10 +1,11 @@
 """`latchstring connection`: how the connections of the person at the keyboard fare, and their end."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 
-from latchstring.cli.connect import Name
+from latchstring.cli.connect import Name, connect_here
 from latchstring.cli.output import CommandRefused, Json, print_record, print_records
 from latchstring.cli.saved_connections import SavedConnection, find_names, find_saved, forget, open_client
 from latchstring.client import Health, Misconfigured
@@ -22,6 +23,22 @@ def list_connections(as_json: Json = False) -> None:
     """List them with how they fare; no request is made."""
     rows = [_show(name, find_saved(name)) for name in find_names()]
     print_records(rows, as_json, "No connections. Make one: latchstring connect PROVIDER --client-id …")
+
+
+@app.command("reconnect")
+def reconnect(
+    name: Name = "default",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The listener's port; 0 takes a free one.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Connect it again in the browser: in its organization and by its user, or not at all."""
+    saved = find_saved(name)
+    if saved.key is None:
+        raise CommandRefused(f"{name!r} was never connected")
+    with open_client(saved) as client:
+        connection = connect_here(client, None, port, saved.key)
+    shown = {"name": name, "organization_id": connection.organization_id, "user_id": connection.user_id}
+    print_record({**shown, "scope": connection.scope}, as_json)
 
 
 @app.command("disconnect")

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from latchstring.client.connection import Connection
+from latchstring.client.connection import Connection, ConnectionKey
 from latchstring.client.errors import CallbackRefused, ClientError, Declined
 from latchstring.client.metadata import verify_url
 from latchstring.client.oauth_client import OAuthClient
@@ -30,19 +30,25 @@ def connect_in_browser(
     *,
     open_browser: Callable[[str], object] = webbrowser.open,
     organization_id: str | None = None,
+    reconnects: ConnectionKey | None = None,
     patience: float = 300.0,
     port: int = 0,
 ) -> Connection:
     """The stored connection, once the person has answered in the browser that was opened; waits `patience` seconds.
 
     The listener is on 127.0.0.1 alone, on a free port unless one is given, and closes after the one callback that is of
-    this login; others who find the port learn and change nothing. Raises as `OAuthClient.complete`, or
-    `CallbackRefused` (`login_expired`).
+    this login; others who find the port learn and change nothing. `reconnects` is a connection to renew, and no other
+    (`OAuthClient.begin_reconnect`). Raises as `OAuthClient.complete`, or `CallbackRefused` (`login_expired`).
     """
     browser_session = secrets.token_urlsafe(32)
     with _Listener(port) as listener:
         redirect_uri = f"http://127.0.0.1:{listener.server_port}{PATH}"
-        url = client.begin(browser_session=browser_session, organization_id=organization_id, redirect_uri=redirect_uri)
+        if reconnects is not None:
+            url = client.begin_reconnect(reconnects, browser_session=browser_session, redirect_uri=redirect_uri)
+        else:
+            url = client.begin(
+                browser_session=browser_session, organization_id=organization_id, redirect_uri=redirect_uri
+            )
         verify_url(url, "The authorization URL")  # nothing else is given to the system to open (CVE-2025-6514)
         listener.state = parse_qs(urlsplit(url).query)["state"][0]
         listener.complete = lambda query: client.complete(query, browser_session=browser_session)
