@@ -76,6 +76,7 @@ def test_discover_too_big_is_not_read():
 
 
 def test_discover_of_a_redirect_is_refused_and_not_followed():
+    """CVE-2026-49478, CVE-2026-54603."""
     seen = []
 
     def handler(request: httpx.Request) -> httpx.Response:
