@@ -170,7 +170,7 @@ class House:
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method), origin=source)
 
     async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:
-        who = {name: given.pop(name) for name in ("client_id", "secret") if name in given}
+        who = {name: given.pop(name) for name in ("client_id", "secret", "source") if name in given}
         code = self.codec.render_code(grant.id, grant.row_secret)
         response = await self.token(TokenRequest(grant_type="authorization_code", code=code, **given), **who)
         assert isinstance(response, TokenResponse)

@@ -130,6 +130,12 @@ async def test_c4_hundred_parallel_redemptions_have_one_winner(house: House):
 # -- refresh
 
 
+async def test_redemption_notes_from_where_the_grant_was_used(house: House):
+    grant = await house.grant()
+    await house.redeem(grant, source=Origin("system", address="203.0.113.9"))
+    assert house.grant_uses == [(grant.id, "203.0.113.9", house.now)]
+
+
 async def test_refresh_notes_from_where_the_grant_was_used(house: House):
     grant = await house.grant()
     first = await house.redeem(grant)

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from tests.support.deployment import REDIRECT_URI
 from tests.support.forms import find_form, submit
@@ -40,6 +41,8 @@ async def test_reconnect_shows_that_organization_alone_and_replaces_the_grant_wh
     assert await is_active(world, other["access_token"]), "what was not named goes on"
     ended = await find_grant(world, old["refresh_token"])
     assert (ended.status, ended.ended_reason) == ("ended", "replaced")
+    (told,) = await world.deployment.store.find_events(EventFilter(action=Action.GRANT_ENDED), before=None, at_most=9)
+    assert (told.event.origin.actor_kind, told.event.origin.actor_id) == ("client", world.app.client_id)
     refused = (await refresh(world.http, world.app, old["refresh_token"])).json()
     assert refused["error_description"].startswith("superseded: the member connected the app anew")
     assert (await refresh(world.http, world.app, new["refresh_token"])).status_code == 200

@@ -8,8 +8,9 @@ import pytest
 
 from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
+from latchstring.authorization_server.settings import ScopeDefinition
 from tests.support.deployment import App
-from tests.support.journey import introspect, refresh
+from tests.support.journey import exchange, grant_code, introspect, refresh
 from tests.web.answers import assert_refused
 from tests.web.conftest import MakeWorld, World
 from tests.web.state import connect, dump, find_grant, is_active, post
@@ -405,3 +406,22 @@ async def test_refresh_by_a_client_whose_secret_was_replaced_needs_the_new_one(w
     secret = await world.deployment.services.client_secrets.replace(world.app.record)
     assert_refused(await refresh(world.http, world.app, tokens["refresh_token"]), 401, "invalid_client")
     await rotate(world, tokens["refresh_token"], App(world.app.record, secret))
+
+
+async def test_tokens_follow_the_role_that_the_member_has_now(make_world: MakeWorld) -> None:
+    """A grant keeps what was granted; what a new token may do is what the member's role lets them give away."""
+    scopes = {"contacts.read": ScopeDefinition(title="Read"), "members.delete": ScopeDefinition(roles=("admin",))}
+    world = await make_world(scopes=scopes)
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    code = await grant_code(world.deployment, app, world.ann, world.acorn)
+    await world.deployment.member(world.ann, world.acorn, "member")
+    first = (await exchange(world.http, app, code)).json()
+    assert first["scope"] == "contacts.read offline_access"
+    assert (await introspect(world.http, world.guard, first["access_token"]))["scope"] == first["scope"]
+    less = await rotate(world, first["refresh_token"], app, scope="contacts.read members.delete")
+    assert less["scope"] == "contacts.read"
+    none = await rotate(world, less["refresh_token"], app, scope="contacts.read")
+    assert none["scope"] == "contacts.read"
+    await world.deployment.member(world.ann, world.acorn, "admin")
+    whole = await rotate(world, none["refresh_token"], app)
+    assert set(whole["scope"].split()) == {*scopes, "offline_access"}

@@ -347,6 +347,21 @@ async def test_jwt_exchanged_carries_the_authorization_details(make_world: MakeW
     assert (await introspect(world.http, files, subject))["authorization_details"] == details
 
 
+async def test_code_exchanged_for_less_of_its_authorization_details_gives_just_that(make_world: MakeWorld) -> None:
+    """RFC 9396 §6.1: the token's; the grant keeps them all."""
+    types = {name: DetailsType(title=name) for name in ("account", "payment")}
+    world = await make_world(authorization_details_types=types)
+    granted = render_authorization_details([{"type": "account"}, {"type": "payment"}])
+    code = await grant_code(world.deployment, world.app, world.ann, world.acorn, authorization_details=granted)
+    part = render_authorization_details([{"type": "account"}])
+    answer = (await exchange(world.http, world.app, code, authorization_details=part)).json()
+    assert answer["authorization_details"] == [{"type": "account"}]
+    live = await introspect(world.http, world.guard, answer["access_token"])
+    assert live["authorization_details"] == [{"type": "account"}]
+    whole = (await refresh(world.http, world.app, answer["refresh_token"])).json()
+    assert [detail["type"] for detail in whole["authorization_details"]] == ["account", "payment"]
+
+
 async def test_jwt_bound_to_a_key_is_taken_with_its_proof_alone(world: World, files: tuple[str, str]) -> None:
     """N6, S12: `cnf` in the claims, in the introspection answer, and at a guard that checks by itself."""
     prover, clock = Prover(), world.deployment.clock
