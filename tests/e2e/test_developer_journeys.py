@@ -25,6 +25,7 @@ def test_developer_registers_an_app_and_changes_its_secret_without_a_gap(walk, l
     ada.unfold("Add a secret")
     ada.fill("What do you call it?", "Server in Frankfurt")
     ada.press("Add a secret")
+    expect(ada.page.locator("#client-secret")).not_to_have_text(first)
     second = ada.page.locator("#client-secret").inner_text()
     assert first not in ada.page.content()
     ada.unfold("Retire now")

@@ -153,6 +153,34 @@ def test_page_with_a_name_missing_from_its_context_is_refused(renderer: PageRend
         renderer.render_page("sign_in.html", {**COMMON, **{k: v for k, v in SIGN_IN.items() if k != "email"}}, "en")
 
 
+# -- the list of pages
+
+
+@pytest.mark.parametrize(
+    "number, here, is_operator, expected",
+    [
+        (1, None, False, [True]),
+        (3, None, False, [False, False, False]),
+        (3, 1, False, [False, True, False]),
+        (3, 1, True, [False, True, False, False]),
+        (0, None, True, [True]),
+    ],
+)
+def test_of_several_organizations_the_pages_of_one_are_unfolded(renderer, number, here, is_operator, expected):
+    """A phone's window would be filled by the list alone."""
+    template, context = STATES["apps" if here is None else "admin-organization"]
+    administered = [{"id": f"orga_{one}", "name": f"Company {one}", "waiting": 2 * one} for one in range(number)]
+    given = {"administered": administered, "is_operator": is_operator}
+    if here is not None:
+        shown = context["organization"]
+        assert isinstance(shown, dict)
+        given["organization"] = {**shown, **administered[here]}
+    html = renderer.render_page(template, {**COMMON, **context, **given}, "en")
+    found = re.findall(r'<details class="side-group"( open)?>\s*<summary>.*?</summary>', html)
+    assert [bool(each) for each in found] == expected
+    assert html.count('aria-current="page"') == 1
+
+
 # -- sign in
 
 
