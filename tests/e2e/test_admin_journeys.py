@@ -154,6 +154,7 @@ def test_admin_claims_a_domain_and_has_it_looked_for(admin, world: Inhabited, he
     admin.open(f"{here}/publisher")
     admin.press("Look now")
     admin.expect_said("The record is not there yet")
+    admin.unfold("Remove")
     admin.press("Remove")
     admin.expect_said("The domain is removed")
     admin.fill("Domain", "looplabs.example")
