@@ -362,6 +362,24 @@ async def test_code_exchanged_for_less_of_its_authorization_details_gives_just_t
     assert [detail["type"] for detail in whole["authorization_details"]] == ["account", "payment"]
 
 
+async def test_jwt_of_a_grant_says_how_it_is_bound_when_its_member_signed_in_and_what_they_allowed(
+    make_world: MakeWorld,
+) -> None:
+    """RFC 9449 §6.1, RFC 9470 §6, RFC 9396 §9.1."""
+    world = await make_world(authorization_details_types={"account": DetailsType(title="See your accounts")})
+    await world.deployment.resource_server(FILES, "jwt")
+    prover, now = Prover(), world.deployment.clock.now
+    details = [{"type": "account"}]
+    prompt = {"resource": (FILES,), "authorization_details": render_authorization_details(details)}
+    code = await grant_code(world.deployment, world.app, world.ann, world.acorn, authenticated_at=now - 60, **prompt)
+    proof = prover.prove(url="https://auth.example/oauth2/token", now=now)
+    body = world.app.body(grant_type="authorization_code", code=code)
+    answer = (await post(world, "/oauth2/token", body, headers={"dpop": proof})).json()
+    claims = await read(world, answer["access_token"])
+    assert (claims["cnf"], claims["auth_time"]) == ({"jkt": prover.jkt}, now - 60)
+    assert claims["authorization_details"] == details
+
+
 async def test_jwt_bound_to_a_key_is_taken_with_its_proof_alone(world: World, files: tuple[str, str]) -> None:
     """N6, S12: `cnf` in the claims, in the introspection answer, and at a guard that checks by itself."""
     prover, clock = Prover(), world.deployment.clock
