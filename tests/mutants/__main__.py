@@ -1,9 +1,10 @@
 """Mutation testing of the rules (`make mutants MODULE=rotation`): mutmut, on a copy, beside the locked environment.
 
-python -m tests.mutants [--page] [--processes 2] [PART OF A MODULE'S NAME …]
+python -m tests.mutants [--page] [--again] [--processes 2] [PART OF A MODULE'S NAME …]
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from tests.mutants.results import (
     RESULTS,
     ROOT,
     Mutant,
+    Survivor,
     merge,
+    merge_again,
     read_not_run,
     read_results,
     read_unchangeable,
@@ -39,6 +42,7 @@ _LEFT_OUT: Final = (
     "--ignore=tests/web/test_rendering.py",
     "--ignore=tests/conformance/test_page.py",
 )
+AGAIN_VARIABLE: Final = "LATCHSTRING_MUTANTS_AGAIN"
 _LAUNCH: Final = Path(__file__).parent / "launch.py"
 
 
@@ -82,14 +86,20 @@ def _prepare(modules: list[str]) -> None:
     (WORK / "pyproject.toml").write_text("\n".join([pyproject, "[tool.mutmut]", *lines, ""]))
 
 
-def _run(processes: int) -> list[Mutant]:
+def _run(processes: int, again: list[tuple[str, Survivor]] | None = None) -> list[Mutant]:
+    environment = dict(os.environ)
+    if again is not None:
+        picked = FOLDER / "again.json"
+        picked.write_bytes(msgspec.json.encode([(name, s.function, s.removed, s.added) for name, s in again]))
+        environment[AGAIN_VARIABLE] = str(picked)
     with (FOLDER / "mutmut.log").open("wb") as log:
         command = [sys.executable, str(_LAUNCH), str(PACKAGES), "run", "--max-children", str(processes)]
-        ended = subprocess.run(command, cwd=WORK, stdout=log, stderr=subprocess.STDOUT).returncode
+        ended = subprocess.run(command, cwd=WORK, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
     if ended:
         raise SystemExit(f"mutants: mutmut ended with {ended}; see {log.name}")
     survivors = Path(__file__).parent / "survivors.py"
-    found = subprocess.run([sys.executable, survivors, PACKAGES], cwd=WORK, stdout=subprocess.PIPE, check=True).stdout
+    command = [sys.executable, str(survivors), str(PACKAGES), *(() if again is None else ("again",))]
+    found = subprocess.run(command, cwd=WORK, stdout=subprocess.PIPE, check=True).stdout
     (FOLDER / "mutants.json").write_bytes(found)
     return msgspec.json.decode(found, type=list[Mutant])
 
@@ -100,6 +110,7 @@ def main() -> int:
     parser.add_argument(
         "--page", action="store_true", help="list the modules, write docs/explanation/mutants.md, run nothing"
     )
+    parser.add_argument("--again", action="store_true", help="try those that live without a reason once more")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("module", nargs="*", help="parts of the modules' names")
     given = parser.parse_args()
@@ -109,10 +120,14 @@ def main() -> int:
         if not modules:
             raise SystemExit(f"mutants: no module is called {' or '.join(given.module)}")
         _install()
-        _prepare(modules)
-        mutants = _run(given.processes)
-        merged = merge(merged, mutants)
         names = {module.removesuffix(".py") for module in modules}
+        if given.again:
+            again = [(n, s) for n in merged if n in names for s in merged[n].survivor if not s.reason]
+            _prepare(sorted({f"{name}.py" for name, _ in again}))
+            merged = merge_again(merged, _run(given.processes, again))
+        else:
+            _prepare(modules)
+            merged = merge(merged, _run(given.processes))
         unchangeable = sorted(names.union(unchangeable).intersection(find_others(merged)))
     RESULTS.write_text(render_results(merged.values(), unchangeable, find_others({*merged, *unchangeable})))
     results = read_results()

@@ -5,6 +5,8 @@ arguments: a name with a backslash is none there, and pytest's refusal of it wou
 """
 
 import hashlib
+import json
+import os
 import re
 import sys
 from collections import Counter
@@ -18,6 +20,9 @@ from _pytest.main import Session
 
 # By folder, the cheapest and the nearest to the rules first; a mutant that is dead goes to no other.
 _STAGES: Final = ("protocol", "authorization_server", "web", "conformance")
+
+AGAIN_VARIABLE: Final = "LATCHSTRING_MUTANTS_AGAIN"
+"""Names a file of the mutants that are to be tried, where not all are."""
 
 # A literal in which two words stand beside each other.
 _PROSE: Final = re.compile(r"""f?["'](?:[^\\]|\\.)*[\w.,;:] \w.*""", re.DOTALL)
@@ -82,6 +87,26 @@ class Killers:
         return sorted(names, key=lambda name: (-killed[name], stage(name)))
 
 
+def pick_again(found: list[Any], picked: set[tuple[str, str, str, str]]) -> list[Any]:
+    """Of all mutants (their data, name and result) those by module, function and the lines that differ."""
+    from mutmut.mutation.diff_apply import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        get_diff_for_mutant,
+    )
+
+    functions = {one[:2] for one in picked}
+    kept = []
+    for data, name, result in found:
+        module = data.path.relative_to("src/latchstring").with_suffix("").as_posix()
+        function = name.rpartition(".")[2].partition("__mutmut_")[0]
+        if (module, function) in functions:
+            diff = get_diff_for_mutant(name, path=data.path).splitlines()
+            lines = [line for line in diff if line[:1] in "-+" and line[:3] not in {"---", "+++"}]
+            removed, added = ("\n".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
+            if (module, function, removed, added) in picked:
+                kept.append((data, name, result))
+    return kept
+
+
 def stage(name: str) -> int:
     """When it is a test's turn, by its folder."""
     return _STAGES.index(Path(name).parts[1])
@@ -89,7 +114,7 @@ def stage(name: str) -> int:
 
 def main() -> None:
     """Run mutmut with the rest of the arguments."""
-    from mutmut.__main__ import cli  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from mutmut import __main__ as mutmut  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.configuration import config  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.mutation import mutators  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from mutmut.runners.harness import PytestRunner  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -124,7 +149,16 @@ def main() -> None:
     mutators.mutation_operators[:] = [
         (kind, change_string if operator is change else operator) for kind, operator in mutators.mutation_operators
     ]
-    cli()
+    if AGAIN_VARIABLE in os.environ:
+        picked = {tuple(one) for one in json.loads(Path(os.environ[AGAIN_VARIABLE]).read_bytes())}
+        collect = mutmut.collect_source_file_mutation_data
+
+        def collect_again(**given: Any) -> tuple[list[Any], Any]:
+            found, by_path = collect(**given)
+            return pick_again(found, picked), by_path
+
+        mutmut.collect_source_file_mutation_data = collect_again
+    mutmut.cli()
 
 
 if __name__ == "__main__":

@@ -94,6 +94,16 @@ def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Modu
     return dict(sorted(merged.items()))
 
 
+def merge_again(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Module]:
+    """The runs after some of their survivors were tried once more: those that have been killed are killed."""
+    killed = {(m.module, m.function, m.removed, m.added) for m in mutants if m.is_killed}
+    merged = dict(known)
+    for name, module in known.items():
+        living = [s for s in module.survivor if (name, s.function, s.removed, s.added) not in killed]
+        merged[name] = Module(name, module.killed + len(module.survivor) - len(living), living)
+    return merged
+
+
 def render_results(modules: Iterable[Module], unchangeable: Iterable[str], not_run: Iterable[str]) -> str:
     """The file, so that people can write in it."""
     lines = ["# Written by `make mutants`; the reasons are written by hand and kept."]

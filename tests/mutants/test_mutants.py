@@ -13,6 +13,7 @@ from tests.mutants.results import (
     Mutant,
     Survivor,
     merge,
+    merge_again,
     read_not_run,
     read_results,
     read_unchangeable,
@@ -127,3 +128,10 @@ def test_mutant_is_tried_first_with_what_killed_its_like(tmp_path: Path) -> None
     killers.note("m.x_f__mutmut_1", names[1])
     assert killers.sort("m.x_f__mutmut_22", names) == [names[1], *names[2:], names[0]]
     assert killers.sort("m.x_g__mutmut_1", names) == [*names[2:], *names[:2]]
+
+
+def test_mutant_that_was_tried_again_and_killed_is_no_survivor_any_more() -> None:
+    alive, dead = Survivor("x_parse_scope", "a", "b"), Survivor("x_parse_scope", "a", "c")
+    known = {"protocol/scope": Module("protocol/scope", 5, [alive, dead])}
+    found = [_mutant(False, "a", "b"), _mutant(True, "a", "c"), _mutant(True, "a", "unknown")]
+    assert merge_again(known, found) == {"protocol/scope": Module("protocol/scope", 6, [alive])}
