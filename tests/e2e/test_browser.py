@@ -341,6 +341,7 @@ def test_pictures_of_the_flow_pages(ann, invite, demo):
 
     ann.page.goto(demo.app)
     ann.press(re.compile("^Connect"))
+    expect(ann.page.get_by_role("heading", name="Sign in")).to_be_visible()
     ann.take_pictures("sign-in")
     ann.page.get_by_label("Email address").fill("ann@example.com")
     ann.page.get_by_label("Password", exact=True).fill("not her password")
@@ -394,6 +395,7 @@ def test_pictures_of_the_workspace_pages(ann, invite, demo):
     cleo.open("/apps", "cleo")
     cleo.take_pictures("apps-empty")
     cleo.page.get_by_role("link", name="New app").first.click()
+    expect(cleo.button("Register the app")).to_be_visible()
     cleo.take_pictures("app-new")
     cleo.page.get_by_label("Redirect URIs").fill("http://shelfware.example/callback")
     cleo.page.get_by_label("Privacy policy").fill("shelfware")
@@ -409,6 +411,7 @@ def test_pictures_of_the_workspace_pages(ann, invite, demo):
     cleo.open("/apps")
     cleo.take_pictures("apps")
     cleo.press("Sign out")
+    cleo.page.wait_for_url(lambda url: "/apps" not in url)
     cleo.take_pictures("signed-out")
     ann.page.goto(demo.app)
     for name in ("Acorn Partners", "Birch & Co"):

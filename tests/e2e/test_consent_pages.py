@@ -166,6 +166,7 @@ def test_answer_after_another_account_has_signed_in_elsewhere_counts_for_nobody(
     other = ann.context.new_page()
     other.goto(f"{demo.server}/connections")
     other.get_by_role("button", name="Sign out").first.click()
+    other.wait_for_url(lambda url: "/connections" not in url)
     other.goto(f"{demo.server}/sign-in")
     bob = next(person for person in demo.state.people if not person.email.startswith("ann@"))
     other.get_by_label("Email address").fill(bob.email)

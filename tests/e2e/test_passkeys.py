@@ -137,6 +137,7 @@ def test_page_without_scripts_shows_the_password_alone(demo: Demo, chromium: Bro
     expect(visitor.page.get_by_text("with JavaScript on.")).to_be_visible()
     expect(visitor.button("Add a passkey")).to_have_count(0)
     visitor.press("Sign out")
+    visitor.page.wait_for_url(lambda url: "/account" not in url)
     visitor.page.goto(demo.server + "/sign-in")
     expect(visitor.button("Sign in with a passkey")).to_have_count(0)
     assert visitor.complaints == []
