@@ -90,6 +90,8 @@ async def make_world(
     """Makes a world with settings of one's own."""
     monkeypatch.setattr(rendering, "PageRenderer", _shared_renderer)
     monkeypatch.setattr("tests.support.deployment.migrate", lambda database: None)
+    # Two names share a counter once in a thousand times, which would be a test that fails as often.
+    monkeypatch.setattr("latchstring.web.throttle._BUCKETS", 1 << 32)
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> World:
