@@ -340,3 +340,13 @@ async def test_create_app_with_unfit_keys_or_certificate_is_refused(house: House
             GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method=method, security=security
         )
     assert len(await house.store.find_clients_for_user(ANN)) == before
+
+
+async def test_create_resource_server_in_the_place_of_the_servers_own_api_is_refused(house: House):
+    """Its secret would be told about every token for the API (N3)."""
+    own = "https://auth.example/api/v1"
+    assert (await house.apps.create_resource_server("API", own))[0].resource == own, "there is none"
+    house.configure(serves_api=True)
+    with pytest.raises(AppRefused) as refused:
+        await house.apps.create_resource_server("API", own)
+    assert [problem.field for problem in refused.value.problems] == ["resource"]

@@ -290,6 +290,9 @@ class Apps:
         except ValueError as error:
             why = f"Give the API's absolute URI, without query or fragment (RFC 8707 section 2): {error}."
             raise AppRefused(Problem("resource", "resource_unusable", why)) from None
+        if resource == self._settings.api_resource:
+            why = "That is this server's own API, which answers for its tokens itself."
+            raise AppRefused(Problem("resource", "resource_unusable", why))
         if not clean_name(name):
             raise AppRefused(Problem("name", "name_missing", "Give the resource server a name."))
         now = self._clock()
