@@ -20,6 +20,9 @@ MAX_JWT_LENGTH: Final = 8192
 _MAX_HEADER_LENGTH: Final = 4096
 # Each would choose the key or change what is signed.
 _REFUSED_HEADERS: Final = ("crit", "jku", "x5u", "x5c", "b64", "zip", "enc")
+# By how many characters stand beyond the last whole four; of one nothing can be decoded.
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST_CHARACTERS: Final = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 # RFC 9864 gives the same signature a second name; the first stays in use, and its notice would stand in every log.
 warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)
@@ -58,8 +61,8 @@ def _decode_part(part: str) -> dict[str, Any]:
 
 
 def _decode_base64url(part: str) -> bytes:
-    # The alphabet of `-_` alone, and no padding (RFC 7515 §2): one spelling for each value.
-    if not part.replace("-", "").replace("_", "").isalnum():
+    # The alphabet of `-_` alone, no padding (RFC 7515 §2), idle bits that are zero: one spelling for each value.
+    if not part.replace("-", "").replace("_", "").isalnum() or part[-1] not in _LAST_CHARACTERS[len(part) % 4]:
         raise JwtRefused("a part is not base64url")
     return urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
