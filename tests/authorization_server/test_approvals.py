@@ -88,6 +88,11 @@ async def test_approve_of_what_cannot_be_is_refused(
     with pytest.raises(AppRefused) as refused:
         await approvals.approve(client, organization, scope=scope, by="operator")
     assert [problem.field for problem in refused.value.problems] == [field]
+    (problem,) = refused.value.problems
+    code = "approval_owner" if organization == ACORN else f"approval_{field}"
+    assert problem.code == code
+    if field == "scope":
+        assert problem.message == "The client may have: a.read b.write."
     assert await house.store.find_client_approval(client, organization) is None
 
 

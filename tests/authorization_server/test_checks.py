@@ -52,7 +52,12 @@ def secrets(*ages: int, ended: int = 0) -> tuple[SecretHash, ...]:
 
 
 def find(subject: Subject, rule_id: str) -> Finding:
+    [rule] = [rule for rule in RULES if rule.id == rule_id]
+    flaws = list(rule.find(subject))
+    assert {flaw.fault for flaw in flaws} <= {"warning", "fails"}
+    assert all(flaw.advice.endswith(".") for flaw in flaws)
     [found] = [finding for finding in judge(subject) if finding.id == rule_id]
+    assert (found.source, found.asks) == (rule.source, rule.asks)
     return found
 
 
@@ -74,6 +79,7 @@ DEPLOYMENTS: list[tuple[str, str, dict[str, Any]]] = [
     ("issuer-https", "fails", {"issuer": "http://auth.example"}),
     ("issuer-https", "warning", {"issuer": "http://127.0.0.1:8400"}),
     ("issuer-https", "warning", {"issuer": "http://[::1]:8400"}),
+    ("issuer-https", "warning", {"issuer": "http://localhost:8400/login"}),
     ("access-token-lifetime", "warning", {"access_token_lifetime": 3601}),
     ("refresh-token-expiry", "warning", {"refresh_token_idle_lifetime": None}),
     ("retry-window", "warning", {"retry_window": 301}),
@@ -117,6 +123,17 @@ DEPLOYMENTS_IN_ORDER: list[tuple[str, dict[str, Any]]] = [
 def test_judge_deployment_with_one_flaw_is_told_what_to_do(rule_id, verdict, given):
     found = find(build_subject(good(), **given), rule_id)
     assert (found.verdict, found.clients, len(found.advice)) == (verdict, (), 1)
+
+
+def test_advice_names_every_scope_without_words_and_the_network_that_is_too_wide():
+    scopes = {name: ScopeDefinition() for name in ("b.read", "a.read")}
+    assert find(build_subject(scopes=scopes), "scope-words").advice == (
+        "Give a title, in the members' words, to: a.read, b.read.",
+    )
+    behind: dict[str, Any] = {"client_certificate_header": "client-cert", "trusted_proxy_networks": ("10.0.0.0/8",)}
+    assert find(build_subject(**behind), "proxy-networks").advice == (
+        "Name the proxies themselves in trusted_proxy_networks, not 10.0.0.0/8: who is there can forge.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ PACKAGES: Final = FOLDER / "packages"
 WORK: Final = FOLDER / "work"
 ROOMS: Final = ("protocol", "authorization_server")
 # Those that hold the rules, and those that meet them at the edge, in one process on SQLite.
-TESTS: Final = ("tests/protocol", "tests/authorization_server", "tests/web", "tests/conformance")
+TESTS: Final = ("tests/protocol", "tests/authorization_server", "tests/outbound", "tests/web", "tests/conformance")
 # Some read source code and would read that of the mutants, some are about words, some need a database server.
 _LEFT_OUT: Final = (
     "-k=not written_errors and not postgres",

@@ -19,7 +19,7 @@ from _pytest.config import _prepareconfig
 from _pytest.main import Session
 
 # By folder, the cheapest and the nearest to the rules first; a mutant that is dead goes to no other.
-_STAGES: Final = ("protocol", "authorization_server", "web", "conformance")
+_STAGES: Final = ("protocol", "authorization_server", "outbound", "web", "conformance")
 
 AGAIN_VARIABLE: Final = "LATCHSTRING_MUTANTS_AGAIN"
 """Names a file of the mutants that are to be tried, where not all are."""
