@@ -17,6 +17,7 @@ from latchstring.authorization_server.apps import (
     verify_app_details,
 )
 from latchstring.authorization_server.client_keys import clean_key_set
+from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
 from tests.authorization_server.builders import ACORN, ANN, NOW, REDIRECT_URI, build_client, build_membership
@@ -350,3 +351,27 @@ async def test_create_resource_server_in_the_place_of_the_servers_own_api_is_ref
     with pytest.raises(AppRefused) as refused:
         await house.apps.create_resource_server("API", own)
     assert [problem.field for problem in refused.value.problems] == ["resource"]
+
+
+async def test_replace_keys_leaves_nothing_of_the_old_ones_and_is_told(house: House):
+    """By value or by URL: whichever was there before is gone."""
+    given = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "security": ClientSecurity(jwks_uri="https://a.example/k"),
+    }
+    client = await house.client("oa2client_keys", **given)
+    jwks = KEYS
+    changed = await house.apps.replace_keys(client, jwks=jwks, origin=COMMAND_LINE)
+    assert (changed.security.jwks, changed.security.jwks_uri) == (jwks, None)
+    assert await house.store.find_client("oa2client_keys") == changed
+    again = await house.apps.replace_keys(changed, jwks_uri="https://b.example/k", origin=COMMAND_LINE)
+    assert (again.security.jwks, again.security.jwks_uri) == (None, "https://b.example/k")
+    stricter = msgspec.structs.replace(again.security, dpop_bound_access_tokens=True)
+    house.now += 5
+    assert (await house.apps.update_security(again, stricter, origin=COMMAND_LINE)).security == stricter
+    wanted = EventFilter(client_id="oa2client_keys", action=Action.APP_CHANGED)
+    told = [record.event for record in await house.store.find_events(wanted, before=None, at_most=9)]
+    assert [event.origin for event in told] == [COMMAND_LINE] * 3
+    assert [event.at for event in told] == [house.now, house.now - 5, house.now - 5]
+    with pytest.raises(AppRefused):
+        await house.apps.replace_keys(again)

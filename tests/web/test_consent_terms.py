@@ -6,11 +6,13 @@ import httpx
 import msgspec
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
+from latchstring.authorization_server.organization_policy import OrganizationPolicy
 from latchstring.authorization_server.settings import ScopeDefinition, ScopeGroup
 from latchstring.wiring import build_renderer
 from tests.support.deployment import App
 from tests.support.forms import find_form, submit
-from tests.support.journey import answer_of, exchange, introspect, open_consent, refresh
+from tests.support.journey import answer_of, decide, exchange, introspect, open_consent, refresh
 from tests.web.answers import assert_page
 from tests.web.conftest import World
 from tests.web.state import dump, find_grant, find_grants
@@ -298,3 +300,32 @@ async def test_organization_of_a_resource_is_the_only_one_to_choose(make_world: 
     tokens = await exchange(world.http, world.app, code, resource=template.format(organization_id=world.birch))
     live = await introspect(world.http, world.guard, tokens.json()["access_token"])
     assert (live["aud"], live["organization_id"]) == (["https://api.example/"], world.birch)
+
+
+async def test_allow_holds_the_role_that_the_page_was_worked_out_for_in_the_very_write(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await ask(make_world)
+    world = asked.world
+    store = world.deployment.store
+    commit = store.commit_consent
+
+    async def lower_and_commit(*arguments: Any, **given: Any) -> Any:
+        await world.deployment.member(world.ann, world.acorn, "member")
+        return await commit(*arguments, **given)
+
+    monkeypatch.setattr(store, "commit_consent", lower_and_commit)
+    assert_page(await asked.allow(world.acorn), 409)
+    assert await find_grants(world) == []
+
+
+async def test_allow_is_judged_by_the_risk_that_the_deployment_gives_a_scope(make_world: Any) -> None:
+    """Were every scope taken for one of high risk, nothing would pass here; and the event says who allowed it."""
+    scopes = {"contacts.read": ScopeDefinition(title="Read contacts", risk="low")}
+    world = await make_world(scopes=scopes, organization_policy=OrganizationPolicy(high="none", medium="none"))
+    app = await world.deployment.app(world.acorn, scope=(*scopes, "offline_access"))
+    await world.arrive(world.ann)
+    page = await open_consent(world.http, app)
+    assert answer_of(await decide(world.http, page, "allow", world.acorn))["code"]
+    (told,) = await world.deployment.store.find_events(EventFilter(action=Action.GRANT_CREATED), before=None, at_most=9)
+    assert (told.event.origin.actor_kind, told.event.origin.actor_id) == ("user", world.ann)
