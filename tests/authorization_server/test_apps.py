@@ -14,10 +14,12 @@ from latchstring.authorization_server.apps import (
     clean_name,
     default_scope,
     find_editable,
+    is_link,
     verify_app_details,
 )
 from latchstring.authorization_server.client_keys import clean_key_set
 from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter
+from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
 from tests.authorization_server.builders import ACORN, ANN, NOW, REDIRECT_URI, build_client, build_membership
@@ -375,3 +377,16 @@ async def test_replace_keys_leaves_nothing_of_the_old_ones_and_is_told(house: Ho
     assert [event.at for event in told] == [house.now, house.now - 5, house.now - 5]
     with pytest.raises(AppRefused):
         await house.apps.replace_keys(again)
+
+
+async def test_app_that_was_deleted_is_kept_until_nothing_of_it_can_be_asked_about(house: House):
+    await house.client("oa2client_gone")
+    assert await house.apps.end("oa2client_gone", origin=COMMAND_LINE) is Commit.APPLIED
+    ended = await house.store.find_client("oa2client_gone")
+    assert ended is not None
+    assert ended.expires_at == house.now + house.settings.ended_grant_lifetime
+
+
+def test_link_of_2000_characters_is_the_longest():
+    assert is_link("https://a.example/" + "x" * 1982)
+    assert not is_link("https://a.example/" + "x" * 1983)

@@ -79,6 +79,7 @@ def test_record_that_is_found_verifies_and_is_looked_at_every_day() -> None:
 def test_record_that_is_not_there_is_looked_for_for_some_days(found: bool | None) -> None:
     soon = decide_check(build_domain(), found, NOW + 60)
     assert (soon.verified_at, soon.next_check_at) == (None, NOW + 60 + RETRY_INTERVAL)
+    assert soon.checked_at == NOW + 60
     assert decide_check(build_domain(), found, NOW + GIVE_UP_AFTER).next_check_at is None
 
 
@@ -94,5 +95,5 @@ def test_mark_is_lost_after_the_grace_and_not_before(found: bool | None) -> None
     )
     assert decide_check(missed, found, NOW + 100 + GRACE - 1).verified_at == NOW
     lost = decide_check(missed, found, NOW + 100 + GRACE)
-    assert (lost.verified_at, lost.next_check_at) == (None, None)
+    assert (lost.verified_at, lost.next_check_at, lost.checked_at) == (None, None, NOW + 100 + GRACE)
     assert decide_check(missed, True, NOW + 200).failing_since is None

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from latchstring.authorization_server.events import Origin
 from latchstring.authorization_server.keyring import Keyring, KeyringKey
 from tests.authorization_server.builders import build_client, build_codec, build_grant, build_user
 
@@ -25,3 +26,8 @@ def test_records_are_frozen():
         except AttributeError:
             continue
         raise AssertionError(f"{type(record).__name__} can be changed")
+
+
+def test_origin_of_a_client_is_the_same_request_by_that_client():
+    origin = Origin("system", None, "203.0.113.9", "req_1").of_client("oa2client_x")
+    assert origin == Origin("client", "oa2client_x", "203.0.113.9", "req_1")

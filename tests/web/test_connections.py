@@ -2,6 +2,7 @@
 
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from tests.support.deployment import PASSWORD
 from tests.support.forms import find_form, read_forms, submit
@@ -113,6 +114,11 @@ async def test_app_disconnected_everywhere_is_dead_in_every_organization_and_oth
     response = await submit(world.http, page, find_form(page, path))
     assert response.status_code == 303
     assert [await is_active(world, token["access_token"]) for token in (*ending, staying)] == [False, False, True]
+    for tokens in ending:
+        grant = await find_grant(world, tokens["access_token"])
+        assert (grant.ended_by, grant.ended_reason) == (world.ann, "disconnected")
+    told = await world.deployment.store.find_events(EventFilter(action=Action.GRANT_ENDED), before=None, at_most=9)
+    assert [(one.event.origin.actor_kind, one.event.origin.actor_id) for one in told] == [("user", world.ann)] * 2
     assert "<bdi>Mailloop</bdi> is disconnected" in (await follow(world.http, response)).text
     token = find_form(page, "/sign-out").fields["csrf_token"]
     assert_page(await world.http.post(path, data={"csrf_token": token}), 404)

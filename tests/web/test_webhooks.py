@@ -1,7 +1,9 @@
 """The pages on webhooks: whose they are, what is shown once, what cannot be reached."""
 
+import msgspec
 import pytest
 
+from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.webhook_records import Attempt, WebhookRecord
 from tests.support.forms import find_form, submit
 from tests.web.answers import assert_page
@@ -132,7 +134,17 @@ async def test_webhook_is_changed_paused_tested_and_deleted(world: World) -> Non
     await act("/disable")
     (changed,) = await webhooks(world)
     assert (changed.url, changed.is_enabled) == ("https://other.example/hook", False)
+    assert changed.disabled_reason == "by_person"
+    await world.deployment.store.update_webhook(
+        msgspec.structs.replace(changed, failing_since=1), now=world.deployment.clock.now
+    )
     await act("/enable")
+    (enabled,) = await webhooks(world)
+    assert (enabled.is_enabled, enabled.disabled_reason, enabled.failing_since) == (True, None, None)
+    store = world.deployment.store
+    for action, count in ((Action.WEBHOOK_CHANGED, 2), (Action.WEBHOOK_DISABLED, 1)):
+        told = await store.find_events(EventFilter(action=action), before=None, at_most=9)
+        assert [one.event.origin.actor_id for one in told].count(world.ann) == count, action
     await act("/test")
     (delivery,) = await world.deployment.store.find_deliveries(
         webhook.endpoint_id, is_failed=False, before=None, at_most=9

@@ -142,12 +142,11 @@ def read_facts(text: str) -> Facts:
     return msgspec.json.decode(text, type=Facts)
 
 
-def list_changes(before: Facts | None, now: Facts) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """What changed since the last review: by fact, what went and what came. Everything came where there was none."""
+def list_changes(before: Facts, now: Facts) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What changed since the last review: by fact, what went and what came."""
     changes = {}
     for field in msgspec.structs.fields(Facts):
-        old = () if before is None else _as_tuple(getattr(before, field.name))
-        new = _as_tuple(getattr(now, field.name))
+        old, new = _as_tuple(getattr(before, field.name)), _as_tuple(getattr(now, field.name))
         gone = tuple(value for value in old if value not in new)
         come = tuple(value for value in new if value not in old)
         if gone or come:
