@@ -390,3 +390,22 @@ async def test_app_that_was_deleted_is_kept_until_nothing_of_it_can_be_asked_abo
 def test_link_of_2000_characters_is_the_longest():
     assert is_link("https://a.example/" + "x" * 1982)
     assert not is_link("https://a.example/" + "x" * 1983)
+
+
+@pytest.mark.parametrize(
+    "method, resource, code",
+    [
+        ("none", "https://api.example/", "acts_for_resource_public"),
+        ("client_secret_post", "https://nowhere.example/", "acts_for_resource_unknown"),
+    ],
+)
+async def test_app_that_is_to_act_for_an_api_is_confidential_and_the_api_known(house: House, method, resource, code):
+    with pytest.raises(AppRefused) as refused:
+        await house.apps.create(
+            GOOD,
+            organization_id=ACORN,
+            created_by=ANN,
+            token_endpoint_auth_method=method,
+            acts_for_resource=resource,
+        )
+    assert [problem.code for problem in refused.value.problems] == [code]

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.events import COMMAND_LINE, EventFilter
+from latchstring.authorization_server.mail import Mail
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
 from latchstring.authorization_server.settings import ScopeDefinition
+from latchstring.wiring import build_post
 from tests.support import device
 from tests.support.deployment import REDIRECT_URI
 from tests.support.forms import Form, find_form, read_forms, submit
@@ -100,7 +102,33 @@ async def find_actions(world: World) -> list[str]:
     return [record.event.action.value for record in reversed(records) if record.event.subject_kind == "request"]
 
 
+async def read_mails(world: World) -> list[Mail]:
+    """Every mail that waits, opened."""
+    deployment, mails = world.deployment, []
+    while (record := await deployment.store.claim_mail(now=deployment.clock.now, lease=60)) is not None:
+        mails.append(build_post(deployment.codec).open(record))
+    return mails
+
+
 # -- the whole way
+
+
+@pytest.mark.parametrize("decision", ["approve", "decline"])
+async def test_mails_tell_the_admins_what_is_asked_and_the_member_what_was_decided(people: Cast, decision: str) -> None:
+    path = await people.ask()
+    asked = await read_mails(people.world)
+    assert sorted(mail.to for mail in asked) == ["ada@example.com", "eve@example.com"]
+    names = {"app": "Mailloop", "organization": "Birch & Co"}
+    for mail in asked:
+        link = f"https://auth.example{people.queue}"
+        assert (mail.template, mail.values) == ("access_requested", {**names, "person": "Bob", "link": link})
+    await people.decide(decision)
+    (told,) = await read_mails(people.world)
+    assert (told.to, told.template) == (
+        "bob@example.com",
+        "access_approved" if decision == "approve" else "access_declined",
+    )
+    assert told.values == {**names, "link": f"https://auth.example{path}"}
 
 
 async def test_request_approved_goes_on_where_it_stood_with_state_iss_and_challenge(people: Cast) -> None:
