@@ -7,7 +7,7 @@ import pytest
 
 from latchstring.authorization_server.checks import built_in
 from latchstring.authorization_server.checks.report import RULES, Finding, judge
-from latchstring.authorization_server.checks.rule import Subject
+from latchstring.authorization_server.checks.rule import Fault, Flaw, Subject, for_each_client, for_each_fapi_client
 from latchstring.authorization_server.policy import LEGACY
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity, SecretHash
 from latchstring.authorization_server.settings import ScopeDefinition, Settings, validate_settings
@@ -242,3 +242,21 @@ def test_every_rule_has_a_flaw_in_these_tables_or_holds_always():
     shown = {row[0] for table in (DEPLOYMENTS, CLIENTS, IF_JUDGED_BY_FAPI) for row in table}
     assert shown | {rule.id for rule in built_in.RULES} == {rule.id for rule in RULES}
     assert len({rule.id for rule in RULES}) == len(RULES)
+
+
+def test_rule_for_each_client_finds_what_is_wrong_with_each():
+    subject = build_subject(good(client_id="a"), secure(client_id="b"))
+
+    def check(client: ClientRecord, asked: Subject) -> tuple[Fault, str]:
+        return "warning", f"{client.client_id} of {len(asked.clients)}"
+
+    of_a, of_b = Flaw("warning", "a of 2", "a"), Flaw("warning", "b of 2", "b")
+    assert list(for_each_client(check)(subject)) == [of_a, of_b]
+    assert list(for_each_fapi_client(check)(subject)) == [of_b]
+    assert list(for_each_client(lambda client, asked: None)(subject)) == []
+
+
+def test_rule_that_holds_by_itself_finds_nothing():
+    rule = built_in._hold("an-id", "RFC 9700", "Is it so?")
+    assert (rule.id, rule.source, rule.asks) == ("an-id", "RFC 9700", "Is it so?")
+    assert list(rule.find(build_subject())) == []
