@@ -125,3 +125,14 @@ async def test_exchanged_token_dies_with_the_approval(house: House, approvals: A
     assert seen["act"] == {"sub": AGENT}
     await approvals.end(WORKER, BIRCH, by="operator")
     assert not await is_alive(house, exchanged)
+
+
+async def test_lasting_approvals_are_the_organizations_own_and_have_not_ended(house: House, approvals: Approvals):
+    await house.store.create_organization(build_organization("orga_cedar", "Cedar"))
+    await create_worker(house, AGENT)
+    for client_id in (WORKER, AGENT):
+        await approvals.approve(client_id, BIRCH, scope=None, by="operator")
+    await approvals.approve(WORKER, "orga_cedar", scope=None, by="operator")
+    await approvals.end(AGENT, BIRCH, by="operator")
+    found = await approvals.find_lasting(BIRCH)
+    assert [(approval.organization_id, client.client_id) for approval, client in found] == [(BIRCH, WORKER)]

@@ -129,3 +129,12 @@ def test_verify_fits_leaves_out_what_is_retired_and_refuses_another_key_of_its_n
     assert verify_fits(Keyring((KEY_TWO,)), marks, "here").keys == (KEY_TWO,)
     with pytest.raises(ConfigurationError, match="its key 1 is another one"):
         verify_fits(Keyring((KeyringKey(1, b"x" * 32, NOW), KEY_TWO)), marks, "here")
+
+
+def test_verify_fits_refuses_a_keyring_that_lacks_a_key_or_has_none_that_counts():
+    live = {1: KeyMark(KEY_ONE.fingerprint, retired_at=NOW), 2: KeyMark(KEY_TWO.fingerprint)}
+    with pytest.raises(ConfigurationError, match="here: lacks key 2, with which tokens"):
+        verify_fits(Keyring((KeyringKey(3, b"x" * 32, NOW),)), live, "here")
+    over = {1: KeyMark(KEY_ONE.fingerprint, retired_at=NOW)}
+    with pytest.raises(ConfigurationError, match="here: all of its keys are retired"):
+        verify_fits(Keyring((KEY_ONE,)), over, "here")

@@ -10,6 +10,7 @@ from latchstring.authorization_server.registration_codec import (
     REGISTERED,
     CarriedRegistration,
     RegistrationCodec,
+    find_registering_key,
 )
 from latchstring.authorization_server.tokens import parse_base62, render_base62
 from tests.authorization_server.builders import KEY_ONE, KEY_TWO, NOW, REDIRECT_URI, build_codec
@@ -155,3 +156,10 @@ def test_ids_outlive_a_rotation_of_the_keyring_until_their_key_goes():
 def test_credentials_of_an_id_that_is_nobody_s_are_a_defect_of_ours(codec: RegistrationCodec):
     with pytest.raises(AssertionError, match="not one of this deployment's"):
         codec.derive_client_secret("oa2client_x")
+
+
+def test_key_that_an_id_was_registered_with_is_read_from_it_alone():
+    assert find_registering_key(KNOWN_ID) == 1
+    assert find_registering_key("oa2client_" + KNOWN_ID.removeprefix(REGISTERED)) is None
+    assert find_registering_key(KNOWN_ID.removeprefix(REGISTERED)) is None
+    assert find_registering_key(REGISTERED + "-") is None

@@ -91,6 +91,10 @@ async def test_webhooks_are_nobody_elses(world: World) -> None:
     await world.arrive(world.ann)
     webhook = await create(world, of_organization(world))
     other = await create(world, of_app(world))
+    ids = [webhook.endpoint_id, other.endpoint_id]
+    for path, own in ((of_organization(world), ids[0]), (of_app(world), ids[1])):
+        listed = (await world.http.get(path)).text
+        assert [each for each in ids if each in listed] == [own]
     for path in (
         f"{of_app(world)}/{webhook.endpoint_id}",
         f"{of_organization(world)}/{other.endpoint_id}",
