@@ -13,6 +13,7 @@ from latchstring.authorization_server.identifiers import (
     ORGANIZATION,
     RESOURCE_SERVER,
     USER,
+    find_made_at,
     new_grant_id,
     parse_identifier,
     render_identifier,
@@ -84,3 +85,8 @@ def test_new_grant_id_sorts_by_time_and_keeps_the_entropy():
     assert earlier < later
     assert earlier[4:] == b"\xff" * 12
     assert len({new_grant_id(1, os.urandom(12)) for _ in range(1000)}) == 1000
+
+
+def test_grant_id_tells_when_it_was_made():
+    assert find_made_at(new_grant_id(1_800_000_000, b"\xff" * 12)) == 1_800_000_000
+    assert find_made_at(new_grant_id(2**32 - 1, b"\0" * 12)) == 2**32 - 1

@@ -16,6 +16,7 @@ from latchstring.authorization_server.organization_policy import (
     Verdict,
     build_risks,
     decide,
+    find_details_type,
     is_within,
     leave_out,
     list_asked,
@@ -147,3 +148,9 @@ def test_grant_that_still_has_what_was_left_out_is_not_within() -> None:
     standing = stand("allow", "allow", "allow", build_rule(scope=(READ,), left_out=(SEND,)))
     assert is_within([READ], standing, RULEBOOK) is ALLOWED
     assert is_within([READ, SEND], standing, RULEBOOK) is NEEDS_APPROVAL
+
+
+def test_item_of_details_is_told_from_a_scope():
+    (item,) = list_asked((), '[{"type":"payment"}]')
+    assert find_details_type(item) == "payment"
+    assert find_details_type("payment") is None

@@ -23,3 +23,8 @@ def test_changes_are_what_went_and_what_came():
         "hosts": ((), ("b.example",)),
     }
     assert list_changes(now, now) == {}
+
+
+def test_owner_is_a_fact_and_nobody_is_none():
+    assert find_facts(build_client(organization_id="orga_x")).owner == "orga_x"
+    assert find_facts(build_client(organization_id=None)).owner == ""

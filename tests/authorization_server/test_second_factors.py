@@ -65,6 +65,13 @@ def test_secret_is_shown_as_apps_take_it():
     )
 
 
+def test_secret_of_any_length_is_shown_without_padding_and_names_with_what_divides_them_escaped():
+    """20 bytes have no padding in base32; what follows them has."""
+    assert render_secret(b"1234567890123456789012") == "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ GEZA"
+    uri = render_uri(b"12", issuer="A/B:C", account="a/b:c")
+    assert uri == "otpauth://totp/A%2FB%3AC:a%2Fb%3Ac?secret=GEZA&issuer=A%2FB%3AC"
+
+
 def test_recovery_code_is_kept_for_its_person_alone():
     assert render_recovery_code("BCDFGHJKLM") == "BCDFG-HJKLM"
     assert hash_recovery_code("user_1", "BCDFGHJKLM") != hash_recovery_code("user_2", "BCDFGHJKLM")
