@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from latchstring.authorization_server.events import EventFilter
+from latchstring.authorization_server.events import COMMAND_LINE, EventFilter
 from tests.support.deployment import PASSWORD
 from tests.support.forms import find_form, read_forms, submit
 from tests.support.journey import obtain_code, open_consent
@@ -329,3 +329,27 @@ async def test_scope_of_high_risk_needs_a_sign_in_of_today(world: World) -> None
     assert "Show once more that it is you" in page.text
     back = await submit(world.http, page, find_form(page, "/sign-in"), email="ann@example.com", password=PASSWORD)
     assert (await world.http.get(back.headers["location"])).status_code == 200
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "ann@example.com\0", "ann@example.com"])
+async def test_way_back_in_is_mailed_to_nobody_without_an_account_that_may_sign_in(world: World, email: str) -> None:
+    """Without a word, and without a fault behind the answer; Ann's account is disabled."""
+    store, now = world.deployment.store, world.deployment.clock.now
+    await store.disable_user(world.ann, now=now, origin=COMMAND_LINE)
+    await world.deployment.services.accounts.send_reset(email, locale="en")
+    assert await store.claim_mail(now=now, lease=60) is None
+
+
+async def test_way_back_in_is_mailed_in_the_language_that_was_read(world: World) -> None:
+    accounts, store = world.deployment.services.accounts, world.deployment.store
+    await accounts.send_reset("ann@example.com", locale="fr")
+    record = await store.claim_mail(now=world.deployment.clock.now, lease=60)
+    assert record is not None
+    mail = world.deployment.services.post.open(record)
+    assert (mail.to, mail.template, mail.locale) == ("ann@example.com", "password_reset", "fr")
+    token = mail.values["link"].rpartition("/")[2]
+    assert await accounts.reset(token, NEW_PASSWORD, locale="de", origin=COMMAND_LINE)
+    changed = await store.claim_mail(now=world.deployment.clock.now, lease=60)
+    assert changed is not None
+    told = world.deployment.services.post.open(changed)
+    assert (told.to, told.template, told.locale) == ("ann@example.com", "password_changed", "de")

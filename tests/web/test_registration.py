@@ -277,6 +277,8 @@ async def test_g9_initial_access_token_past_its_end_registers_nobody(make_world:
     deployment = world.deployment
     tokens = build_registration_tokens(deployment.store, deployment.codec, deployment.clock)
     record, token = await tokens.create(note="", count=2, lifetime=3600)
+    assert token.startswith("ls_ia_")
+    assert record.hint == token[: len("ls_ia_") + 8]
     if ends == "expired":
         deployment.clock.advance(3600)
     else:
