@@ -79,6 +79,8 @@ def test_find_lifetimes_are_shorter_than_every_grants(absolute, lifetimes):
         ("scope_groups", {"contacts": ScopeGroup(title="")}),
         ("organization_resources", {"https://api.example/": "https://api.example/"}),
         ("organization_resources", {"https://api.example/{organization_id}x/": "https://api.example/"}),
+        ("organization_resources", {"https://api.example/{organization_id}/}": "https://api.example/"}),
+        ("organization_resources", {"https://api.example/{/{organization_id}": "https://api.example/"}),
         ("organization_resources", {"https://{organization_id}.api.example/": "https://api.example/"}),
         ("organization_resources", {"https://api.example/{organization_id}/{organization_id}": "https://api.example/"}),
         ("organization_resources", {"http://api.example/{organization_id}": "https://api.example/"}),
@@ -88,3 +90,18 @@ def test_find_lifetimes_are_shorter_than_every_grants(absolute, lifetimes):
 def test_settings_of_scopes_and_resources_that_cannot_work_are_refused(setting, value):
     with pytest.raises(ConfigurationError, match=setting):
         validate_settings(Settings(issuer="https://auth.example", **{setting: value}))
+
+
+def test_settings_name_the_organization_as_a_segment_of_the_path():
+    for template in ("https://api.example/{organization_id}", "https://api.example/{organization_id}/contacts"):
+        validate_settings(
+            Settings(issuer="https://auth.example", organization_resources={template: "https://api.example/"})
+        )
+    for template, why in (
+        ("https://api.example/", "name the organization once, by {organization_id}"),
+        ("https://api.example/x{organization_id}", "the organization is a segment of the path by itself"),
+    ):
+        with pytest.raises(ConfigurationError, match=why):
+            validate_settings(
+                Settings(issuer="https://auth.example", organization_resources={template: "https://api.example/"})
+            )

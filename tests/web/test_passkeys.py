@@ -1,14 +1,16 @@
 """Passkeys at the pages: made, listed, used, removed; and everything that is not one refused."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 
-from latchstring.authorization_server.events import EventFilter
+from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.passkeys import CHALLENGE_LIFETIME, MAX_PASSKEYS, RECENT_SIGN_IN, find_handle
 from tests.support.authenticator import (
     BACKED_UP,
@@ -35,6 +37,38 @@ from tests.web.test_account import NEW_PASSWORD, ask_for_reset, enter_password, 
 
 NAME = "__Host-latchstring_session"
 NOT_ADDED, NOT_SIGNED_IN = "The passkey was not added", "This passkey does not sign in here"
+
+
+REASONS = {
+    "already there",
+    "assertion",
+    "attestation format",
+    "attestation object",
+    "backup eligibility",
+    "base64url",
+    "challenge",
+    "client data",
+    "credential",
+    "credential id",
+    "cross-origin",
+    "no relying party",
+    "origin",
+    "public key",
+    "registration",
+    "type",
+    "unknown passkey",
+    "user",
+    "user handle",
+}
+"""What the log says of a refusal: words of ours alone."""
+
+
+@pytest.fixture(autouse=True)
+def only_known_reasons() -> Iterator[None]:
+    with capture_logs() as logs:
+        yield
+    told = [entry["reason"] for entry in logs if entry["event"] == "passkey_refused"]
+    assert all(reason in REASONS or reason.startswith("use ") for reason in told), told
 
 
 async def actions(world: World) -> list[str]:
@@ -460,7 +494,10 @@ async def test_count_that_does_not_grow_is_refused_and_recorded(
     assert (await present(world.http, passkey, count=presented)).status_code == status
     (kept,) = await world.deployment.store.find_passkeys(world.ann)
     assert kept.sign_count == (presented if status == 303 else known)
-    assert ("passkey.suspected" in await actions(world)) is (status == 422)
+    suspected = EventFilter(user_id=world.ann, action=Action.PASSKEY_SUSPECTED)
+    told = await world.deployment.store.find_events(suspected, before=None, at_most=9)
+    origins = [(one.event.origin.actor_kind, one.event.origin.actor_id, one.event.origin.address) for one in told]
+    assert origins == ([("user", world.ann, "127.0.0.1")] if status == 422 else [])
 
 
 async def test_disabled_person_does_not_sign_in_and_is_told(world: World) -> None:

@@ -77,7 +77,7 @@ def explain_refusal(page: Page, refused: PasskeyRefused) -> str:
     if refused.fault == "disabled":
         # Only to whoever holds the passkey: nobody learns of an account by asking.
         raise PageRefused("account_disabled")
-    return "expired_page" if refused.fault == "expired" else "passkey"
+    return {"expired": "expired_page", "refused": "passkey"}[refused.fault]
 
 
 def _ask_again(page: Page) -> Response | None:
