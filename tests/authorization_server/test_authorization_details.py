@@ -211,3 +211,20 @@ def test_describe_of_a_type_that_is_declared_no_more_or_anew_does_not_break():
     }
     assert describe(kept, anew)[0].title == (("", ""),)
     assert describe(None, TYPES) == []
+
+
+def test_type_that_is_declared_no_more_is_named_alone_and_of_high_risk():
+    (words,) = describe(render({"type": "gone", "x": 1}), TYPES)
+    assert (words.title, words.description, words.risk, words.rows) == ((("gone", None),), "", "high", ())
+
+
+@pytest.mark.parametrize(
+    "value, is_taken", [(2**53 - 1, True), (-(2**53 - 1), True), (2**53, False), (-(2**53), False), (10**6, True)]
+)
+def test_number_is_one_that_every_program_reads_alike(value, is_taken):
+    details = render({**PAYMENT, "count": value})
+    if is_taken:
+        assert decide(details, TYPES, TYPES)
+    else:
+        with pytest.raises(OAuthError):
+            decide(details, TYPES, TYPES)

@@ -9,10 +9,11 @@ import pytest
 from latchstring.authorization_server.events import SYSTEM as _SYSTEM
 from latchstring.authorization_server.identifiers import GRANT, render_identifier
 from latchstring.authorization_server.records import GrantRecord
+from latchstring.authorization_server.settings import ScopeDefinition
 from tests.support.forms import find_form, submit
 from tests.support.journey import follow, refresh
 from tests.web.answers import assert_page, assert_refused
-from tests.web.conftest import World
+from tests.web.conftest import MakeWorld, World
 from tests.web.state import connect, dump, find_grant, is_active
 
 DAY = 24 * 3600
@@ -130,6 +131,8 @@ async def test_app_is_disconnected_for_everyone_and_blocked_if_wanted(world: Wor
     response = await submit(world.http, page, form, **({"block": "true"} if block else {}))
     assert response.status_code == 303
     assert not await is_active(world, tokens[0]["access_token"])
+    ended = await find_grant(world, tokens[0]["access_token"])
+    assert ended.ended_reason == "disconnected_by_admin"
     told = await follow(world.http, response)
     assert ("nobody can connect it again" in told.text) is block
     await world.arrive(bob)
@@ -188,6 +191,28 @@ async def test_pages_go_on_by_key_and_show_each_connection_once(world: World, mo
         address = following[0].replace("&amp;", "&")
     assert len(seen) == len(set(seen))
     assert set(seen) == names
+
+
+async def test_export_goes_on_to_the_end_and_keeps_to_the_risk(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latchstring.authorization_server.connections._EXPORTED_AT_ONCE", 2)
+    scopes = {"read": ScopeDefinition(title="Read", risk="low"), "delete": ScopeDefinition(title="D", risk="high")}
+    world = await make_world(scopes=scopes)
+    low = await world.deployment.app(world.acorn, name="Low", scope=("read", "offline_access"))
+    high = await world.deployment.app(world.acorn, name="High", scope=("delete", "offline_access"))
+    for app in (low, high, low, low, high):
+        world.deployment.clock.advance(1)
+        await connect(world, app, organization_id=world.acorn)
+    await world.arrive(world.ann)
+
+    async def export(query: str) -> list[str]:
+        text = (await world.http.get(path_of(world, ".csv" + query))).text
+        return sorted(row["app"] for row in csv.DictReader(io.StringIO(text)))
+
+    assert await export("") == ["High", "High", "Low", "Low", "Low"]
+    assert await export("?risk=high") == ["High", "High"]
+    assert await export("?risk=low") == ["Low", "Low", "Low"]
 
 
 async def test_export_has_a_line_for_each_and_no_cell_is_a_formula(world: World) -> None:
