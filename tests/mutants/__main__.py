@@ -97,8 +97,12 @@ def _run(processes: int, again: list[tuple[str, Survivor]] | None = None) -> lis
         ended = subprocess.run(command, cwd=WORK, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
     if ended:
         raise SystemExit(f"mutants: mutmut ended with {ended}; see {log.name}")
+    return _collect(is_again=again is not None)
+
+
+def _collect(*, is_again: bool = False) -> list[Mutant]:
     survivors = Path(__file__).parent / "survivors.py"
-    command = [sys.executable, str(survivors), str(PACKAGES), *(() if again is None else ("again",))]
+    command = [sys.executable, str(survivors), str(PACKAGES), *(("again",) if is_again else ())]
     found = subprocess.run(command, cwd=WORK, stdout=subprocess.PIPE, check=True).stdout
     (FOLDER / "mutants.json").write_bytes(found)
     return msgspec.json.decode(found, type=list[Mutant])
@@ -110,6 +114,7 @@ def main() -> int:
     parser.add_argument(
         "--page", action="store_true", help="list the modules, write docs/explanation/mutants.md, run nothing"
     )
+    parser.add_argument("--collect", action="store_true", help="take what a run that was interrupted has found")
     parser.add_argument("--again", action="store_true", help="try those that live without a reason once more")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("module", nargs="*", help="parts of the modules' names")
@@ -119,9 +124,12 @@ def main() -> int:
         modules = find_modules(given.module)
         if not modules:
             raise SystemExit(f"mutants: no module is called {' or '.join(given.module)}")
-        _install()
+        if not given.collect:
+            _install()
         names = {module.removesuffix(".py") for module in modules}
-        if given.again:
+        if given.collect:
+            merged = merge(merged, _collect())
+        elif given.again:
             again = [(n, s) for n in merged if n in names for s in merged[n].survivor if not s.reason]
             _prepare(sorted({f"{name}.py" for name, _ in again}))
             merged = merge_again(merged, _run(given.processes, again))

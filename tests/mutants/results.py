@@ -36,11 +36,12 @@ class Survivor(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Module(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One module's last run."""
+    """One module's last run; `untried` are the mutants that it did not come to."""
 
     name: str
     killed: int
     survivor: list[Survivor] = []
+    untried: int = 0
 
     @property
     def mutants(self) -> int:
@@ -56,6 +57,7 @@ class Mutant(msgspec.Struct):
     is_killed: bool
     removed: str
     added: str
+    is_tried: bool = True
 
 
 def read_results() -> dict[str, Module]:
@@ -86,11 +88,12 @@ def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Modu
     for name, found in met.items():
         old = known[name].survivor if name in known else []
         reasons = {(survivor.function, survivor.removed, survivor.added): survivor.reason for survivor in old}
-        living = [mutant for mutant in found if not mutant.is_killed]
+        killed = sum(mutant.is_killed for mutant in found)
+        living = [mutant for mutant in found if mutant.is_tried and not mutant.is_killed]
         survivors = [
             Survivor(m.function, m.removed, m.added, reasons.get((m.function, m.removed, m.added), "")) for m in living
         ]
-        merged[name] = Module(name, len(found) - len(living), survivors)
+        merged[name] = Module(name, killed, survivors, len(found) - killed - len(living))
     return dict(sorted(merged.items()))
 
 
@@ -100,7 +103,7 @@ def merge_again(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str
     merged = dict(known)
     for name, module in known.items():
         living = [s for s in module.survivor if (name, s.function, s.removed, s.added) not in killed]
-        merged[name] = Module(name, module.killed + len(module.survivor) - len(living), living)
+        merged[name] = Module(name, module.killed + len(module.survivor) - len(living), living, module.untried)
     return merged
 
 
@@ -112,6 +115,7 @@ def render_results(modules: Iterable[Module], unchangeable: Iterable[str], not_r
     for module in modules:
         lines += ["", "[[module]]", f"name = {_quote(module.name)}"]
         lines.append(f"killed = {module.killed}")
+        lines += [f"untried = {module.untried}"] if module.untried else []
         for survivor in module.survivor:
             lines += ["", "[[module.survivor]]"]
             lines += [f"{name} = {_quote(getattr(survivor, name))}" for name in survivor.__struct_fields__]
@@ -125,10 +129,14 @@ def _quote(text: str) -> str:
 def render_page(modules: Iterable[Module], unchangeable: Iterable[str], not_run: Iterable[str]) -> str:
     """The page."""
     modules = list(modules)
-    lines = [_INTRODUCTION, "| module | mutants | killed | alive |", "| --- | ---: | ---: | ---: |"]
-    lines += [f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} |" for m in modules]
+    lines = [_INTRODUCTION, "| module | tried | killed | alive | not tried |", "| --- | ---: | ---: | ---: | ---: |"]
+    lines += [
+        f"| {m.name} | {m.mutants} | {_share(m.killed, m.mutants)} | {len(m.survivor)} | {m.untried or ''} |"
+        for m in modules
+    ]
     mutants, killed = sum(module.mutants for module in modules), sum(module.killed for module in modules)
-    lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} |")
+    untried = sum(module.untried for module in modules)
+    lines.append(f"| **together** | {mutants} | {_share(killed, mutants)} | {mutants - killed} | {untried or ''} |")
     for words, names in (
         ("Without a function that could be changed (records, ports, constants)", unchangeable),
         ("Not run", not_run),
