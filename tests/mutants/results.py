@@ -22,7 +22,8 @@ comparison, a number, a name, an argument) and runs the tests that reach it; a m
 it found. Sentences for people are left as they are: what counts is what behaves.
 
 A mutant may live if it cannot be told from the code by anything that the module promises. Why that is so is said below,
-for each.
+for each that somebody has looked at. "Not tried" are those that the last run did not come to: `make mutants
+MODULE=…` of that module tries them all, and `make mutants AGAIN=1` those that live without a reason.
 """
 
 
