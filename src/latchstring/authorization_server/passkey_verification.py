@@ -76,11 +76,11 @@ class _ClientData(msgspec.Struct, frozen=True):
 
 
 class _Response(msgspec.Struct, frozen=True):
-    clientDataJSON: str  # noqa: N815
-    attestationObject: str = ""  # noqa: N815
-    authenticatorData: str = ""  # noqa: N815
+    clientDataJSON: str  # noqa: N815 -- the standard's own word
+    attestationObject: str = ""  # noqa: N815 -- the standard's own word
+    authenticatorData: str = ""  # noqa: N815 -- the standard's own word
     signature: str = ""
-    userHandle: str | None = None  # noqa: N815
+    userHandle: str | None = None  # noqa: N815 -- the standard's own word
     transports: list[str] = []
 
 

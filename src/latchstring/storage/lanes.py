@@ -5,6 +5,7 @@ of them is done again one by one, so that no caller fails for a neighbour's sake
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -40,7 +41,7 @@ class BatchEngine(Protocol):
         """Many operations in one transaction; all their outcomes, or `SharedFailure`."""
 
 
-class _Lane(Generic[Work]):
+class _Lane(ABC, Generic[Work]):
     """Callers in the order in which they came; one batch is under way at a time."""
 
     may_share_key = False
@@ -58,13 +59,13 @@ class _Lane(Generic[Work]):
             self._worker = asyncio.create_task(self._work())
         return future
 
+    @abstractmethod
     async def run_together(self, batch: dict[Any, Callers[Work]]) -> list[Any]:
         """The outcomes of all that work, done at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def run_alone(self, work: Work) -> Any:
         """The outcome of that work."""
-        raise NotImplementedError
 
     def answer_failure(self, callers: Callers[Work], error: Exception) -> None:
         """Tell the callers that the store has failed them."""
