@@ -33,7 +33,7 @@ class _Store:
 
 @pytest.fixture
 def store_in_memory(monkeypatch: pytest.MonkeyPatch) -> _Store:
-    monkeypatch.setattr(grant_uses, "_DELAY", 0.01)
+    monkeypatch.setattr("latchstring.storage.late_notes._DELAY", 0.01)
     return _Store()
 
 

@@ -32,7 +32,7 @@ class _Store:
 
 @pytest.fixture
 def store_in_memory(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(secret_uses, "_DELAY", 0.01)
+    monkeypatch.setattr("latchstring.storage.late_notes._DELAY", 0.01)
     return _Store()
 
 
