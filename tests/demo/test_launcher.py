@@ -10,6 +10,7 @@ from latchstring.demo.launcher import CannotStart, prepare, refuse_taken_ports
 from latchstring.demo.places import Places
 from latchstring.demo.state import STATE_FILE, DemoOrganization, Person, find_state
 from latchstring.demo.welcome import render_welcome
+from tests.support.ports import find_free_ports
 
 
 class FakeOperator:
@@ -140,10 +141,10 @@ def test_welcome_names_where_to_start_and_who_can_sign_in(tmp_path, ran):
 
 @pytest.mark.parametrize("offset, what", [(0, "authorization server"), (1, "sample API"), (2, "sample app")])
 def test_taken_port_is_named_with_the_way_round_it(tmp_path, offset, what):
+    port = find_free_ports(3) + offset
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", port))
         other.listen()
-        port = other.getsockname()[1]
         with pytest.raises(CannotStart) as refused:
             refuse_taken_ports(places_in(tmp_path, port - offset))
     text = str(refused.value)

@@ -239,15 +239,17 @@ def _raise_shared(error: StoreUnavailable) -> None:
 
 async def connect(hosts: list[str], **options: Any) -> asyncpg.Connection:
     """A connection to that one of the hosts which takes writes; it stands first from then on."""
-    for number, host in enumerate(hosts):
+    tried = tuple(hosts)  # others that connect at the same time may put another one first
+    for host in tried:
         try:
             made = await asyncpg.connect(host, timeout=CONNECT_TIMEOUT, target_session_attrs="read-write", **options)
         except FAILURES:
-            if number == len(hosts) - 1:
+            if host == tried[-1]:
                 raise
         else:
-            if number:
-                hosts.insert(0, hosts.pop(number))
+            if host != hosts[0]:
+                hosts.remove(host)
+                hosts.insert(0, host)
             return made
     raise AssertionError("the last host answers or raises")
 
