@@ -388,6 +388,7 @@ def build_services(
     from latchstring.outbound.webhook_sender import WebhookSender
     from latchstring.storage.grant_uses import GrantUses
     from latchstring.storage.keyring_watch import KeyringWatch
+    from latchstring.storage.secret_hashes import SecretHashes
     from latchstring.storage.secret_uses import SecretUses
     from latchstring.web.allowances import AllowanceLog
     from latchstring.web.background import Background
@@ -404,6 +405,7 @@ def build_services(
     key_sets = CachedKeySets(fetch=fetch, clock=clock)
     keys = ClientKeys(key_sets=key_sets)
     secret_uses = SecretUses(store)
+    secret_hashes = SecretHashes(store)
     grant_uses = GrantUses(store)
     authenticator = ClientAuthenticator(
         clients=clients,
@@ -413,6 +415,7 @@ def build_services(
         settings=settings,
         clock=clock,
         note_secret_use=secret_uses,
+        note_secret_hash=secret_hashes,
     )
     request_objects = RequestObjects(clients=clients, keys=keys, settings=settings)
     proofs = Proofs(store=store, codec=codec, settings=settings, clock=clock)
@@ -430,6 +433,7 @@ def build_services(
     async def close() -> None:
         await background.finish()
         await secret_uses.close()
+        await secret_hashes.close()
         await grant_uses.close()
         await store.close()
 

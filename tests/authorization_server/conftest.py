@@ -22,7 +22,7 @@ from latchstring.authorization_server.introspection_endpoint import Introspectio
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import ConsentCommit, FetchRefused
 from latchstring.authorization_server.proofs import Proofs
-from latchstring.authorization_server.records import ClientRecord, GrantRecord
+from latchstring.authorization_server.records import ClientRecord, GrantRecord, SecretHash
 from latchstring.authorization_server.registration_codec import RegistrationCodec
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
@@ -66,6 +66,7 @@ class House:
     # What clients publish, by URL; nothing is there unless a test says so.
     published: dict[str, bytes] = field(default_factory=dict)
     secret_uses: list[tuple[str, str, int]] = field(default_factory=list)
+    secret_hashes: list[tuple[str, SecretHash, SecretHash]] = field(default_factory=list)
     grant_uses: list[tuple[bytes, str | None, int]] = field(default_factory=list)
 
     async def key_sets(self, url: str, *, is_wanted: Any = None) -> tuple[PublicKey, ...]:
@@ -94,6 +95,7 @@ class House:
                 settings=self.settings,
                 clock=self.clock,
                 note_secret_use=self.note_secret_use,
+                note_secret_hash=self.note_secret_hash,
             ),
             "store": self.store,
             "codec": self.codec,
@@ -123,6 +125,9 @@ class House:
 
     def note_secret_use(self, client_id: str, secret_id: str, now: int) -> None:
         self.secret_uses.append((client_id, secret_id, now))
+
+    def note_secret_hash(self, client_id: str, kept: SecretHash, renewed: SecretHash) -> None:
+        self.secret_hashes.append((client_id, kept, renewed))
 
     def note_grant_use(self, grant_id: bytes, address: str | None, now: int) -> None:
         self.grant_uses.append((grant_id, address, now))

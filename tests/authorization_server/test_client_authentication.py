@@ -71,6 +71,7 @@ def _authenticator(
         settings=settings,
         clock=lambda: NOW,
         note_secret_use=lambda *use: None,
+        note_secret_hash=lambda *renewed: None,
     )
 
 

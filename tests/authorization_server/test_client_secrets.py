@@ -10,8 +10,8 @@ from latchstring.authorization_server.client_secrets import MAX_SECRETS, OVERLAP
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
-from tests.authorization_server.builders import MAILLOOP
-from tests.authorization_server.conftest import SECRET, House
+from tests.authorization_server.builders import KEY_ONE, KEY_TWO, MAILLOOP, build_codec, build_resource_server
+from tests.authorization_server.conftest import GUARD_SECRET, SECRET, House
 
 
 async def mailloop(house: House) -> ClientRecord:
@@ -155,3 +155,32 @@ async def test_use_of_a_secret_is_noted_by_the_one_that_was_used(house: House):
     for secret in (SECRET, added, "ls_cs_wrong"):
         await works(house, secret)
     assert house.secret_uses == [(MAILLOOP, first.secret_id, house.now), (MAILLOOP, second.secret_id, house.now)]
+
+
+async def test_secret_that_an_older_key_hashed_is_hashed_anew_when_it_is_used(house: House):
+    """So that the older key can go one day; a secret that does not work changes nothing."""
+    [kept] = (await mailloop(house)).secrets
+    assert await works(house, SECRET)
+    assert house.secret_hashes == [], "the key is the one in use"
+    house.codec = build_codec(KEY_ONE, KEY_TWO)
+    assert not await works(house, "ls_cs_wrong")
+    assert house.secret_hashes == []
+    assert await works(house, SECRET)
+    [(client_id, old, renewed)] = house.secret_hashes
+    assert (client_id, old, renewed.key_id, renewed.secret_id) == (MAILLOOP, kept, 2, kept.secret_id)
+    assert build_codec(KEY_TWO).verify_client_secret(SECRET, (renewed,), house.now) == renewed
+    assert house.secret_uses[-1] == (MAILLOOP, kept.secret_id, house.now)
+
+
+async def test_secret_of_an_api_that_an_older_key_hashed_is_hashed_anew_when_it_is_used(house: House):
+    house.codec = build_codec(KEY_ONE, KEY_TWO)
+    authenticator, guard = house._parts("authenticator")["authenticator"], build_resource_server().client_id
+    with pytest.raises(OAuthError):
+        await authenticator.authenticate_resource_server(ClientCredentials(guard, "ls_cs_wrong", "client_secret_basic"))
+    assert house.secret_hashes == []
+    api = await authenticator.authenticate_resource_server(
+        ClientCredentials(guard, GUARD_SECRET, "client_secret_basic")
+    )
+    [(client_id, old, renewed)] = house.secret_hashes
+    assert (client_id, (old,), renewed.key_id) == (guard, api.secrets, 2)
+    assert build_codec(KEY_TWO).verify_client_secret(GUARD_SECRET, (renewed,), house.now) == renewed

@@ -107,8 +107,10 @@ def test_find_uses_of_a_key_to_come_is_that_it_is_not_known_when_its_tokens_end(
 def test_find_uses_names_three_of_many():
     secret = OLD.hash_client_secret("ls_cs_old", NOW)
     many = [build_client(client_id=f"oa2client_{number}", secrets=(secret,)) for number in range(4)]
-    what = "apps with a secret that it hashed, which have to get new ones"
+    what = "apps with a secret that it hashed, not used since the next key"
     assert uses(clients=many) == [f"{what}: 4 (oa2client_0, oa2client_1, oa2client_2, …)"]
     assert uses(clients=many[:3]) == [f"{what}: 3 (oa2client_0, oa2client_1, oa2client_2)"]
     api = build_resource_server(secrets=(secret,))
-    assert uses(resource_servers=[api]) == [f"APIs with a secret that it hashed: 1 ({api.client_id})"]
+    assert uses(resource_servers=[api]) == [
+        f"APIs with a secret that it hashed, not used since the next key: 1 ({api.client_id})"
+    ]

@@ -99,7 +99,7 @@ def test_keyring_key_that_hashed_a_secret_is_retired_only_by_force(database: str
     ask("rotate", "--database", database)
     age(181)
     why = refuse("keyring", "retire", "1", "--database", database)
-    assert "apps with a secret that it hashed, which have to get new ones: 1 (oa2client_" in why
+    assert "apps with a secret that it hashed, not used since the next key: 1 (oa2client_" in why
     [told] = ask("retire", "1", "--force", "--database", database)
     assert len(str(told["failing"]).split("secret that it hashed")) == 2
 

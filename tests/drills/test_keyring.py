@@ -72,6 +72,15 @@ async def test_keyring_rotated_under_load_fails_no_request(company, engine, serv
         token = codec.parse_refresh_token(actor.refresh_token)
         assert token is not None
         assert token.key_id == 2, "made anew by the key that is in use now"
+
+    async def find_hashing_keys(store: SqlStore) -> set[int]:
+        kept = [client.secrets for client in await store.find_clients(after="")]
+        kept += [api.secrets for api in await store.find_resource_servers()]
+        return {secret.key_id for secrets in kept for secret in secrets}
+
+    await asyncio.to_thread(
+        wait_until, lambda: run_apart(company.operator.database, find_hashing_keys) == {2}, "secrets in use hashed anew"
+    )
     assert server.stop() == 0
     close_wires(wires)
     collect_secrets(events, minted)

@@ -7,8 +7,8 @@ from latchstring.authorization_server.client_certificates import is_subject
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.policy import find_policy
-from latchstring.authorization_server.ports import Clock, Commit, NoteSecretUse, Store
-from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord
+from latchstring.authorization_server.ports import Clock, Commit, NoteSecretHash, NoteSecretUse, Store
+from latchstring.authorization_server.records import ClientRecord, ResourceServerRecord, SecretHash
 from latchstring.authorization_server.refusals import refuse_forgotten
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.tokens import TokenCodec
@@ -49,6 +49,7 @@ class ClientAuthenticator:
         settings: Settings,
         clock: Clock,
         note_secret_use: NoteSecretUse,
+        note_secret_hash: NoteSecretHash,
     ) -> None:
         self._clients = clients
         self._store = store
@@ -57,6 +58,7 @@ class ClientAuthenticator:
         self._settings = settings
         self._clock = clock
         self._note_secret_use = note_secret_use
+        self._note_secret_hash = note_secret_hash
 
     async def authenticate(self, credentials: ClientCredentials) -> ClientRecord:
         """The client that the credentials prove, or `invalid_client` (RFC 6749 §3.2.1)."""
@@ -89,7 +91,7 @@ class ClientAuthenticator:
         if credentials.client_secret is None:
             raise OAuthError("invalid_client", "This client authenticates with its secret; none was sent.")
         now = self._clock()
-        secret = self._codec.verify_client_secret(credentials.client_secret, client.secrets, now)
+        secret = self._verify_secret(client, credentials.client_secret, now)
         if secret is None:
             raise _refuse("the secret is wrong, or has ended")
         self._note_secret_use(client.client_id, secret.secret_id, now)
@@ -147,8 +149,17 @@ class ClientAuthenticator:
     async def authenticate_resource_server(self, credentials: ClientCredentials) -> ResourceServerRecord:
         """The resource server that the credentials prove, or `invalid_client` (RFC 7662 §2.1)."""
         resource_server = await self._store.find_resource_server(credentials.client_id)
-        secrets = () if resource_server is None else resource_server.secrets
-        secret = self._codec.verify_client_secret(credentials.client_secret or "", secrets, self._clock())
-        if resource_server is None or secret is None:
-            raise _refuse("the resource server is unknown or its secret wrong")
-        return resource_server
+        given = credentials.client_secret or ""
+        if resource_server is None:
+            self._codec.verify_client_secret(given, (), 0)
+        elif self._verify_secret(resource_server, given, self._clock()) is not None:
+            return resource_server
+        raise _refuse("the resource server is unknown or its secret wrong")
+
+    def _verify_secret(self, holder: ClientRecord | ResourceServerRecord, given: str, now: int) -> SecretHash | None:
+        """The holder's secret that this is. One that an older key of the keyring hashed is hashed anew, so that the key
+        can go one day."""
+        secret = self._codec.verify_client_secret(given, holder.secrets, now)
+        if secret is not None and secret.key_id != self._codec.key_id:
+            self._note_secret_hash(holder.client_id, secret, self._codec.renew_client_secret_hash(secret, given))
+        return secret

@@ -40,8 +40,11 @@ def find_uses(
     if expiry is None or expiry > now:
         uses.append("tokens that it made may still live")
     clients = list(clients)
-    _tell(uses, "apps with a secret that it hashed, which have to get new ones", _with_secret(clients, key_id))
-    _tell(uses, "APIs with a secret that it hashed", _with_secret(resource_servers, key_id))
+    # A secret that is used gets its hash from the key of now.
+    _tell(uses, "apps with a secret that it hashed, not used since the next key", _with_secret(clients, key_id))
+    _tell(
+        uses, "APIs with a secret that it hashed, not used since the next key", _with_secret(resource_servers, key_id)
+    )
     registered = [client.client_id for client in clients if _find_registering_key(client) == key_id]
     _tell(uses, "apps that registered themselves with it, which have to do so anew", registered)
     # Their refresh tokens stay the same string for as long as they are used.

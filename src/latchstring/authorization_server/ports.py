@@ -73,6 +73,14 @@ class NoteSecretUse(Protocol):
         """The client has just proven itself by that secret."""
 
 
+class NoteSecretHash(Protocol):
+    """Keeps a secret's new hash in the place of the one that it was verified with: some time later, and never waited
+    for. What fails is tried again at the secret's next use."""
+
+    def __call__(self, client_id: str, kept: SecretHash, renewed: SecretHash) -> None:
+        """`client_id` is a client's or a resource server's."""
+
+
 class MakeKeyPair(Protocol):
     """Makes fresh signing keys from the system's cryptographic source, where it takes long beside other work."""
 

@@ -17,7 +17,7 @@ AccessTokenFormat = Literal["opaque", "jwt"]
 
 class SecretHash(msgspec.Struct, frozen=True, omit_defaults=True):
     """One client secret, as a keyed hash. `hint` is the secret's first characters, safe to show; `name` is what people
-    call it. It works until `expires_at`."""
+    call it. It works until `expires_at`. `first_id` is the id that it got when it was made, if it was hashed anew."""
 
     secret_hash: bytes
     key_id: int
@@ -25,11 +25,12 @@ class SecretHash(msgspec.Struct, frozen=True, omit_defaults=True):
     created_at: int
     name: str = ""
     expires_at: int | None = None
+    first_id: str = ""
 
     @property
     def secret_id(self) -> str:
-        """What tells it apart from the client's others, safe to show."""
-        return self.secret_hash[:6].hex()
+        """What tells it apart from the client's others, safe to show. It stays, whichever key hashes the secret."""
+        return self.first_id or self.secret_hash[:6].hex()
 
     def has_ended(self, now: int) -> bool:
         """Whether it works no longer."""

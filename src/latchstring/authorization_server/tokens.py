@@ -419,6 +419,11 @@ class TokenCodec:
         secret_hash = self._hash_secret(self._key_id, client_secret)
         return SecretHash(secret_hash, self._key_id, client_secret[: len(self._secret_prefix) + 4], now, name)
 
+    def renew_client_secret_hash(self, kept: SecretHash, client_secret: str) -> SecretHash:
+        """The same secret, hashed with the key in use."""
+        secret_hash = self._hash_secret(self._key_id, client_secret)
+        return msgspec.structs.replace(kept, secret_hash=secret_hash, key_id=self._key_id, first_id=kept.secret_id)
+
     def _hash_secret(self, key_id: int, client_secret: str) -> bytes:
         return hashlib.blake2b(client_secret.encode(), digest_size=32, key=self._secret_keys[key_id]).digest()
 

@@ -1,7 +1,7 @@
 """What happens to an app in one transaction: its row, its secrets, its approvals, and the event that tells of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -11,10 +11,20 @@ from latchstring.authorization_server.records import SecretHash
 from latchstring.storage.engine import Steps
 from latchstring.storage.lapsing import lapse_requests
 from latchstring.storage.recording import change_each_grant, record_event
+from latchstring.storage.schema import resource_server
 from latchstring.storage.statements import apps, clients, consents, people, registrations
 from latchstring.storage.statements.statement import Statement
 
 _decode_secrets = msgspec.json.Decoder(tuple[SecretHash, ...]).decode
+# Where a secret may stand: how its holder is found, in which column it is, and how it is replaced.
+_SECRETS_OF: Final = (
+    (clients.FIND_CLIENT, clients.CLIENT_COLUMNS.index("secrets"), apps.REPLACE_KNOWN_SECRETS),
+    (
+        apps.FIND_RESOURCE_SERVER,
+        list(resource_server.columns).index(resource_server.c.secrets),
+        apps.REPLACE_KNOWN_RESOURCE_SERVER_SECRETS,
+    ),
+)
 
 
 def create_client(client_row: dict[str, Any], origin: Origin) -> Steps[None]:
@@ -121,6 +131,19 @@ def replace_secrets(
         app_event(Action.APP_SECRETS_CHANGED, client_id, owner, origin, now, before=was, after=becomes)
     )
     return Commit.APPLIED
+
+
+def renew_secret_hash(client_id: str, kept: SecretHash, renewed: SecretHash) -> Steps[Commit]:
+    """Put the renewed hash of a secret in the place of the kept one, where that still stands. Nothing else about the
+    secret changes, and nobody is told: it is the same secret."""
+    for find, column, replace in _SECRETS_OF:
+        found = yield find, {"client_id": client_id}
+        if found is not None:
+            known: str = found[column]
+            secrets = tuple(renewed if secret == kept else secret for secret in _decode_secrets(known))
+            replacing = {"id": client_id, "known": known, "secrets": render_secrets(secrets)}
+            return Commit.LOST if (yield replace, replacing) is None else Commit.APPLIED
+    return Commit.LOST
 
 
 def render_secrets(secrets: tuple[SecretHash, ...]) -> str:

@@ -452,6 +452,17 @@ class SqlStore(
         """Note when secrets were used, by `client_id` and `secret_id`."""
         await self._engine.commit(partial(operations.note_secret_uses, uses))
 
+    async def renew_secret_hash(self, client_id: str, kept: SecretHash, renewed: SecretHash) -> bool:
+        """Put the same secret's new hash in the place of the kept one; False where somebody else has just changed the
+        holder's secrets, a client or a resource server."""
+
+        def renew() -> Steps[Commit]:
+            commit = yield from app_operations.renew_secret_hash(client_id, kept, renewed)
+            self._forget(client_id)
+            return commit
+
+        return await self._engine.commit(renew) is Commit.APPLIED
+
     async def find_client_approval(self, client_id: str, organization_id: str) -> ClientApprovalRecord | None:
         of_approval = {"of_client": client_id, "of_organization": organization_id}
         row = await self._engine.read(apps.FIND_CLIENT_APPROVAL, of_approval)

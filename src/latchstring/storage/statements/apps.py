@@ -26,6 +26,13 @@ REPLACE_KNOWN_SECRETS = define(
     .values(secrets=bindparam("secrets"))
     .returning(client.c.client_id),
 )
+REPLACE_KNOWN_RESOURCE_SERVER_SECRETS = define(
+    "replace_known_resource_server_secrets",
+    update(resource_server)
+    .where(resource_server.c.client_id == bindparam("id"), resource_server.c.secrets == bindparam("known"))
+    .values(secrets=bindparam("secrets"))
+    .returning(resource_server.c.client_id),
+)
 # Not for a client without a row of its own: a registration that nobody has consented to leaves none.
 NOTE_SECRET_USE = define_insert(
     "note_secret_use",
