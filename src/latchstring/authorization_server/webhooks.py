@@ -144,9 +144,7 @@ class Webhooks:
             )
             values = {"url": webhook.url, "link": f"{self._settings.issuer}{page}/webhooks/{webhook.endpoint_id}"}
             mails.append(self._post.seal(Mail(to=user.email, template="webhook_disabled", values=values)))
-        return await self._store.disable_webhook(
-            webhook.endpoint_id, reason=reason, mails=mails, now=self._clock(), origin=SYSTEM
-        )
+        return await self._store.disable_webhook(webhook.endpoint_id, reason=reason, mails=mails, now=self._clock())
 
     async def find(self, endpoint_id: str) -> WebhookRecord | None:
         """The endpoint of that id."""
