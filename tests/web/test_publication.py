@@ -228,6 +228,8 @@ async def test_directory_pages_by_name(people: Cast) -> None:
         review, _ = await publication.find(app.client_id)
         assert review is not None
         await publication.decide(app.client_id, seen=review.facts, is_approved=True, word="", origin=COMMAND_LINE)
+    found = await publication.find_listed(words="", category="", after=("", ""))
+    assert len(found) == 51, "a page, and one more that tells of another"
     first = await people.bob.get("/directory")
     assert "App 49" in first.text
     assert "App 50" not in first.text

@@ -215,7 +215,8 @@ class Publication:
         """How far the app has come, as its developer reads it."""
         publication = await self._store.find_publication(client.client_id)
         if client.is_published:
-            return "listed" if publication is not None and publication.is_listed else "published"
+            is_listed = publication is not None and publication.is_listed and publication.is_current
+            return "listed" if is_listed else "published"
         review = await self._store.find_review(client.client_id)
         return "in_review" if review is not None and review.state == "waiting" else "private"
 
@@ -231,10 +232,8 @@ class Publication:
         """What was decided lately."""
         return await self._store.find_reviews(is_waiting=False, at_most=_SHOWN)
 
-    async def find_listed(
-        self, *, words: str = "", category: str = "", after: tuple[str, str] = ("", "")
-    ) -> Sequence[ListedApp]:
+    async def find_listed(self, *, words: str, category: str, after: tuple[str, str]) -> Sequence[ListedApp]:
         """One page of the directory, and one app more where there is another page."""
         return await self._store.find_listed_apps(
-            words=" ".join(words.split())[:80], category=category, after=after, at_most=_SHOWN + 1
+            words=" ".join(words.split()), category=category, after=after, at_most=_SHOWN + 1
         )
