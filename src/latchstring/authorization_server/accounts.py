@@ -71,7 +71,7 @@ class Accounts:
 
     async def send_reset(self, email: str, *, locale: str) -> None:
         """Mail a way back in, where there is such an account: nobody is told whether there is."""
-        user = await self._store.find_user_by_email(email) if "\0" not in email else None
+        user = await self._store.find_user_by_email(email)
         if user is None or user.disabled_at is not None:
             return
         token, now = self._entropy(_TOKEN_SIZE).hex(), self._clock()
@@ -86,9 +86,7 @@ class Accounts:
         user_id = await self._store.find_password_reset(hash_reset(token), now=self._clock())
         return None if user_id is None else await self._store.find_user(user_id)
 
-    async def reset(
-        self, token: str, password: str, *, ends_passkeys: bool = False, locale: str, origin: Origin
-    ) -> bool:
+    async def reset(self, token: str, password: str, *, ends_passkeys: bool, locale: str, origin: Origin) -> bool:
         """Another password by a way back in, once; every browser is signed out. False if it has expired or was used.
         Passkeys stay unless the person says that somebody else may have added one."""
         user = await self.find_reset(token)

@@ -12,9 +12,9 @@ async def find_filter(
     store: PeopleStore,
     *,
     organization_id: str | None,
-    action: Action | None = None,
-    person: str = "",
-    client_id: str = "",
+    action: Action | None,
+    person: str,
+    client_id: str,
 ) -> EventFilter:
     """The filter; a person goes by email or id, and one who is nobody matches nothing."""
     return EventFilter(
@@ -26,7 +26,7 @@ async def find_filter(
 
 
 async def _find_user_id(store: PeopleStore, person: str) -> str:
-    if "@" not in person or "\0" in person:
-        return person.replace("\0", "")
+    if "@" not in person:
+        return person
     user = await store.find_user_by_email(person)
     return _NOBODY if user is None else user.user_id

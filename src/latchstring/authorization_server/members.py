@@ -28,7 +28,7 @@ class Members:
 
     async def add(self, organization_id: str, email: str, role: Role, *, origin: Origin) -> Adding:
         """Make somebody who has an account a member."""
-        user = None if "\0" in email else await self._store.find_user_by_email(email.strip())
+        user = await self._store.find_user_by_email(email.strip())
         if user is None:
             return Adding.NO_ACCOUNT
         commit = await self._store.add_membership(
