@@ -88,9 +88,9 @@ async def test_request_is_kept_and_found_as_it_was(peopled: SqlStore):
     request = build_request(reason="For the newsletter")
     assert await ask(peopled, request) == request.id
     assert await peopled.find_access_request(request.id) == request
-    [listed] = await peopled.find_access_requests(ACORN, is_waiting=True, now=NOW, after=b"", at_most=5)
+    [listed] = await peopled.find_waiting_requests(ACORN, now=NOW, after=b"", at_most=5)
     assert (listed.request, listed.user_email) == (request, "ann@example.com")
-    assert await peopled.find_access_requests("orga_other", is_waiting=True, now=NOW, after=b"", at_most=5) == []
+    assert await peopled.find_waiting_requests("orga_other", now=NOW, after=b"", at_most=5) == []
     assert (await peopled.count_mail())[0] == 1
 
 

@@ -167,7 +167,15 @@ class Inhabited:
         request = await requests.find_in(organization, identifier)
         assert request is not None
         names = self.names
-        await requests.decide(request, names.app, names.organization, granted=request.asked, origin=COMMAND_LINE)
+        await requests.decide(
+            request,
+            names.app,
+            names.organization,
+            granted=request.asked,
+            is_for_everyone=False,
+            word="",
+            origin=COMMAND_LINE,
+        )
 
     async def _add_passkeys(self) -> None:
         """One that was used and one that never was."""

@@ -385,9 +385,7 @@ async def test_names_and_reasons_stay_text(people: Cast) -> None:
     assert "\u202e" not in page.text
     assert "&lt;img src=x onerror=alert(1)&gt; evil" in page.text
     await people.decide("decline", word="</p><script>alert(1)</script>\u202e")
-    records = await people.world.deployment.store.find_access_requests(
-        people.world.birch, is_waiting=False, now=0, after=b"", at_most=5
-    )
+    records = await people.world.deployment.store.find_decided_requests(people.world.birch, at_most=5)
     assert "\u202e" not in records[0].request.word
 
 

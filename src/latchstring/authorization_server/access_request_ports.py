@@ -95,11 +95,13 @@ class AccessRequestStore(Protocol):
     async def find_access_request(self, request_id: bytes) -> AccessRequestRecord | None:
         """The request."""
 
-    async def find_access_requests(
-        self, organization_id: str, *, is_waiting: bool, now: int, after: bytes, at_most: int
+    async def find_waiting_requests(
+        self, organization_id: str, *, now: int, after: bytes, at_most: int
     ) -> Sequence[ListedRequest]:
-        """An organization's requests by id: those that wait and are open, the oldest first; or those that were decided,
-        the newest first."""
+        """An organization's requests that wait and are open, from the one after that id on, the oldest first."""
+
+    async def find_decided_requests(self, organization_id: str, *, at_most: int) -> Sequence[ListedRequest]:
+        """Those that were decided, the latest first."""
 
     async def decide_access_request(
         self,

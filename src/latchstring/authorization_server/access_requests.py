@@ -139,15 +139,13 @@ class AccessRequests:
     async def find_waiting(self, organization_id: str, *, after: str, at_most: int) -> Sequence[ListedRequest]:
         """Those that wait for the organization's admins, from the one after that id on, the oldest first."""
         after_id = parse_identifier(ACCESS_REQUEST, after) or b""
-        return await self._store.find_access_requests(
-            organization_id, is_waiting=True, now=self._clock(), after=after_id, at_most=at_most
+        return await self._store.find_waiting_requests(
+            organization_id, now=self._clock(), after=after_id, at_most=at_most
         )
 
     async def find_decided(self, organization_id: str, *, at_most: int) -> Sequence[ListedRequest]:
         """Those that were decided, the latest first."""
-        return await self._store.find_access_requests(
-            organization_id, is_waiting=False, now=self._clock(), after=b"", at_most=at_most
-        )
+        return await self._store.find_decided_requests(organization_id, at_most=at_most)
 
     async def find_in(self, organization_id: str, identifier: str) -> AccessRequestRecord | None:
         """The organization's request of that name."""
@@ -166,8 +164,8 @@ class AccessRequests:
         organization_name: str,
         *,
         granted: tuple[str, ...] | None,
-        is_for_everyone: bool = False,
-        word: str = "",
+        is_for_everyone: bool,
+        word: str,
         origin: Origin,
     ) -> Commit:
         """Approve the request for what is granted, or decline it where that is None; the member is told in the same

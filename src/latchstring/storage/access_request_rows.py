@@ -17,7 +17,7 @@ from latchstring.authorization_server.organization_policy import Rulebook
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.storage import access_request_operations as operations
-from latchstring.storage.engine import Engine
+from latchstring.storage.engine import Engine, Row
 from latchstring.storage.statements import access_requests
 
 
@@ -48,19 +48,15 @@ class AccessRequestRows:
         row = await self._engine.read(access_requests.FIND_ACCESS_REQUEST, {"request_id": request_id})
         return None if row is None else operations.read_access_request(row)
 
-    async def find_access_requests(
-        self, organization_id: str, *, is_waiting: bool, now: int, after: bytes, at_most: int
+    async def find_waiting_requests(
+        self, organization_id: str, *, now: int, after: bytes, at_most: int
     ) -> Sequence[ListedRequest]:
-        listed = {"organization_id": organization_id, "at_most": at_most}
-        if is_waiting:
-            waiting = {**listed, "now": now, "after": after}
-            rows = await self._engine.read_all(access_requests.FIND_WAITING, waiting)
-        else:
-            rows = await self._engine.read_all(access_requests.FIND_DECIDED, listed)
-        return [
-            ListedRequest(request=operations.read_access_request(row), user_name=row[15], user_email=row[16])
-            for row in rows
-        ]
+        waiting = {"organization_id": organization_id, "now": now, "after": after, "at_most": at_most}
+        return [_read_listed(row) for row in await self._engine.read_all(access_requests.FIND_WAITING, waiting)]
+
+    async def find_decided_requests(self, organization_id: str, *, at_most: int) -> Sequence[ListedRequest]:
+        decided = {"organization_id": organization_id, "at_most": at_most}
+        return [_read_listed(row) for row in await self._engine.read_all(access_requests.FIND_DECIDED, decided)]
 
     async def decide_access_request(
         self,
@@ -101,3 +97,7 @@ class AccessRequestRows:
     async def find_administered(self, user_id: str, now: int) -> Sequence[Administered]:
         rows = await self._engine.read_all(access_requests.FIND_ADMINISTERED, {"user_id": user_id, "now": now})
         return [Administered(organization_id=row[0], name=row[1], waiting=row[2]) for row in rows]
+
+
+def _read_listed(row: Row) -> ListedRequest:
+    return ListedRequest(request=operations.read_access_request(row), user_name=row[15], user_email=row[16])
