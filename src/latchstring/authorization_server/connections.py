@@ -75,12 +75,12 @@ class OrganizationConnections:
         self._clock = clock
 
     async def find_filter(
-        self, *, client_id: str = "", person: str = "", unused_days: int | None = None, has_ended: bool = False
+        self, *, client_id: str, person: str, unused_days: int | None, has_ended: bool
     ) -> ConnectionFilter | None:
         """What is asked of the store; None where the person, who goes by email, is nobody: then nothing is theirs."""
         user_id = None
         if person:
-            user = None if "\0" in person else await self._store.find_user_by_email(person)
+            user = await self._store.find_user_by_email(person)
             if user is None:
                 return None
             user_id = user.user_id
@@ -102,8 +102,8 @@ class OrganizationConnections:
     ) -> ConnectionPage:
         """A page of them; with a `risk`, those alone that reach something of it."""
         found: list[ConnectionRecord] = []
+        at_most = page_size if risk is None else _AT_MOST
         for _ in range(_MAX_STRETCHES):
-            at_most = page_size - len(found) if risk is None else _AT_MOST
             stretch = await self._store.find_connections_before(
                 organization_id, wanted, before=before, at_most=at_most, now=self._clock()
             )
