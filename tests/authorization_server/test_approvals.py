@@ -6,12 +6,13 @@ import pytest
 
 from latchstring.authorization_server.approvals import Approvals
 from latchstring.authorization_server.apps import AppRefused
+from latchstring.authorization_server.events import Action, EventFilter, Origin
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.client_metadata import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE, ExchangeParameters
 from latchstring.protocol.token_request import TokenRequest
-from tests.authorization_server.builders import ACORN, NOW, build_client, build_organization
+from tests.authorization_server.builders import ACORN, ANN, NOW, build_client, build_organization
 from tests.authorization_server.conftest import SECRET, House
 
 BIRCH = "orga_00000000000000000Birch"
@@ -65,6 +66,15 @@ async def test_approve_is_kept_and_ended_with_who_and_when(house: House, approva
     ended = await house.store.find_client_approval(WORKER, BIRCH)
     assert ended is not None
     assert (ended.ended_by, ended.ended_at, ended.generation) == ("somebody", NOW + 60, 1)
+
+
+async def test_approval_and_its_end_are_written_down_with_where_they_came_from(house: House, approvals: Approvals):
+    by_ann = Origin("user", ANN, "192.0.2.1", "req_1")
+    await approvals.approve(WORKER, BIRCH, scope=None, by=ANN, origin=by_ann)
+    await approvals.end(WORKER, BIRCH, by=ANN, origin=by_ann)
+    for action in (Action.APP_APPROVED, Action.APP_APPROVAL_ENDED):
+        (told,) = await house.store.find_events(EventFilter(action=action), before=None, at_most=9)
+        assert (told.event.origin, told.event.organization_id) == (by_ann, BIRCH)
 
 
 @pytest.mark.parametrize(

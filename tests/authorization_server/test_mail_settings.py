@@ -18,6 +18,7 @@ from latchstring.protocol.errors import ConfigurationError
         ("ann", False),
         ("@example.com", False),
         ("ann@", False),
+        ("ann@example.com@", False),
         ("", False),
         ("ann@example.com\nBcc: eve@example.com", False),
         *((f"ann{mark}@example.com", False) for mark in ' ,;:<>()[]\\"'),

@@ -19,10 +19,11 @@ from latchstring.authorization_server.organization_policy import (
     find_details_type,
     is_within,
     leave_out,
+    list_all,
     list_asked,
 )
-from latchstring.authorization_server.records import Role
-from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW
+from latchstring.authorization_server.records import ClientSecurity, Role
+from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client
 
 READ, SEND, DELETE = "contacts.read", "mail.send", "contacts.delete"
 PAY = "authorization_details:payment"
@@ -135,6 +136,11 @@ def test_offline_access_is_no_item_and_details_are_one_for_each_type() -> None:
     asked = list_asked((READ, "offline_access"), details)
     assert asked == (READ, PAY, "authorization_details:account")
     assert decide(asked, stand(high="approval"), RULEBOOK).deciding == (PAY, "authorization_details:account")
+
+
+def test_all_that_an_app_may_ask_for_is_its_scopes_and_its_types_of_details() -> None:
+    security = ClientSecurity(authorization_details_types=("payment",))
+    assert list_all(build_client(scope=(READ, "offline_access"), security=security)) == (READ, PAY)
 
 
 def test_leave_out_takes_scopes_and_details_and_nothing_else() -> None:

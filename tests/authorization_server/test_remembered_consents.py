@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
+from latchstring.authorization_server.records import Role
 from latchstring.authorization_server.remembered_consents import (
     build_consent,
     find_agreed,
     find_organization,
     find_recalled,
     is_assured,
+    render_publisher,
 )
-from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.settings import ScopeDefinition, Settings
 from tests.authorization_server.builders import ACORN, NOW, REDIRECT_URI, build_client, build_grant, build_membership
 from tests.authorization_server.test_consent import build_prompt
 
@@ -36,6 +38,50 @@ def test_build_consent_keeps_what_was_agreed_struck_out_and_told():
     assert (consent.app_name, consent.publisher, consent.redirect_host) == ("Mailloop", ACORN, "app.example")
     assert (consent.grant_id, consent.given_at, consent.last_at) == (grant.id, grant.created_at, grant.created_at)
     assert consent.expires_at == NOW + 86400
+
+
+def test_build_consent_tells_details_apart_and_keeps_none_of_them():
+    digests = [
+        build_consent(
+            build_grant(authorization_details=details), build_client(), declined=(), redirect_uri=REDIRECT_URI
+        ).details_digest
+        for details in (None, '[{"type":"payment"}]', '[{"type":"payment","amount":1}]')
+    ]
+    assert [None if digest is None else len(digest) for digest in digests] == [None, 16, 16]
+    assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize(
+    "given, publisher",
+    [
+        ({"organization_id": ACORN}, ACORN),
+        ({"organization_id": None, "public_id": "https://tally.example/app.json"}, "tally.example"),
+        ({"organization_id": None, "public_id": "oa2registered_x"}, ""),
+        ({"organization_id": None}, ""),
+    ],
+    ids=str,
+)
+def test_publisher_is_the_owner_or_the_host_of_the_document_or_nobody(given, publisher):
+    assert render_publisher(build_client(**given)) == publisher
+
+
+def test_build_consent_of_a_device_has_no_host_to_return_to():
+    assert build_consent(build_grant(), build_client(), declined=(), redirect_uri=None).redirect_host == ""
+
+
+def test_find_recalled_asks_whoever_can_give_more_than_they_did_and_who_can_give_nothing_any_more():
+    """A role that changed since: what it adds is new, and what it took away is not agreed to."""
+    settings = Settings(issuer="https://auth.example", scopes={"for.admins": ScopeDefinition(roles=("admin",))})
+
+    def recall(agreed: tuple[str, ...], asked: tuple[str, ...], role: Role) -> bool:
+        consent = build_consent(build_grant(scope=agreed), build_client(), declined=(), redirect_uri=REDIRECT_URI)
+        prompt, own = build_prompt(scope=asked), [build_membership(role=role)]
+        return find_recalled(prompt, build_client(), own, [consent], settings, NOW) is not None
+
+    assert recall(("contacts.read",), ("contacts.read", "for.admins"), "member")
+    assert not recall(("contacts.read",), ("contacts.read", "for.admins"), "admin")
+    assert recall(("for.admins",), ("for.admins",), "admin")
+    assert not recall(("for.admins",), ("for.admins",), "member")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from latchstring.authorization_server.webhooks import (
     MAX_WEBHOOKS,
     REPLAYED_FOR,
     Webhooks,
+    find_next_delivery,
     must_disable,
 )
 from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client, build_organization
@@ -152,6 +153,13 @@ def test_webhook_is_over_when_it_is_gone_or_has_failed_for_five_days(
         failing_since=failing_since,
     )
     assert must_disable(webhook, status, NOW) is is_over
+
+
+def test_pause_between_attempts_is_prolonged_by_lot_by_a_fifth_at_most() -> None:
+    assert find_next_delivery(2, NOW, 0.0) == NOW + 300
+    assert find_next_delivery(2, NOW, 1.0) == NOW + 360
+    assert find_next_delivery(9, NOW, 1.0) == NOW + 86_400
+    assert find_next_delivery(10, NOW, 0.0) is None
 
 
 @pytest.mark.parametrize("owner, page", [(MAILLOOP, f"/apps/{MAILLOOP}"), (ACORN, f"/organizations/{ACORN}")])

@@ -45,7 +45,7 @@ class Oversight:
         changes = {"close": self._store.close_organization, "reopen": self._store.reopen_organization}
         return _tell(await changes[change](organization_id, now=self._clock(), origin=origin))
 
-    async def change_app(self, client_id: str, change: AppChange, *, reason: str = "", origin: Origin) -> Overseen:
+    async def change_app(self, client_id: str, change: AppChange, *, reason: str, origin: Origin) -> Overseen:
         """Suspend an app, with a reason for its developer; reinstate or delete it."""
         if change == "delete":
             return _tell(await self._apps.end(client_id, origin=origin))

@@ -19,8 +19,8 @@ def hash_credential(credential_id: bytes) -> bytes:
 
 def is_copy_suspected(known_count: int, sign_count: int) -> bool:
     """Whether the count says that there may be a second one of the authenticator (WebAuthn §6.1.1). Passkeys that are
-    synced do not count at all."""
-    return (known_count > 0 or sign_count > 0) and sign_count <= known_count
+    synced do not count at all, and a first count is more than none."""
+    return known_count > 0 and sign_count <= known_count
 
 
 class PasskeyRecord(msgspec.Struct, frozen=True, kw_only=True):

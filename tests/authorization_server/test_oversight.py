@@ -1,0 +1,56 @@
+"""What an operator does to apps, people and organizations: done once, told with who did it."""
+
+import pytest
+
+from latchstring.authorization_server.events import Action, EventFilter, Origin
+from latchstring.authorization_server.oversight import MAX_REASON_LENGTH, AppChange, Overseen, Oversight
+from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW
+from tests.authorization_server.conftest import House
+
+BY_OLGA = Origin("operator", "user_olga", "192.0.2.1", "req_1")
+
+
+@pytest.fixture
+def oversight(house: House) -> Oversight:
+    return Oversight(store=house.store, apps=house.apps, clock=house.clock)
+
+
+@pytest.mark.parametrize(
+    "changes, action",
+    [
+        (("suspend",), Action.APP_SUSPENDED),
+        (("suspend", "reinstate"), Action.APP_REINSTATED),
+        (("delete",), Action.APP_DELETED),
+    ],
+)
+async def test_app_is_changed_once_and_it_is_written_down_by_whom(
+    house: House, oversight: Oversight, changes: tuple[AppChange, ...], action: Action
+) -> None:
+    for change in changes:
+        assert await oversight.change_app(MAILLOOP, change, reason="", origin=BY_OLGA) is Overseen.APPLIED
+    assert await oversight.change_app(MAILLOOP, changes[-1], reason="", origin=BY_OLGA) is Overseen.STALE
+    (told,) = await house.store.find_events(EventFilter(action=action), before=None, at_most=9)
+    assert (told.event.subject_id, told.event.origin, told.event.at) == (MAILLOOP, BY_OLGA, NOW)
+    client = await house.store.find_client(MAILLOOP)
+    assert client is not None
+    assert (client.ended_at is not None) is (action is Action.APP_DELETED)
+
+
+async def test_reason_of_a_suspension_is_kept_without_what_surrounds_it(house: House, oversight: Oversight) -> None:
+    await oversight.change_app(MAILLOOP, "suspend", reason=f"  {'x' * 400}", origin=BY_OLGA)
+    client = await house.store.find_client(MAILLOOP)
+    assert client is not None
+    assert client.suspended_reason == "x" * MAX_REASON_LENGTH
+
+
+@pytest.mark.parametrize("change", ["suspend", "reinstate", "delete"])
+async def test_change_of_an_app_that_is_not_there_is_stale(oversight: Oversight, change: AppChange) -> None:
+    assert await oversight.change_app("oa2client_nobody", change, reason="", origin=BY_OLGA) is Overseen.STALE
+
+
+async def test_operator_does_not_shut_themselves_out(house: House, oversight: Oversight) -> None:
+    by_ann = Origin("operator", ANN)
+    assert await oversight.change_user(ANN, "disable", origin=by_ann) is Overseen.YOURSELF
+    assert await oversight.change_user(ANN, "disable", origin=BY_OLGA) is Overseen.APPLIED
+    assert await oversight.change_organization(ACORN, "close", origin=by_ann) is Overseen.APPLIED
+    assert await oversight.change_organization(ACORN, "close", origin=by_ann) is Overseen.STALE
