@@ -1,6 +1,6 @@
-"""`python -m bench publish`: the newest results as docs/explanation/benchmarks.md."""
+"""`python -m bench publish`: the newest results as docs/explanation/benchmarks.md, part by part."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -40,21 +40,26 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "benchmarks.m
 
 Kept = TypeVar("Kept", Results, Growth, Memory, Served, Profile, GuardRun)
 
-_MEMORY: Final = """\
-## A million requests
+_RUN_TITLE: Final = "## What was measured, and where"
+_GROWTH_TITLES: Final = {
+    "sqlite": "## Ten million grants: SQLite",
+    "postgres": "## Ten million grants: PostgreSQL",
+}
+_MEMORY_TITLE: Final = "## A million requests"
+_SERVED_TITLE: Final = "## Where the time goes"
+_GUARD_TITLE: Final = "## What a check costs an API"
+_TITLES: Final = (_RUN_TITLE, *_GROWTH_TITLES.values(), _MEMORY_TITLE, _SERVED_TITLE, _GUARD_TITLE)
 
+_MEMORY: Final = """\
 Resident memory of one worker while it answers introspections, refreshes, client credentials and metadata in turns, each
 turn about other grants (`python -m bench memory`)."""
 _SERVED: Final = """\
-## Where the time goes
-
 By library, in the serving process, kernel included (`python -m bench served refresh`). Which of our own functions it is
 says `make profile OP=refresh`; how many instructions, `python -m bench instructions refresh`. What it comes to, and why
 it does not go lower, is in [where the time goes](where-the-time-goes.md)."""
 _PROFILES: Final = """\
 In the application alone, without sockets and uvicorn, by our own rooms; what a line calls in C is its own
 (`make profile OP=refresh`)."""
-_GUARD_TITLE: Final = "## What a check costs an API"
 _GUARD: Final = """\
 Processor time of one check by [the guard](../howto/guard-an-api.md) in an API's own process, in ms: the median over
 rounds of distinct tokens, the cheapest round in brackets (`python -m bench guard`). All checks ask for one scope. The
@@ -103,15 +108,48 @@ def _load(kind: str, type_: type[Kept]) -> list[Kept]:
 
 
 def render_page(
-    results: Results,
+    results: Results | None = None,
     growths: Sequence[Growth] = (),
     memories: Sequence[Memory] = (),
     served: Sequence[Served] = (),
     profiles: Sequence[Profile] = (),
     guards: Sequence[GuardRun] = (),
+    *,
+    until_now: str = "",
 ) -> str:
-    """The whole page."""
-    parts = [_INTRODUCTION, "## What was measured, and where", render_machine(results).replace("\n", "\\\n")]
+    """The whole page. A part that nothing new is known of stays as the page until now has it."""
+    parts = _split(until_now)
+    if results is not None:
+        parts[_RUN_TITLE] = _render_run(results)
+    for growth in growths:
+        parts[_GROWTH_TITLES[growth.engine]] = _render_growth(growth)
+    if memories:
+        parts[_MEMORY_TITLE] = _join([_MEMORY, render_markdown(render_memory_cells(memories), text_columns=1)])
+    if served or profiles:
+        parts[_SERVED_TITLE] = _render_served(served, profiles)
+    for run in guards:
+        parts[_GUARD_TITLE] = _render_guard(run)
+    return _join([_INTRODUCTION, *(f"{title}\n\n{parts[title]}" for title in _TITLES if title in parts)]) + "\n"
+
+
+def _split(page: str) -> dict[str, str]:
+    """The page's parts by their titles, without these."""
+    parts: dict[str, list[str]] = {}
+    lines: list[str] = []  # of the introduction: they are written anew
+    for line in page.splitlines():
+        if line in _TITLES:
+            lines = parts[line] = []
+        else:
+            lines.append(line)
+    return {title: "\n".join(lines).strip() for title, lines in parts.items()}
+
+
+def _join(parts: Iterable[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _render_run(results: Results) -> str:
+    parts = [render_machine(results).replace("\n", "\\\n")]
     if doubts := render_doubts(results):
         parts.append(f"**{doubts}**")
     for workers, connections, figures in group_figures(results):
@@ -126,16 +164,16 @@ def render_page(
     ]
     if facts:
         parts += ["## What is left behind, and what a race yields", "\n".join(f"- {fact}" for fact in facts)]
-    for growth in growths:
-        parts += _render_growth(growth)
-    if memories:
-        parts += [_MEMORY, render_markdown(render_memory_cells(memories), text_columns=1)]
+    return _join(parts)
+
+
+def _render_served(served: Sequence[Served], profiles: Sequence[Profile]) -> str:
+    parts: list[str] = []
     if served:
         parts += [_SERVED, render_markdown(render_served_cells(served), text_columns=1)]
     if profiles:
         parts += [_PROFILES, render_markdown(render_profile_cells(profiles), text_columns=1)]
-    parts += [_render_guard(run) for run in guards]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return _join(parts)
 
 
 def _render_guard(run: GuardRun) -> str:
@@ -145,29 +183,22 @@ def _render_guard(run: GuardRun) -> str:
         f"{packages}; {run.rounds} rounds of {run.samples:,} tokens of each kind."
     )
     table = render_markdown(render_guard_cells(run), text_columns=1)
-    return f"{_GUARD_TITLE}\n\n{_GUARD}\n\n{about}\n\n{table}"
+    return _join([_GUARD, about, table])
 
 
-def replace_guard(page: str, run: GuardRun) -> str:
-    """The page with these figures of the guard's, and everything else on it as it was."""
-    before, _, rest = page.partition(f"{_GUARD_TITLE}\n")
-    _, heading, after = rest.partition("\n## ")
-    return f"{before.rstrip()}\n\n{_render_guard(run)}\n{heading}{after}"
-
-
-def _render_growth(growth: Growth) -> list[str]:
-    title = {"sqlite": "SQLite", "postgres": "PostgreSQL"}[growth.engine]
+def _render_growth(growth: Growth) -> str:
     about = (
         f"{growth.measured_at}, commit {growth.machine.commit}, load {growth.machine.load:.1f}. Medians over "
         f"{growth.rounds} rounds of {growth.samples:,} requests at {CONNECTIONS} connections, each about another grant "
         f"anywhere in the table; the sizes in turns. One worker. {SWEEPABLE:.0%} of the grants may be swept away."
     )
-    return [
-        f"## Ten million grants: {title}",
-        about + (f" {_POSTGRES_GROWTH}" if growth.engine == "postgres" else ""),
-        render_markdown(render_growth_cells(growth), text_columns=3),
-        "\n".join(f"- {fact}" for fact in render_growth_facts(growth)),
-    ]
+    return _join(
+        [
+            about + (f" {_POSTGRES_GROWTH}" if growth.engine == "postgres" else ""),
+            render_markdown(render_growth_cells(growth), text_columns=3),
+            "\n".join(f"- {fact}" for fact in render_growth_facts(growth)),
+        ]
+    )
 
 
 def render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> str:
@@ -178,20 +209,18 @@ def render_markdown(lines: Sequence[Sequence[str]], text_columns: int = 2) -> st
 
 def publish() -> None:
     """Write the page."""
-    results = _load("run", Results)
-    guards = _load("guard", GuardRun)
-    if guards and not results and PAGE.exists():
-        PAGE.write_text(replace_guard(PAGE.read_text(), guards[0]))
-        print(f"bench: wrote the guard's part of {PAGE} from the results of {guards[0].measured_at}")
-        return
-    if not results:
-        raise SystemExit("bench: there are no results to publish; run `make bench` first")
     engines = ("sqlite", "postgres")
     growths = [growth for engine in engines for growth in _load(f"growth-{engine}", Growth)]
     memories = [memory for engine in engines for memory in _load(f"memory-{engine}", Memory)]
     kinds = [f"{engine}-{operation}" for engine in engines for operation in operations.ALL]
     served = [run for kind in kinds for run in _load(f"served-{kind}", Served)]
     profiles = [run for kind in kinds for run in _load(f"profile-{kind}", Profile)]
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render_page(results[0], growths, memories, served, profiles, guards))
-    print(f"bench: wrote {PAGE} from the results of {results[0].measured_at}")
+    results, guards = _load("run", Results), _load("guard", GuardRun)
+    found = [*results, *growths, *memories, *served, *profiles, *guards]
+    if not found:
+        raise SystemExit("bench: there are no results to publish; run `make bench` first")
+    until_now = PAGE.read_text() if PAGE.exists() else ""
+    result = results[0] if results else None
+    page = render_page(result, growths, memories, served, profiles, guards, until_now=until_now)
+    PAGE.write_text(page)
+    print(f"bench: wrote {PAGE}: {len(found)} results; what was not measured stays as it was")

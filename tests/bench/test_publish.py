@@ -17,7 +17,7 @@ from bench.hot_path import Profile, render_profile_cells
 from bench.machine import Machine
 from bench.measure import Figures, Plan, Results
 from bench.memory import Look, Memory
-from bench.publish import render_page, replace_guard
+from bench.publish import render_page
 from bench.served import LIBRARIES, OTHER, Served
 
 MACHINE = Machine(
@@ -161,9 +161,12 @@ def test_page_has_what_a_check_costs_beside_others_and_the_bare_signature() -> N
     assert "| goal | 0.005 | 0.030 | 0.030 | 0.030 |" in page
 
 
-def test_guard_s_part_is_replaced_and_the_rest_of_the_page_stays() -> None:
-    page = render_page(RESULTS)
-    first = replace_guard(page, guard_run(0.016))
-    assert first.startswith(page)
-    later = replace_guard(f"{first}\n## What comes after\n\nIt.\n", guard_run(0.017))
-    assert later == f"{first.replace('0.0160', '0.0170')}\n## What comes after\n\nIt.\n"
+def test_part_that_nothing_new_is_known_of_stays_as_it_was() -> None:
+    memory = Memory(RESULTS.measured_at, "sqlite", 0, [Look(1_000_000, 101.4)])
+    page = render_page(RESULTS, memories=[memory], guards=[guard_run(0.016)])
+    assert render_page(until_now=page) == page
+    assert render_page(guards=[guard_run(0.017)], until_now=page) == page.replace("0.0160", "0.0170")
+    grown = replace(memory, looks=[Look(1_000_000, 102.5)])
+    assert render_page(memories=[grown], until_now=page) == page.replace("101.4", "102.5")
+    without = render_page(RESULTS, guards=[guard_run(0.016)])
+    assert render_page(memories=[memory], until_now=without) == page, "a new part comes to its place"
