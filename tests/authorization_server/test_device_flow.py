@@ -81,7 +81,7 @@ async def claim(house: House, user_code: str, cookie: str = COOKIE) -> DeviceAut
 
 
 async def allow(house: House, asked: DeviceAuthorization, cookie: str = COOKIE, **given: Any) -> ConsentCommit:
-    values: dict[str, Any] = {"organization_id": ACORN, "authenticated_at": NOW - 9, **given}
+    values: dict[str, Any] = {"organization_id": ACORN, "authenticated_at": NOW - 9, "acr": "mfa", **given}
     organization_id = values.pop("organization_id")
     device = await claim(house, asked.user_code)
     allowed = build_consent(house).allow_device(
@@ -260,6 +260,7 @@ async def test_allow_makes_the_pending_grant_that_the_device_code_is_good_for(ho
         ended_by=None,
         ended_reason=None,
         authenticated_at=NOW - 9,
+        acr="mfa",
     )
 
 

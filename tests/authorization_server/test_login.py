@@ -17,6 +17,14 @@ async def test_begin_makes_a_new_random_cookie_every_time(house: House):
         assert (signed_in.user.user_id, signed_in.authenticated_at) == (ANN, house.now)
 
 
+async def test_session_knows_how_its_user_signed_in(house: House):
+    """GHSA-hp74-gm6m-2qm5: each by its own sign-in, and unknown where nobody said."""
+    for acr in ("phr", "pwd", None):
+        signed_in = await house.login.find(await house.login.begin(ANN, acr))
+        assert signed_in is not None
+        assert signed_in.acr == acr
+
+
 async def test_session_is_kept_by_its_hash_alone(house: House):
     """A copy of the database signs nobody in."""
     cookie = await house.login.begin(ANN)

@@ -60,13 +60,14 @@ async def test_token_of_a_client_comes_back_without_a_grant(house: House):
 
 async def test_token_carries_key_actor_and_details(house: House):
     """N6, N7, X5."""
-    text = await render(house, facts=FACTS, authenticated_at=NOW - 60)
+    text = await render(house, facts=FACTS, authenticated_at=NOW - 60, acr="mfa")
     claims = parse_jwt(text).claims
     assert claims["cnf"] == {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}
     assert claims["act"] == {"sub": "oa2client_b", "act": {"sub": "oa2client_a"}}
     assert claims["authorization_details"] == [{"type": "payment", "amount": 3}]
-    assert (claims["auth_time"], claims["sub"], claims["grant_id"]) == (
+    assert (claims["auth_time"], claims["acr"], claims["sub"], claims["grant_id"]) == (
         NOW - 60,
+        "mfa",
         ANN,
         render_identifier(GRANT, GRANT_ID),
     )
@@ -154,7 +155,7 @@ NOTHING: list[object] = [None, "", True, {}, []]
 WRONG: list[tuple[str, object]] = (
     [(name, value) for name in REQUIRED for value in NOTHING]
     + [("exp", "9"), ("iat", "9"), ("exp", 1.5), ("aud", [1]), ("aud", [""]), ("scope", ["a"]), ("nbf", "1")]
-    + [("cnf", "x"), ("act", "x"), ("authorization_details", {}), ("grant_id", 7), ("auth_time", "1")]
+    + [("cnf", "x"), ("act", "x"), ("authorization_details", {}), ("grant_id", 7), ("auth_time", "1"), ("acr", 1)]
 )
 
 

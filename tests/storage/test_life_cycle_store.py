@@ -360,14 +360,14 @@ async def take_over(store: SqlStore, grant: GrantRecord, **given: Any) -> Commit
 
 
 async def test_grant_of_a_leaver_is_taken_over_once_and_works_for_the_new_member(town: SqlStore):
-    grant = await active(town, authenticated_at=NOW)
+    grant = await active(town, authenticated_at=NOW, acr="phr")
     assert await take_over(town, grant) is LOST, "its member is still there"
     await town.end_membership(**of_ann(), now=NOW)
     outcomes = await asyncio.gather(*(take_over(town, grant) for _ in range(5)))
     assert sorted(each.value for each in outcomes) == ["applied"] + ["lost"] * 4
     taken = await find(town, grant)
     assert (taken.user_id, taken.status, taken.taken_over_from, taken.taken_over_at) == (BOB, "active", ANN, NOW + 9)
-    assert taken.authenticated_at is None, "it was not the new member who had signed in"
+    assert (taken.authenticated_at, taken.acr) == (None, None), "it was not the new member who had signed in"
     await town.add_membership(**of_ann(), role="member", now=NOW + 10)
     assert (await find(town, grant)).user_id == BOB
     await town.end_membership(user_id=BOB, organization_id=ACORN, now=NOW + 11)

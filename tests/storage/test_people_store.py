@@ -204,8 +204,9 @@ async def test_membership_ending_while_consents_are_given_leaves_no_code_alive(p
 # -- sessions
 
 
-async def test_session_is_found_until_the_second_it_expires(peopled: SqlStore):
-    session = build_session()
+@pytest.mark.parametrize("acr", [None, "mfa"])
+async def test_session_is_found_until_the_second_it_expires(peopled: SqlStore, acr: str | None):
+    session = build_session(acr=acr)
     await peopled.create_session(session)
     assert await peopled.find_session(session.session_hash, NOW + 3599) == session
     assert await peopled.find_session(session.session_hash, NOW + 3600) is None

@@ -99,6 +99,7 @@ async def grant_code(
     organization_id: str,
     *,
     authenticated_at: Any = None,
+    acr: Any = None,
     **prompt: Any,
 ) -> str:
     """A code straight from the consent rule, for tests whose subject is not the page."""
@@ -121,6 +122,7 @@ async def grant_code(
         user_id,
         Answer(organization_id=organization_id),
         authenticated_at=authenticated_at,
+        acr=acr,
     )
     assert isinstance(code, str)
     return code

@@ -47,8 +47,8 @@ async def test_sign_in_right_password_begins_a_session_with_a_fresh_cookie(world
     assert "ann@example.com" in (await world.http.get("/connections")).text
     async with world.deployment.http(cookies={NAME: before}) as fixated:
         assert (await fixated.get("/connections")).status_code == 303
-    ((_, session_hash, user_id, _, expires_at),) = sessions(world)
-    assert user_id == world.ann
+    ((_, session_hash, user_id, _, expires_at, acr),) = sessions(world)
+    assert (user_id, acr) == (world.ann, "pwd")
     assert expires_at == world.deployment.clock.now + 7 * 24 * 3600
     assert after.encode() not in session_hash, "the database holds a hash only"
 

@@ -371,12 +371,14 @@ async def test_jwt_of_a_grant_says_how_it_is_bound_when_its_member_signed_in_and
     prover, now = Prover(), world.deployment.clock.now
     details = [{"type": "account"}]
     prompt = {"resource": (FILES,), "authorization_details": render_authorization_details(details)}
-    code = await grant_code(world.deployment, world.app, world.ann, world.acorn, authenticated_at=now - 60, **prompt)
+    code = await grant_code(
+        world.deployment, world.app, world.ann, world.acorn, authenticated_at=now - 60, acr="phr", **prompt
+    )
     proof = prover.prove(url="https://auth.example/oauth2/token", now=now)
     body = world.app.body(grant_type="authorization_code", code=code)
     answer = (await post(world, "/oauth2/token", body, headers={"dpop": proof})).json()
     claims = await read(world, answer["access_token"])
-    assert (claims["cnf"], claims["auth_time"]) == ({"jkt": prover.jkt}, now - 60)
+    assert (claims["cnf"], claims["auth_time"], claims["acr"]) == ({"jkt": prover.jkt}, now - 60, "phr")
     assert claims["authorization_details"] == details
 
 

@@ -11,7 +11,7 @@ from latchstring.protocol.scope import render_scope
 class LiveAccess(msgspec.Struct, frozen=True):
     """What a good access token stands for, as last committed. `client_id` is whom it was issued to, `sub` whom it is
     about; `user_id` is None where no member granted it. `touched_at` is when its grant's row last noted a use,
-    `authenticated_at` when the member had signed in."""
+    `authenticated_at` when the member had signed in, `acr` how."""
 
     client_id: str
     sub: str
@@ -23,6 +23,7 @@ class LiveAccess(msgspec.Struct, frozen=True):
     authorization_details: str | None = None
     touched_at: int = 0
     authenticated_at: int | None = None
+    acr: str | None = None
 
 
 async def find_live_access(token: AccessToken | ClientAccessToken, store: Store, now: int) -> LiveAccess | None:
@@ -67,6 +68,7 @@ async def find_live_access(token: AccessToken | ClientAccessToken, store: Store,
             grant.authorization_details,
             grant.rotated_at or grant.activated_at or 0,
             grant.authenticated_at,
+            grant.acr,
         )
         if token.facts is not None and token.facts.authorization_details is not None:
             live = msgspec.structs.replace(live, authorization_details=token.facts.authorization_details)

@@ -70,6 +70,7 @@ class Consent:
         *,
         grant_id: bytes | None = None,
         authenticated_at: int | None = None,
+        acr: str | None = None,
         origin: Origin = SYSTEM,
     ) -> str | ConsentCommit | AnswerRefusal:
         """The code, or why there is none. Membership, role, the app's reach and the organization's policy are checked
@@ -77,7 +78,7 @@ class Consent:
         itself gets its row by it. What the organization's admins left out is not granted.
 
         The question that is answered brings its `grant_id`: the same answer again gets the same code while that is
-        worth anything, and no second grant. `authenticated_at` is when the member had signed in.
+        worth anything, and no second grant. `authenticated_at` is when the member had signed in, `acr` how.
         """
         if prompt.is_organization_fixed and answer.organization_id != prompt.organization_id:
             return AnswerRefusal.OTHER_ORGANIZATION
@@ -93,6 +94,7 @@ class Consent:
             agreed,
             grant_id=grant_id,
             authenticated_at=authenticated_at,
+            acr=acr,
         )
         commit = await self._store.commit_consent(
             grant,
@@ -119,6 +121,7 @@ class Consent:
         memberships: Sequence[MembershipRecord],
         *,
         authenticated_at: int | None,
+        acr: str | None = None,
         origin: Origin = SYSTEM,
     ) -> str | None:
         """The code without a question, where a remembered consent stands in for the answer (`docs/decisions/0020`);
@@ -137,7 +140,7 @@ class Consent:
             return None
         agreed = msgspec.structs.replace(agreed, expires_at=recalled.expires_at)
         grant = self._build_grant(
-            prompt, client, user_id, recalled.organization_id, agreed, authenticated_at=authenticated_at
+            prompt, client, user_id, recalled.organization_id, agreed, authenticated_at=authenticated_at, acr=acr
         )
         commit = await self._store.commit_consent(
             grant,
@@ -181,6 +184,7 @@ class Consent:
         *,
         grant_id: bytes | None = None,
         authenticated_at: int | None,
+        acr: str | None,
     ) -> GrantRecord:
         now = self._clock()
         return _new_grant(
@@ -204,6 +208,7 @@ class Consent:
             ),
             absolute_expires_at=agreed.expires_at,
             authenticated_at=authenticated_at,
+            acr=acr,
             authorization_details=prompt.authorization_details,
             replaces=None if prompt.reconnects is None else prompt.reconnects[0],
         )
@@ -237,6 +242,7 @@ class Consent:
         *,
         cookie: str,
         authenticated_at: int | None,
+        acr: str | None = None,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit | AnswerRefusal:
         """The same for a device, by the browser in which its code was entered: the grant takes over the request's id
@@ -263,6 +269,7 @@ class Consent:
             expires_at=max(device.expires_at, now + self._settings.code_lifetime),
             absolute_expires_at=agreed.expires_at,
             authenticated_at=authenticated_at,
+            acr=acr,
         )
         consent = build_consent(grant, client, declined=agreed.declined, redirect_uri=None)
         return await self._store.commit_device_consent(
@@ -310,6 +317,7 @@ def _new_grant(
     created_at: int,
     expires_at: int,
     authenticated_at: int | None,
+    acr: str | None,
     absolute_expires_at: int | None = None,
     confirmation: Confirmation | None = None,
     authorization_details: str | None = None,
@@ -339,6 +347,7 @@ def _new_grant(
         ended_by=None,
         ended_reason=None,
         authenticated_at=authenticated_at,
+        acr=acr,
         authorization_details=authorization_details,
         replaces=replaces,
     )

@@ -94,6 +94,7 @@ class IntrospectionEndpoint:
             user_id=live.user_id,
             authorization_details=read_authorization_details(live.authorization_details),
             auth_time=live.authenticated_at,
+            acr=live.acr,
         )
 
     async def answer_signed(self, token: str | None, credentials: ClientCredentials) -> str | IntrospectionResponse:

@@ -110,6 +110,7 @@ class TokenIssuer:
                 resource=audience.resource,
                 facts=facts,
                 authenticated_at=grant.authenticated_at,
+                acr=grant.acr,
                 authorization_details=grant.authorization_details,
             )
         return TokenResponse(
@@ -203,6 +204,7 @@ class TokenIssuer:
                 resource=audience.resource,
                 facts=facts,
                 authenticated_at=live.authenticated_at,
+                acr=live.acr,
                 authorization_details=live.authorization_details,
             )
         return TokenResponse(

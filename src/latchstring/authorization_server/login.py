@@ -18,10 +18,11 @@ def hash_session(cookie: str) -> bytes:
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    """Who is signed in with a browser, and since when."""
+    """Who is signed in with a browser, since when, and how (`acr`; None: unknown)."""
 
     user: UserRecord
     authenticated_at: int
+    acr: str | None
 
 
 class Login:
@@ -37,8 +38,9 @@ class Login:
         """A fresh cookie value of 256 random bits."""
         return self._entropy(COOKIE_ENTROPY_SIZE).hex()
 
-    async def begin(self, user_id: str) -> str:
-        """A new session; the cookie that carries it."""
+    async def begin(self, user_id: str, acr: str | None = None) -> str:
+        """A new session; the cookie that carries it. `acr` is how the user has signed in just now, and nothing that was
+        shown before: level and moment are of one event (`docs/decisions/0027`)."""
         cookie = self.new_cookie()
         now = self._clock()
         await self._store.create_session(
@@ -47,6 +49,7 @@ class Login:
                 user_id=user_id,
                 created_at=now,
                 expires_at=now + self._settings.session_lifetime,
+                acr=acr,
             )
         )
         return cookie
@@ -57,7 +60,7 @@ class Login:
         user = None if session is None else await self._store.find_user(session.user_id)
         if session is None or user is None or user.disabled_at is not None:
             return None
-        return SignedIn(user, session.created_at)
+        return SignedIn(user, session.created_at, session.acr)
 
     async def end(self, cookie: str) -> None:
         """End the session; the cookie is worth nothing from then on."""

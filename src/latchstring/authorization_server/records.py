@@ -184,7 +184,7 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     `resource` names the APIs that it is for (RFC 8707); empty means every API of the deployment.
 
     `confirmation` is the key that its code is bound to; after that, the one proved with the last redemption or refresh.
-    `authorization_details` (RFC 9396) are a JSON array. `authenticated_at` is when the member had signed in.
+    `authorization_details` (RFC 9396) are a JSON array. `authenticated_at` is when the member had signed in, `acr` how.
     `asserted_by` is the trusted issuer whose word stands in for the member's consent. `replaces` is the grant that ends
     when this one's code is redeemed.
 
@@ -229,6 +229,7 @@ class GrantRecord(msgspec.Struct, frozen=True, kw_only=True):
     taken_over_at: int | None = None
     taken_over_from: str | None = None
     replaces: bytes | None = None
+    acr: str | None = None
 
     def __repr__(self) -> str:
         return f"GrantRecord(id={self.id.hex()}, status={self.status!r}, generation={self.generation})"
@@ -368,9 +369,11 @@ class DeviceAuthorizationRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser that is signed in, named by the hash of its cookie."""
+    """A browser that is signed in, named by the hash of its cookie. One sign-in: `created_at` is when, `acr` how (None:
+    unknown). Whoever signs in once more gets another."""
 
     session_hash: bytes
     user_id: str
     created_at: int
     expires_at: int
+    acr: str | None = None

@@ -36,6 +36,7 @@ def render_signed_access_token(
     resource: tuple[str, ...],
     facts: TokenFacts | None,
     authenticated_at: int | None = None,
+    acr: str | None = None,
     authorization_details: str | None = None,
 ) -> str:
     """A JWT that says what the opaque token would stand for. `grant_id` is None for a client's own; `client_id` is
@@ -53,6 +54,7 @@ def render_signed_access_token(
         jti=token_id.hex(),
         scope=scope,
         auth_time=authenticated_at,
+        acr=acr,
         grant_id=None if grant_id is None else render_identifier(GRANT, grant_id),
         cnf=facts.confirmation,
         act=None if facts.actor is None else msgspec.to_builtins(facts.actor),

@@ -32,6 +32,7 @@ class AccessTokenClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     nbf: int | None = None
     scope: str = ""
     auth_time: int | None = None
+    acr: str | None = None
     grant_id: str | None = None
     cnf: Confirmation | None = None
     act: dict[str, Any] | None = None

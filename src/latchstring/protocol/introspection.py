@@ -25,6 +25,7 @@ class IntrospectionResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     user_id: str | None = None
     authorization_details: list[dict[str, Any]] | None = None
     auth_time: int | None = None
+    acr: str | None = None
 
 
 class SignedIntrospection(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,6 +61,7 @@ def _as_answer(claims: AccessTokenClaims, jwt: UnverifiedJwt) -> IntrospectionRe
         authorization_details=claims.authorization_details,
         jti=claims.jti,
         auth_time=claims.auth_time,
+        acr=claims.acr,
         organization_id=claims.organization_id,
         user_id=None if claims.grant_id is None else claims.sub,
     )

@@ -40,6 +40,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     acting: tuple[str, ...] = ()
     authorization_details: tuple[dict[str, Any], ...] = ()
     signed_in_at: int | None = None
+    acr: str | None = None
 
 
 def find_token(authorization: Sequence[bytes], query: bytes = b"", scheme: str = BEARER) -> SentToken:
@@ -129,6 +130,7 @@ def decide_access(
         acting=_find_acting(answer.act),
         authorization_details=tuple(answer.authorization_details or ()),
         signed_in_at=answer.auth_time,
+        acr=answer.acr,
     )
 
 

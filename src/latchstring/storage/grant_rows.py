@@ -53,4 +53,5 @@ def read_grant(row: Row) -> GrantRecord:
         taken_over_at=row[28],
         taken_over_from=row[29],
         replaces=row[30],
+        acr=row[31],
     )

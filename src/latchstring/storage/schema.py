@@ -213,6 +213,7 @@ grant = Table(
     Column("taken_over_at", BigInteger),
     Column("taken_over_from", String(64)),
     Column("replaces", LargeBinary(16)),
+    Column("acr", String(64)),
     # The mark of the last redemption or rotation: whoever is in doubt about its own looks for it here.
     Column("written_as", BigInteger),
     Index("ix_oauth_grant_user_id_organization_id", "user_id", "organization_id"),
@@ -367,6 +368,7 @@ session = Table(
     Column("user_id", ForeignKey("user_account.user_id"), nullable=False, index=True),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("acr", String(64)),
     sqlite_with_rowid=False,
 )
 

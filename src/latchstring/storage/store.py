@@ -608,7 +608,9 @@ class SqlStore(
         row = await self._engine.read(people.FIND_SESSION, {"session_hash": session_hash, "now": now})
         if row is None:
             return None
-        return SessionRecord(session_hash=bytes(row[0]), user_id=row[1], created_at=row[2], expires_at=row[3])
+        return SessionRecord(
+            session_hash=bytes(row[0]), user_id=row[1], created_at=row[2], expires_at=row[3], acr=row[4]
+        )
 
     async def end_session(self, session_hash: bytes) -> None:
         await self._engine.write(people.END_SESSION, {"session_hash": session_hash})

@@ -362,6 +362,7 @@ TAKE_OVER_GRANT = define(
         taken_over_from=grant.c.user_id,
         taken_over_at=bindparam("now"),
         authenticated_at=null(),  # it was the leaver who signed in
+        acr=null(),
     )
     .returning(*GRANT_FACTS),
 )

@@ -133,6 +133,7 @@ async def _proceed(
                     user.user_id,
                     memberships,
                     authenticated_at=page.authenticated_at,
+                    acr=page.acr,
                     origin=page.origin,
                 )
             if code is None and NONE in prompt.prompts:

@@ -71,6 +71,7 @@ async def answer_consent(page: Page) -> Response:
             answer,
             grant_id=asked.grant_id,
             authenticated_at=page.authenticated_at,
+            acr=page.acr,
             origin=page.origin,
         )
     if isinstance(outcome, str) and prompt.organization_selection == SEVERAL:

@@ -108,6 +108,7 @@ async def answer_device(page: Page) -> Response:
             answer,
             cookie=page.cookie,
             authenticated_at=page.authenticated_at,
+            acr=page.acr,
             origin=page.origin,
         )
     if outcome in {ConsentCommit.CREATED, ConsentCommit.REQUEST_USED}:

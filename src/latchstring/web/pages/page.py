@@ -67,12 +67,13 @@ class Page:
         self.user: UserRecord | None = None
         self.administered: list[dict[str, object]] = []
         self.authenticated_at: int | None = None
+        self.acr: str | None = None
         self._is_operating = False
 
     async def find_user(self) -> UserRecord | None:
         """Who is signed in with this browser, if anyone."""
         if self.has_cookie and (signed_in := await self.services.login.find(self.cookie)) is not None:
-            self.user, self.authenticated_at = signed_in.user, signed_in.authenticated_at
+            self.user, self.authenticated_at, self.acr = signed_in.user, signed_in.authenticated_at, signed_in.acr
         return self.user
 
     async def require_user(self) -> UserRecord:

@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from latchstring.authorization_server.passkey_verification import PasskeyRefused
 from latchstring.authorization_server.second_factors import ATTEMPT_WINDOW, Verification
+from latchstring.protocol.authentication_context import MULTI_FACTOR, PASSWORD, PHISHING_RESISTANT
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.web.pages.asked import AUTHORIZE
@@ -43,7 +44,7 @@ async def sign_in(page: Page) -> Response:
         raise PageRefused("account_disabled")
     if await page.services.second_factors.find(user.user_id) is not None:
         return ask_for_code(page, HalfSignedIn(user.user_id, page.services.clock(), continue_to or ""))
-    return await begin_session(page, user.user_id, continue_to)
+    return await begin_session(page, user.user_id, PASSWORD, continue_to)
 
 
 async def sign_in_with_passkey(page: Page) -> Response:
@@ -58,7 +59,7 @@ async def sign_in_with_passkey(page: Page) -> Response:
     except PasskeyRefused as refused:
         return await _render(page, continue_to, error=explain_refusal(page, refused), status=422)
     await page.services.throttle.take_back_passkey(source)
-    return await begin_session(page, user.user_id, continue_to)
+    return await begin_session(page, user.user_id, PHISHING_RESISTANT, continue_to)
 
 
 def _wait(response: Response) -> Response:
@@ -66,11 +67,12 @@ def _wait(response: Response) -> Response:
     return response
 
 
-async def begin_session(page: Page, user_id: str, continue_to: str | None) -> Response:
-    """A new session and a new cookie, and on to where the person was going."""
+async def begin_session(page: Page, user_id: str, acr: str, continue_to: str | None) -> Response:
+    """A new session and a new cookie, and on to where the person was going. The session is as strong as this sign-in,
+    whatever the one before it was."""
     address, visit = open_visit(page, continue_to or HOME)
     await page.services.login.end(page.cookie)
-    page.take_cookie(await page.services.login.begin(user_id))
+    page.take_cookie(await page.services.login.begin(user_id, acr))
     if visit is not None:
         address = render_visit(page, address, visit.at("signed_in"))
     return page.redirect(address)
@@ -91,7 +93,7 @@ async def answer_code(page: Page) -> Response:
         return response
     if verification is Verification.WRONG:
         return ask_for_code(page, half, error="code", status=422)
-    return await begin_session(page, half.user_id, half.continue_to or None)
+    return await begin_session(page, half.user_id, MULTI_FACTOR, half.continue_to or None)
 
 
 async def sign_out(page: Page) -> Response:

@@ -20,6 +20,7 @@ def upgrade() -> None:
     _lives()
     _sign_in()
     _passkeys()
+    _authentication_context()
 
 
 def _remembered_consents() -> None:
@@ -361,3 +362,9 @@ def _passkeys() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_passkey_user_id", "passkey", ["user_id"])
+
+
+def _authentication_context() -> None:
+    # How the member had signed in; unknown for who was signed in before.
+    op.add_column("browser_session", sa.Column("acr", sa.String(64)))
+    op.add_column("oauth_grant", sa.Column("acr", sa.String(64)))
