@@ -170,9 +170,12 @@ SIGN_IN: dict[str, object] = {
     "error": None,
     "app_name": None,
     "is_again": False,
+    "wanted": None,
     "is_for_device": False,
     "passkey_question": '{"challenge": "AA"}',
 }
+
+SEALED: dict[str, object] = {"action": "/consent", "request": "x", "sign_out_continue": "x"}
 
 SEND_BACK: dict[str, object] = {
     "host": "app.mailloop.example",
@@ -391,6 +394,15 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     yield "sign-in-for-app", "sign_in.html", {**SIGN_IN, "app_name": "Mailloop", "continue_to": "sealed"}
     again = {"app_name": "Mailloop", "email": "ann@example.com", "is_again": True}
     yield "sign-in-again", "sign_in.html", {**SIGN_IN, **again, "continue_to": "sealed"}
+    stronger = {**SIGN_IN, **again, "continue_to": "sealed"}
+    weak = {"user": USER, "app_name": "Mailloop", "has_passkeys": True, "again_continue": "x", **SEALED}
+    for wanted in ("mfa", "phr"):
+        yield f"sign-in-{wanted}", "sign_in.html", {**stronger, "wanted": wanted}
+        yield f"stronger-sign-in-{wanted}", "stronger_sign_in.html", {**weak, "wanted": wanted}
+    yield "sign-in-phr-wrong", "sign_in.html", {**stronger, "wanted": "phr", "error": "credentials"}
+    yield "sign-in-mfa-no-passkeys", "sign_in.html", {**stronger, "wanted": "mfa", "passkey_question": None}
+    no_passkeys = {**weak, "wanted": "mfa", "app_name": LONG_NAME, "has_passkeys": False}
+    yield "stronger-sign-in-no-passkeys", "stronger_sign_in.html", no_passkeys
     chooser = {"app_name": "Mailloop", "selected_href": "/oauth2/authorize/?visit=x", "sign_out_continue": "sealed"}
     yield "select-account", "select_account.html", {"user": USER, **chooser}
     yield "consent-details", "consent.html", {**CONSENT, "details": DETAILS, "groups": [], "is_offline": False}
@@ -467,7 +479,7 @@ def states() -> Iterator[tuple[str, str, dict[str, object]]]:
     other = {"is_other_asked_for": True, "error": "nothing_left"}
     yield "consent-nothing-left", "consent.html", {**CONSENT, **other, "groups": GROUPS}
     for why in ("other_account", "other_organization"):
-        refused = {"why": why, "app_name": "Mailloop", "action": "/consent", "request": "x", "sign_out_continue": "x"}
+        refused = {"why": why, "app_name": "Mailloop", **SEALED}
         yield f"reconnect-{why}", "reconnect.html", {"user": USER, **refused}
     allowed = {"app_name": "Mailloop", "organizations": THREE_ORGANIZATIONS[:2], "request": "x"}
     yield "several", "several.html", {"user": USER, **allowed}

@@ -159,6 +159,8 @@ async def test_find_target_mismatch_tells_the_page_which_app_and_what_came():
         pytest.param(ask(), {"security": MUST_PUSH}, "invalid_request", id="P6-not-pushed"),
         pytest.param(ask(prompt="none login"), {}, "invalid_request", id="O1-prompt"),
         pytest.param(ask(max_age="x"), {}, "invalid_request", id="O2-max-age"),
+        pytest.param(ask(acr_values="mfa  phr"), {}, "invalid_request", id="O2-acr-values"),
+        pytest.param(ask(acr_values="gold"), {}, "unmet_authentication_requirements", id="O2-nobody-signs-in-so"),
         pytest.param(ask(), {"grant_types": ("client_credentials",)}, "unauthorized_client", id="T9-grant-type"),
         pytest.param(ask(), PUBLIC, "invalid_request", id="A11-public-without-pkce"),
         pytest.param(ask(code_challenge=""), PUBLIC, "invalid_request", id="A11-public-with-empty-challenge"),

@@ -13,7 +13,7 @@ from tests.authorization_server.builders import MAILLOOP, NOW, REDIRECT_URI
 NOTHING, SIGN_IN, SELECT = Interaction.NOTHING, Interaction.SIGN_IN, Interaction.SELECT_ACCOUNT
 
 
-def build(prompts: str = "", max_age: int | None = None) -> AuthorizationPrompt:
+def build(prompts: str = "", max_age: int | None = None, acr_values: tuple[str, ...] = ()) -> AuthorizationPrompt:
     return AuthorizationPrompt(
         client_id=MAILLOOP,
         redirect_uri=REDIRECT_URI,
@@ -24,6 +24,7 @@ def build(prompts: str = "", max_age: int | None = None) -> AuthorizationPrompt:
         organization_id=None,
         prompts=tuple(prompts.split()),
         max_age=max_age,
+        acr_values=acr_values,
     )
 
 
@@ -63,6 +64,35 @@ def test_decide_says_what_comes_before_the_question(prompt, step, age, expected)
 def test_o1_decide_with_prompt_none_never_asks_to_sign_in(prompt, age):
     with pytest.raises(OAuthError) as refused:
         decide(prompt, Visit(NOW), None if age is None else NOW - age, NOW)
+    assert refused.value.code == "login_required"
+
+
+@pytest.mark.parametrize(
+    "prompt, step, age, acr, expected",
+    [
+        pytest.param(build(acr_values=("mfa",)), "arrived", 9, "mfa", NOTHING, id="as-asked"),
+        pytest.param(build(acr_values=("mfa",)), "arrived", 9, "phr", NOTHING, id="stronger"),
+        pytest.param(build(acr_values=("phr", "pwd")), "arrived", 9, "pwd", NOTHING, id="one-of-them"),
+        pytest.param(build(acr_values=("mfa",)), "arrived", 9, "pwd", SIGN_IN, id="weaker"),
+        pytest.param(build(acr_values=("pwd",)), "arrived", 9, None, SIGN_IN, id="unknown"),
+        pytest.param(build(acr_values=("mfa",)), "arrived", None, None, SIGN_IN, id="nobody"),
+        pytest.param(build(acr_values=("mfa",)), "signed_in", 0, "pwd", SIGN_IN, id="GHSA-hp74-weak-login-just-now"),
+        pytest.param(build("login", 0, ("phr",)), "signed_in", 0, "mfa", SIGN_IN, id="GHSA-hp74-fresh-and-weak"),
+        pytest.param(build("login", 0, ("phr",)), "signed_in", 0, "phr", NOTHING, id="fresh-and-strong"),
+        pytest.param(build("", 60, ("phr",)), "arrived", 61, "phr", SIGN_IN, id="strong-and-too-old"),
+        pytest.param(build("", 60, ("phr",)), "arrived", 60, "phr", NOTHING, id="strong-and-young-enough"),
+        pytest.param(build("select_account", None, ("mfa",)), "selected", 9, "pwd", SIGN_IN, id="selected-and-weak"),
+    ],
+)
+def test_o2_decide_holds_strength_and_moment_of_one_sign_in(prompt, step, age, acr, expected):
+    authenticated_at = None if age is None else NOW - age
+    assert decide(prompt, Visit(NOW, step), authenticated_at, NOW, acr) is expected
+
+
+@pytest.mark.parametrize("acr", [None, "pwd"])
+def test_o2_decide_with_prompt_none_never_asks_for_a_stronger_sign_in(acr):
+    with pytest.raises(OAuthError) as refused:
+        decide(build("none", None, ("mfa",)), Visit(NOW), NOW, NOW, acr)
     assert refused.value.code == "login_required"
 
 

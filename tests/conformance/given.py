@@ -429,8 +429,8 @@ async def _membership_resumed(world: World) -> None:
     await world.deployment.member(world.user_id, world.values["acorn"])
 
 
-async def _arrive(world: World, browser: str, user_id: str) -> None:
-    cookie = await world.deployment.services.login.begin(user_id)
+async def _arrive(world: World, browser: str, user_id: str, acr: str | None = None) -> None:
+    cookie = await world.deployment.services.login.begin(user_id, acr)
     settings = world.deployment.settings
     world.browser(browser).cookies.set(session_cookie_name(settings), cookie, domain=httpx.URL(settings.issuer).host)
 

@@ -1,8 +1,12 @@
 """States with a member whose sign-in is known (RFC 9470)."""
 
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
 from latchstring.authorization_server.answers import Answer
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
-from tests.conformance.given import World, _redeem, _state
+from latchstring.authorization_server.events import SYSTEM
+from tests.conformance.given import World, _arrive, _redeem, _state
 
 
 @_state("tokens of a member who has just signed in")
@@ -39,3 +43,26 @@ async def _connect(world: World, acr: str) -> None:
     )
     assert isinstance(code, str)
     world.remember_tokens(await _redeem(world, "app", code, pkce=False))
+
+
+@_state("signed in by password")
+async def _signed_in_by_password(world: World) -> None:
+    await _arrive(world, "ann's", world.user_id, "pwd")
+
+
+@_state("signed in with a second factor")
+async def _signed_in_by_two_factors(world: World) -> None:
+    await _arrive(world, "ann's", world.user_id, "mfa")
+
+
+@_state("signed in by passkey")
+async def _signed_in_by_passkey(world: World) -> None:
+    await _arrive(world, "ann's", world.user_id, "phr")
+
+
+@_state("the member has a second factor")
+async def _has_second_factor(world: World) -> None:
+    factors, now = world.deployment.services.second_factors, world.deployment.clock.now
+    secret = factors.new_secret()
+    code = TOTP(secret, 6, SHA1(), 30, enforce_key_length=False).generate(now).decode()
+    assert await factors.add(world.user_id, secret, code, origin=SYSTEM) is not None

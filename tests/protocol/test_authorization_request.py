@@ -20,6 +20,7 @@ def test_parse_authorization_request_reads_known_parameters_and_ignores_others()
     raw = (
         b"client_id=c&response_type=code&redirect_uri=https://a/&scope=x&state=s&code_challenge=y"
         b"&code_challenge_method=S256&response_mode=query&organization_id=o&login_hint=ann&prompt=login&max_age=5&foo=bar"
+        b"&acr_values=phr%20mfa"
         b"&dpop_jkt=j"
         b"&resource=https://b/&resource=https://a/&resource=https://b/"
     )
@@ -36,6 +37,7 @@ def test_parse_authorization_request_reads_known_parameters_and_ignores_others()
         resource=("https://b/", "https://a/"),
         prompt="login",
         max_age="5",
+        acr_values="phr mfa",
         login_hint="ann",
         dpop_jkt="j",
     )

@@ -52,6 +52,7 @@ def test_read_request_claims_keeps_parameters_alone():
         "state": "s",
         "scope": "",
         "max_age": 0,
+        "acr_values": "phr mfa",
         "organization_id": "orga_x",
         "resource": ["https://a/", "https://b/", ""],
         "nonce": 5,
@@ -59,7 +60,8 @@ def test_read_request_claims_keeps_parameters_alone():
         "client_secret": "x",
     }
     read = read_request_claims(claims)
-    assert read == {"client_id": "app", "state": "s", "max_age": "0", "organization_id": "orga_x"}
+    met = {"max_age": "0", "acr_values": "phr mfa"}
+    assert read == {"client_id": "app", "state": "s", "organization_id": "orga_x", **met}
     assert read.lists == {"resource": ["https://a/", "https://b/"]}
     assert read_request_claims({"resource": "https://a/"}).lists == {"resource": ["https://a/"]}
 
@@ -73,6 +75,7 @@ def test_read_request_claims_keeps_parameters_alone():
         {"state": "a\0b"},
         {"state": "x" * 8193},
         {"max_age": True},
+        {"acr_values": ["mfa"]},
         {"max_age": 1.5},
         {"resource": [1]},
         {"resource": {"a": 1}},

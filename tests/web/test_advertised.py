@@ -29,6 +29,7 @@ from latchstring.protocol.jose.jws import parse_jwt
 from latchstring.protocol.server_metadata import ServerMetadata
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.web import app as web_app
+from latchstring.web.cookies import session_cookie_name
 from tests.support import device
 from tests.support.certificates import certificate_jwk, make_certificate, render_rfc9440
 from tests.support.deployment import REDIRECT_URI, App
@@ -95,6 +96,10 @@ UNIVERSE: Final[dict[str, list[str]]] = {
     ],
     "code_challenge_methods_supported": ["S256", "plain", "S512"],
     "organization_selection_values_supported": ["fixed", "several", "all"],
+    # RFC 8176, OpenID EAP ACR Values, ISO 29115, SAML.
+    "acr_values_supported": [
+        "pwd", "mfa", "phr", "phrh", "otp", "hwk", "0", "1", "2", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password",
+    ],
     "token_endpoint_auth_methods_supported": _AUTH_METHODS,
     "revocation_endpoint_auth_methods_supported": _AUTH_METHODS,
     "introspection_endpoint_auth_methods_supported": _AUTH_METHODS,
@@ -204,6 +209,15 @@ async def try_organization_selection(world: World, value: str) -> bool:
         assert _error_of(page) == "invalid_request"
         return False
     return True
+
+
+async def try_acr_values(world: World, value: str) -> bool:
+    cookie = await world.deployment.services.login.begin(world.ann, value)
+    world.http.cookies.set(session_cookie_name(world.deployment.settings), cookie, domain="auth.example")
+    query = {"client_id": world.app.client_id, "response_type": "code", "acr_values": value}
+    response = await world.http.get("/oauth2/authorize", params=query)
+    assert _is_consent(response) or _error_of(response) == "unmet_authentication_requirements"
+    return _is_consent(response)
 
 
 # -- the token endpoint
@@ -399,6 +413,7 @@ TRIALS: Final[dict[str, Trial]] = {
     "grant_types_supported": try_grant_type,
     "code_challenge_methods_supported": try_challenge_method,
     "organization_selection_values_supported": try_organization_selection,
+    "acr_values_supported": try_acr_values,
     "introspection_signing_alg_values_supported": try_introspection_algorithm,
     "request_object_signing_alg_values_supported": try_request_object_algorithm,
     "dpop_signing_alg_values_supported": try_proof_algorithm,

@@ -16,6 +16,7 @@ from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.refusals import refuse_suspended
 from latchstring.authorization_server.resources import map_resources, refuse_many
 from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.sign_in_levels import decide_acr_values
 from latchstring.protocol.authorization_request import (
     FIXED,
     SEVERAL,
@@ -82,10 +83,10 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """A valid request, ready for a person. `client_id` is as sent; `sent_redirect_uri` is None when the request left
     it out.
 
-    `prompts`, `max_age` (seconds) and `login_hint` say how the person is to be met. `organization_id` is what the app
-    asked for; where it `is_organization_fixed`, the member can choose no other. With `grant_id` the app asks them to
-    renew that grant: `reconnects` is its id and its member's. `access_request_id` is of the member's request to their
-    admins with which this one was parked, where it goes on.
+    `prompts`, `max_age` (seconds), `acr_values` and `login_hint` say how the person is to be met. `organization_id` is
+    what the app asked for; where it `is_organization_fixed`, the member can choose no other. With `grant_id` the app
+    asks them to renew that grant: `reconnects` is its id and its member's. `access_request_id` is of the member's
+    request to their admins with which this one was parked, where it goes on.
     """
 
     client_id: str
@@ -100,6 +101,7 @@ class AuthorizationPrompt(msgspec.Struct, frozen=True, kw_only=True):
     response_mode: str = QUERY
     prompts: tuple[str, ...] = ()
     max_age: int | None = None
+    acr_values: tuple[str, ...] = ()
     login_hint: str | None = None
     authorization_details: str | None = None
     dpop_jkt: str | None = None
@@ -230,6 +232,7 @@ def decide(
         response_mode=target.response_mode,
         prompts=parse_prompt(request.prompt),
         max_age=parse_max_age(request.max_age),
+        acr_values=decide_acr_values(request.acr_values, settings),
         login_hint=parse_login_hint(request.login_hint),
         authorization_details=details,
         dpop_jkt=request.dpop_jkt,

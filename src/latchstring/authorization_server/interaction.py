@@ -8,6 +8,7 @@ import msgspec
 
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.settings import Settings
+from latchstring.protocol.authentication_context import meets
 from latchstring.protocol.authorization_request import LOGIN, NONE, SELECT_ACCOUNT
 from latchstring.protocol.errors import OAuthError
 
@@ -41,16 +42,20 @@ class Interaction(Enum):
     SELECT_ACCOUNT = "select_account"
 
 
-def decide(prompt: AuthorizationPrompt, visit: Visit, authenticated_at: int | None, now: int) -> Interaction:
-    """What the person does next. `authenticated_at` is when they signed in, None where nobody is.
+def decide(
+    prompt: AuthorizationPrompt, visit: Visit, authenticated_at: int | None, now: int, acr: str | None = None
+) -> Interaction:
+    """What the person does next. `authenticated_at` is when they signed in, None where nobody is; `acr` is how.
 
     A sign-in for the sake of this very request is as fresh as can be: so `max_age=0` and `prompt=login` do not loop,
-    and no other sign-in passes for one.
+    and no other sign-in passes for one. Fresh is not strong: what `acr_values` asks for is held by itself, and of the
+    same sign-in (GHSA-hp74-gm6m-2qm5).
     """
     is_fresh = authenticated_at is not None and (visit.step == "signed_in" or _is_recent(prompt, authenticated_at, now))
-    if NONE in prompt.prompts and not is_fresh:
+    will_do = is_fresh and meets(acr, prompt.acr_values)
+    if NONE in prompt.prompts and not will_do:
         raise OAuthError("login_required", "The member has to sign in, and prompt=none forbids to ask.")
-    if not is_fresh:
+    if not will_do:
         return Interaction.SIGN_IN
     if SELECT_ACCOUNT in prompt.prompts and visit.step not in {"signed_in", "selected"}:
         return Interaction.SELECT_ACCOUNT

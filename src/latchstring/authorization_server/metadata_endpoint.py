@@ -1,6 +1,7 @@
 """What the server says of itself (RFC 8414): everything it names works, and nothing else does."""
 
 from latchstring.authorization_server.settings import Settings
+from latchstring.authorization_server.sign_in_levels import find_levels
 from latchstring.protocol.authorization_request import ORGANIZATION_SELECTIONS
 from latchstring.protocol.authorization_response import RESPONSE_MODES
 from latchstring.protocol.client_metadata import (
@@ -62,4 +63,5 @@ def build_metadata(settings: Settings) -> ServerMetadata:
         tls_client_certificate_bound_access_tokens=settings.client_certificate_header is not None,
         client_id_metadata_document_supported=settings.accepts_metadata_documents,
         organization_selection_values_supported=list(ORGANIZATION_SELECTIONS),
+        acr_values_supported=list(find_levels(settings)),
     )

@@ -23,6 +23,7 @@ PUSHED_PARAMETERS: Final = frozenset(
         "resource",
         "prompt",
         "max_age",
+        "acr_values",
         "login_hint",
         "authorization_details",
         "dpop_jkt",
@@ -70,6 +71,7 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     resource: tuple[str, ...] = ()
     prompt: str | None = None
     max_age: str | None = None
+    acr_values: str | None = None
     login_hint: str | None = None
     authorization_details: str | None = None
     dpop_jkt: str | None = None
@@ -93,6 +95,7 @@ def parse_authorization_request(parameters: Parameters) -> AuthorizationRequest:
         resource=tuple(dict.fromkeys(parameters.lists.get("resource", ()))),
         prompt=get("prompt"),
         max_age=get("max_age"),
+        acr_values=get("acr_values"),
         login_hint=get("login_hint"),
         authorization_details=get("authorization_details"),
         dpop_jkt=get("dpop_jkt"),

@@ -3,7 +3,8 @@
 from typing import Final
 
 # RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 9449 §5 and §8, RFC
-# 9470 §3; OpenID Connect Core §3.1.2.6. 429 and 503 keep a code that no client reads as "your credential is bad".
+# 9470 §3; OpenID Connect Core §3.1.2.6 and its Error Code unmet_authentication_requirements. 429 and 503 keep a code
+# that no client reads as "your credential is bad".
 STATUS_BY_CODE: Final[dict[str, int]] = {
     "invalid_request": 400,
     "invalid_client": 401,
@@ -23,6 +24,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "account_selection_required": 400,
     "consent_required": 400,
     "interaction_required": 400,
+    "unmet_authentication_requirements": 400,
     "unsupported_response_type": 400,
     "unsupported_token_type": 400,
     "invalid_redirect_uri": 400,

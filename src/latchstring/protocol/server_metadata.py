@@ -36,6 +36,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     tls_client_certificate_bound_access_tokens: bool = False
     client_id_metadata_document_supported: bool = False
     organization_selection_values_supported: list[str] = []
+    acr_values_supported: list[str] = []  # OpenID Connect Discovery §3, RFC 9470 §7
     # Ours: what guards read to keep up with what has ended (`revocation_feed`).
     revocations_endpoint: str | None = None
 

@@ -75,6 +75,7 @@ def render_parameters(prompt: AuthorizationPrompt) -> str:
         "response_mode": FORM_POST if prompt.response_mode == FORM_POST else None,
         "prompt": " ".join(prompt.prompts) or None,
         "max_age": None if prompt.max_age is None else str(prompt.max_age),
+        "acr_values": " ".join(prompt.acr_values) or None,
         "login_hint": prompt.login_hint,
         "authorization_details": prompt.authorization_details,
         "dpop_jkt": prompt.dpop_jkt,

@@ -29,6 +29,7 @@ from latchstring.authorization_server.pushed_request_endpoint import find_pushed
 from latchstring.authorization_server.reconnecting import find_reconnected, is_anothers
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.authorization_server.resources import verify_resources
+from latchstring.protocol.authentication_context import meets
 from latchstring.protocol.authorization_request import NONE, AuthorizationRequest
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.parameters import MAX_VALUE_LENGTH, Parameters, parse_parameters
@@ -38,6 +39,7 @@ from latchstring.web.pages.asked import AUTHORIZE, build_question, encode_prompt
 from latchstring.web.pages.page import MAX_CARRIED_LENGTH, Page, PageRefused, render_address
 from latchstring.web.pages.question import ask, refuse_reconnect
 from latchstring.web.pages.send_back import render_error_details, send_back
+from latchstring.web.pages.stronger_sign_in import can_meet, refuse_weak
 from latchstring.web.pages.visit import open_visit, render_visit
 from latchstring.web.rendering.messages import MessageKey, detail
 from latchstring.web.throttle import find_source
@@ -120,7 +122,7 @@ async def _proceed(
         await verify_resources(prompt.resource, page.services.store, settings.api_resource)
         prompt = await find_reconnected(prompt, client, page.services.store)
         _refuse_long(page, prompt)
-        next_step = interaction.decide(prompt, visit, page.authenticated_at, now)
+        next_step = interaction.decide(prompt, visit, page.authenticated_at, now, page.acr)
         if user is not None and next_step is Interaction.NOTHING:
             memberships = await page.services.store.find_memberships(user.user_id)
             if is_anothers(prompt, user.user_id):
@@ -148,7 +150,11 @@ async def _proceed(
     signed_in_at = page.authenticated_at
     if signed_in_at is not None and interaction.must_step_up(prompt, visit, signed_in_at, now, settings):
         next_step = Interaction.SIGN_IN
-    if user is None or next_step is Interaction.SIGN_IN:
+    if user is None:
+        return _sign_in(page, prompt, visit)
+    if not meets(page.acr, prompt.acr_values) and not await can_meet(page, user, prompt):
+        return refuse_weak(page, build_question(page, prompt, client, user, visit), client, prompt, visit)
+    if next_step is Interaction.SIGN_IN:
         return _sign_in(page, prompt, visit)
     if next_step is Interaction.SELECT_ACCOUNT:
         return _select_account(page, prompt, visit, client)

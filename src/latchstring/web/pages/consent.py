@@ -7,6 +7,8 @@ from latchstring.authorization_server.authorization_endpoint import render_code,
 from latchstring.authorization_server.consent import render_version
 from latchstring.authorization_server.ports import ConsentCommit
 from latchstring.authorization_server.reconnecting import is_anothers, refuse_mismatch
+from latchstring.authorization_server.sign_in_levels import refuse_unmet
+from latchstring.protocol.authentication_context import meets
 from latchstring.protocol.authorization_request import SEVERAL
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.redirect_uri import find_registered
@@ -48,7 +50,12 @@ async def answer_consent(page: Page) -> Response:
         return send_back(page, render_error(prompt.target, denied, issuer))
     if decision == "mismatch":
         return send_back(page, render_error(prompt.target, refuse_mismatch(prompt), issuer))
+    if decision == "unmet":
+        return send_back(page, render_error(prompt.target, refuse_unmet(), issuer))
     if decision not in {"allow", "request", "approve"} or is_anothers(prompt, user.user_id):
+        raise PageRefused("unreadable_request")
+    if not meets(page.acr, prompt.acr_values):
+        # Of the page that says so, which asks nothing.
         raise PageRefused("unreadable_request")
     question = build_question(page, prompt, client, user, asked.visit, earlier=asked.earlier)
     excluded = await find_excluded(page, asked, user)

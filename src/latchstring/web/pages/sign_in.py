@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from latchstring.authorization_server.passkey_verification import PasskeyRefused
 from latchstring.authorization_server.second_factors import ATTEMPT_WINDOW, Verification
+from latchstring.authorization_server.sign_in_levels import decide_acr_values, find_weakest
 from latchstring.protocol.authentication_context import MULTI_FACTOR, PASSWORD, PHISHING_RESISTANT
 from latchstring.protocol.authorization_request import parse_login_hint, parse_request_uri
 from latchstring.protocol.parameters import Parameters, parse_parameters
@@ -127,6 +128,7 @@ async def _render(
         "error": error,
         "app_name": None if client is None else client.name,
         "is_again": is_again,
+        "wanted": find_weakest(decide_acr_values(request.get("acr_values"), page.services.settings)),
         "passkey_question": page.services.passkeys.ask_for_sign_in(cookie=page.cookie),
         "is_for_device": continue_to is not None and continue_to.startswith(DEVICE),
     }
