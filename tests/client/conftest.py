@@ -103,8 +103,9 @@ class Mailloop:
             "redirect_uri": REDIRECT_URI,
             "scope": "all.full_access offline_access",
             "on_exchange": self.exchanges.append,
+            "http": self.http,
         }
-        self.client = OAuthClient(provider.issuer, store=store, http=self.http, clock=clock, **(settings | options))
+        self.client = OAuthClient(provider.issuer, store=store, clock=clock, **(settings | options))
 
     def connect(self, **choice):
         url = self.client.begin(browser_session=BROWSER)

@@ -4,11 +4,13 @@ import json
 import tomllib
 from base64 import b64decode
 from pathlib import Path
+from time import time
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import msgspec
 import pytest
+from joserfc.jwk import RSAKey
 
 from latchstring.client import (
     MemoryStore,
@@ -19,8 +21,10 @@ from latchstring.client import (
     TemporaryFailure,
     provider,
 )
+from latchstring.protocol.jose.jws import render_jwt
 
 FILES = Path(provider.__file__).with_name("providers")
+KEY = RSAKey.generate_key(2048)
 
 
 class Case(msgspec.Struct, kw_only=True):
@@ -36,6 +40,7 @@ class Case(msgspec.Struct, kw_only=True):
     asked: dict[str, str] = {}
     sent: dict[str, str] = {}
     places: dict[str, str] = {}
+    id_token: dict | None = None
 
 
 BEARER = {"token_type": "Bearer", "access_token": "access-1", "expires_in": 3600, "refresh_token": "refresh-1"}
@@ -115,7 +120,7 @@ CASES = {
         refreshed=AGAIN | {"expires_in": 1800},
         refusal=(400, {"error": "invalid_grant"}),
         identity=[{"id": "7cb59f93", "tenantId": "fe79f7dd", "tenantType": "ORGANISATION", "tenantName": "Acorn"}],
-        user={"sub": "d3a04c79"},
+        id_token={"sub": "d3a04c79", "email": "ann@acorn.example", "xero_userid": "5e8c1a22"},
         key=("fe79f7dd", "d3a04c79"),
     ),
     "close": Case(
@@ -154,7 +159,7 @@ CASES = {
         answer=BEARER | {"expires_in": 3920, "scope": "openid https://www.googleapis.com/auth/calendar.readonly"},
         refreshed={"access_token": "access-2", "expires_in": 3920, "scope": "openid", "token_type": "Bearer"},
         refusal=GONE,
-        identity={"sub": "110248495921238986420", "hd": "acorn.example"},
+        id_token={"sub": "110248495921238986420", "hd": "acorn.example", "azp": "client", "email_verified": True},
         key=("", "110248495921238986420"),
         asked={"access_type": "offline", "prompt": "consent"},
     ),
@@ -195,7 +200,9 @@ CASES = {
         },
         refreshed={"access_token": "00DB0000000TfcR!2", "token_type": "Bearer", "scope": "refresh_token api openid"},
         refusal=(400, {"error": "invalid_grant", "error_description": "expired access/refresh token"}),
+        id_token={"sub": "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC"},
         identity={
+            "sub": "https://login.salesforce.com/id/00DB0000000TfcRMAS/005B0000005Bk90IAC",
             "organization_id": "00DB0000000TfcRMAS",
             "user_id": "005B0000005Bk90IAC",
             "email": "ann@acorn.example",
@@ -245,12 +252,15 @@ class Wire:
         self.tokens = [(200, case.answer), (200, case.refreshed), case.refusal]
         self.identity: list[tuple[int, object]] = [(200, case.identity)]
         self.user: list[tuple[int, object]] = [(200, case.user)]
+        self.nonce: str | None = None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["accept"] == "application/json"
         url = str(request.url)
         if url == self.known.token_endpoint:
             return self._token(request)
+        if url == self.known.jwks_uri:
+            return httpx.Response(200, json={"keys": [{**KEY.as_dict(private=False), "kid": "1", "use": "sig"}]})
         name = self.known.token_header or "authorization"
         assert request.headers[name].removeprefix("Bearer ") == self.case.answer["access_token"]
         assert url in {self.known.identity_url, self.known.user_url}
@@ -274,6 +284,10 @@ class Wire:
             form["client_id"], _, form["client_secret"] = b64decode(pair).decode().partition(":")
         self.forms.append(form)
         status, value = self.tokens.pop(0)
+        if status == 200 and self.case.id_token is not None and form["grant_type"] == "authorization_code":
+            times = {"iat": int(time()), "exp": int(time()) + 120}
+            said = {"iss": self.known.issuer, "aud": "client", "nonce": self.nonce, **times, **self.case.id_token}
+            value = value | {"id_token": render_jwt({"alg": "RS256", "kid": "1"}, said, KEY)}
         return httpx.Response(status, content=json.dumps(value))
 
 
@@ -289,7 +303,9 @@ def start(known: Provider, case: Case) -> tuple[OAuthClient, Wire, str]:
         store=MemoryStore(),
         http=httpx.Client(transport=httpx.MockTransport(wire)),
     )
-    return client, wire, client.begin(browser_session="ann")
+    url = client.begin(browser_session="ann")
+    wire.nonce = dict(parse_qsl(urlsplit(url).query)).get("nonce")
+    return client, wire, url
 
 
 def back(url: str) -> dict[str, str]:
@@ -334,6 +350,7 @@ def test_provider_connects_refreshes_and_says_when_the_grant_is_gone(name):
     assert client.token(connection.key) == case.answer["access_token"]
     assert len(wire.identity) == (case.identity is None), "read once, and only where the token answer lacks it"
     assert len(wire.user) == (case.user is None)
+    assert (connection.identity is not None) == (case.id_token is not None) == ("openid" in case.scope.split())
     assert wire.forms[0].items() >= known.exchange_parameters.items()
     assert {name: wire.forms[0][name] for name in ("client_id", "client_secret", "grant_type", "code")} == {
         "client_id": "client",
@@ -351,7 +368,7 @@ def test_provider_connects_refreshes_and_says_when_the_grant_is_gone(name):
         client.refresh(connection.key)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.identity is None and not case.places])
+@pytest.mark.parametrize("name", [name for name in CASES if find(name).organization_path])
 def test_refresh_for_another_organization_is_refused(name):
     known, case = find(name), CASES[name]
     client, wire, url = start(known, case)
@@ -384,22 +401,41 @@ def test_error_with_status_200_means_what_it_says(name, error, kind, code):
 
 def test_identity_is_asked_for_again_until_it_is_answered(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
-    case = CASES["google"]
-    client, wire, url = start(Provider.named("google"), case)
+    case = CASES["github"]
+    client, wire, url = start(Provider.named("github"), case)
     wire.identity = [(503, None), (429, None), (200, case.identity)]
     assert client.complete(back(url), browser_session="ann").user_id == case.key[1]
-    client, wire, url = start(Provider.named("google"), case)
+    client, wire, url = start(Provider.named("github"), case)
     wire.identity = [(503, None)] * 3
     with pytest.raises(TemporaryFailure, match="server_unavailable"):
         client.complete(back(url), browser_session="ann")
     assert client.connections() == []
 
 
-@pytest.mark.parametrize("answer", [(403, {}), (200, []), (200, {"email": "ann@acorn.example"}), (200, {"sub": ""})])
+@pytest.mark.parametrize("answer", [(403, {}), (200, []), (200, {"email": "ann@acorn.example"}), (200, {"id": ""})])
 def test_identity_that_is_not_told_is_misconfigured_and_stores_nothing(answer):
-    client, wire, url = start(Provider.named("google"), CASES["google"])
+    client, wire, url = start(Provider.named("github"), CASES["github"])
     wire.identity = [answer]
     with pytest.raises(Misconfigured, match="identity_missing"):
+        client.complete(back(url), browser_session="ann")
+    assert client.connections() == []
+
+
+def test_google_without_openid_is_told_what_to_ask_for():
+    client, wire, url = start(Provider.named("google"), msgspec.structs.replace(CASES["google"], scope="calendar"))
+    wire.tokens = [(200, CASES["google"].answer | {"scope": "calendar"})]
+    with pytest.raises(Misconfigured, match="scope openid") as caught:
+        client.complete(back(url), browser_session="ann")
+    assert caught.value.code == "identity_missing"
+    assert client.connections() == []
+
+
+def test_l16_userinfo_of_somebody_else_is_refused_and_stores_nothing():
+    case = CASES["salesforce"]
+    client, wire, url = start(Provider.named("salesforce"), case)
+    assert isinstance(case.identity, dict)
+    wire.identity = [(200, case.identity | {"sub": "https://login.salesforce.com/id/other/other"})]
+    with pytest.raises(Misconfigured, match="userinfo_refused"):
         client.complete(back(url), browser_session="ann")
     assert client.connections() == []
 

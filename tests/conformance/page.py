@@ -16,8 +16,6 @@ PAGE: Final = ROOT / "docs" / "conformance.md"
 # Rules that no case shows, and why.
 NOT_YET: Final = {
     "F8": "TLS is ended by the proxy in front; its versions and suites are the operator's",
-    "L15": "OpenID Connect is not offered",
-    "L16": "OpenID Connect is not offered",
 }
 HELD_BY: Final = {
     "S11": ("tests/protocol/test_dpop.py", "tests/resource_server/test_dpop.py"),
@@ -47,6 +45,8 @@ HELD_BY: Final = {
     "L12": ("tests/client/test_token.py::test_failure_of_the_moment_is_temporary_and_the_connection_stays",),
     "L13": ("tests/client/test_step_up.py::test_step_up_is_asked_for_twice_and_then_refused",),
     "L14": ("tests/client/test_login.py::test_credentials_of_one_issuer_are_never_sent_to_another",),
+    "L15": ("tests/protocol/test_id_token.py", "tests/client/test_openid.py"),
+    "L16": ("tests/client/test_userinfo.py",),
     "L17": ("tests/client/test_metadata.py::test_discover_too_big_is_not_read",),
     "L18": ("tests/client/test_login.py::test_complete_with_an_error_says_whose_move_it_is",),
     "L19": ("tests/client/test_loopback.py::test_stranger_on_the_port_spends_nothing",),

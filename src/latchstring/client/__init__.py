@@ -28,6 +28,7 @@ from latchstring.client.events import Event
 from latchstring.client.exchange import Exchange, show_response
 from latchstring.client.health import Health
 from latchstring.client.oauth_client import OAuthClient
+from latchstring.client.person import Identity
 from latchstring.client.prefetch import is_prefetch
 from latchstring.client.provider import Provider
 from latchstring.client.redact import redact, redact_token, redact_url
@@ -52,6 +53,7 @@ __all__ = [
     "ExchangedToken",
     "Failure",
     "Health",
+    "Identity",
     "IdentityChanged",
     "MemoryStore",
     "Misconfigured",

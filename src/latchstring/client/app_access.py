@@ -1,5 +1,7 @@
 """An app at work for itself in one organization (RFC 6749 §4.4): a connection without a person."""
 
+from typing import Final
+
 from latchstring.client.connection import Connection
 from latchstring.client.errors import IdentityChanged
 from latchstring.client.exchange import Answer
@@ -8,10 +10,13 @@ from latchstring.client.steps import Flow, ask, send, tell
 from latchstring.client.token_endpoint import build_request, read_tokens
 from latchstring.protocol.client_metadata import CLIENT_CREDENTIALS
 
+_OF_PEOPLE: Final = frozenset({"offline_access", "openid"})
+
 
 def render_own_request(context: Context, organization_id: str) -> dict[str, str]:
-    """The request for tokens of the app's own. Its scope leaves out `offline_access`, which is a person's to give."""
-    scope = " ".join(word for word in context.settings.scope.split() if word != "offline_access")
+    """The request for tokens of the app's own. Its scope leaves out what only a person can
+    give."""
+    scope = " ".join(word for word in context.settings.scope.split() if word not in _OF_PEOPLE)
     form = {"grant_type": CLIENT_CREDENTIALS, "scope": scope, "organization_id": organization_id}
     return {name: value for name, value in form.items() if value} | context.settings.target
 

@@ -16,6 +16,7 @@ from latchstring.client.device import DeviceLogin, begin_device, complete_device
 from latchstring.client.events import Listener
 from latchstring.client.health import Health, find_health
 from latchstring.client.oauth_client import BaseOAuthClient
+from latchstring.client.person import Identity
 from latchstring.client.provider import Provider, ProviderSource
 from latchstring.client.reconnecting import begin_reconnect
 from latchstring.client.settings import NO_PARAMETERS, Context, Settings
@@ -25,6 +26,7 @@ from latchstring.client.stores.port import ConnectionStore
 from latchstring.client.token_exchange import ExchangedToken, exchange_token
 from latchstring.client.transport import AsyncDriver, Observer
 from latchstring.client.transport.reach import Reach
+from latchstring.client.userinfo import find_userinfo
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 
 
@@ -177,6 +179,10 @@ class AsyncOAuthClient(BaseOAuthClient):
         """As `OAuthClient.connections`."""
         issuer = self._context.providers.issuer
         return await self._driver.run(ask(self._context.store.find_connections, issuer))
+
+    async def userinfo(self, key: ConnectionKey) -> Identity:
+        """As `OAuthClient.userinfo`."""
+        return await self._driver.run(find_userinfo(self._context, key))
 
     async def health(self) -> Sequence[Health]:
         """As `OAuthClient.health`."""

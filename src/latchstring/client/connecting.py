@@ -1,8 +1,9 @@
 """What every way to connect ends with: whose tokens they are, and a stored connection."""
 
-from latchstring.client.connection import Connection
+from latchstring.client.connection import Connection, PendingLogin
 from latchstring.client.errors import CallbackRefused
 from latchstring.client.identity import find_identity
+from latchstring.client.openid import find_person
 from latchstring.client.provider import Provider
 from latchstring.client.revocation import build_revocation
 from latchstring.client.settings import Context
@@ -17,13 +18,15 @@ def connect(
     sent_at: float,
     *,
     scope: str,
-    step_ups: int = 0,
-    reconnects: tuple[str, str] | None = None,
+    login: PendingLogin | None = None,
+    code: str | None = None,
 ) -> Flow[Connection]:
     """The connection that a person's tokens make, stored before it is returned. `scope` is what was asked for: it was
     granted where the answer does not say otherwise (RFC 6749 §5.1). `sent_at` is when the tokens were asked for.
-    `reconnects` is whose connection it must be, by organization and user; another's is refused and not stored."""
-    organization_id, user_id = yield from find_identity(context, provider, tokens)
+    `login` is what the browser was sent away with, `code` what it brought; a device has neither. Another's connection
+    than the one that the login is to renew is refused and not stored."""
+    person = yield from find_person(context, provider, tokens, scope=scope, login=login, code=code)
+    organization_id, user_id = yield from find_identity(provider, tokens, person)
     made = Connection(
         issuer=provider.issuer,
         organization_id=organization_id,
@@ -36,8 +39,10 @@ def connect(
         connected_at=sent_at,
         refreshed_at=sent_at,
         asked_scope=scope,
-        step_ups=step_ups,
+        step_ups=0 if login is None else login.step_ups,
+        identity=person,
     )
+    reconnects = None if login is None else login.reconnects
     if reconnects is not None and reconnects != (organization_id, user_id):
         raise (yield from _refuse_another(context, provider, made, reconnects))
     stored = yield from ask(context.store.commit_connected, made)

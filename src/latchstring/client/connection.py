@@ -13,6 +13,7 @@ from latchstring.client.errors import (
     TemporaryFailure,
     Verdict,
 )
+from latchstring.client.person import Identity
 from latchstring.protocol.client_metadata import AUTHORIZATION_CODE, CLIENT_CREDENTIALS
 
 
@@ -42,7 +43,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     def as_error(self) -> ClientError:
         """The failure as it was raised first."""
         kind: type[ClientError] = _KINDS[self.verdict]
-        if self.code in {"organization_changed", "user_changed"}:
+        if self.code in {"id_token_refused", "organization_changed", "user_changed"}:
             kind = IdentityChanged
         return kind(self.code, self.description, cause=self.provider_answer, request_id=self.request_id)
 
@@ -62,6 +63,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     `refreshing_since` stands while a refresh of this generation is under way, or its answer is missing.
     `grant_type` is how the tokens came: an app that is at work for itself has no refresh token and asks anew.
     `asked_scope` is what the person was last asked for, `step_ups` how often in a row for just that.
+    `identity` is who connected, by the ID token that came then, where the scope has `openid`.
     """
 
     issuer: str
@@ -81,6 +83,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     grant_type: str = AUTHORIZATION_CODE
     asked_scope: str | None = None
     step_ups: int = 0
+    identity: Identity | None = None
 
     @property
     def can_renew(self) -> bool:
@@ -118,7 +121,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     """A login between `begin` and `complete`: for the browser that began it, once, until `expires_at`. `reconnects` is
-    the connection, by organization and user, that it is to renew and no other."""
+    the connection, by organization and user, that it is to renew and no other. `nonce` must come back in the ID token,
+    where one was asked for, and a sign-in before `signed_in_after` (epoch seconds) does not count."""
 
     state: str
     code_verifier: str
@@ -130,6 +134,8 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float
     step_ups: int = 0
     reconnects: tuple[str, str] | None = None
+    nonce: str | None = None
+    signed_in_after: float | None = None
 
     def __repr__(self) -> str:
         return f"PendingLogin(issuer={self.issuer!r}, expires_at={self.expires_at!r})"

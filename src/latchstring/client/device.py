@@ -9,6 +9,7 @@ from latchstring.client.connection import Connection
 from latchstring.client.errors import Declined, Misconfigured, ReauthorizeRequired, TemporaryFailure
 from latchstring.client.exchange import Answer, Unanswered
 from latchstring.client.metadata import verify_url
+from latchstring.client.openid import refuse_unverifiable
 from latchstring.client.provider import Provider
 from latchstring.client.settings import Context
 from latchstring.client.steps import Flow, pause, send
@@ -42,6 +43,7 @@ def begin_device(context: Context, *, organization_id: str | None) -> Flow[Devic
     if provider.device_authorization_endpoint is None:
         raise Misconfigured("device_unsupported", "The provider names no device authorization endpoint.")
     settings = context.settings
+    refuse_unverifiable(provider, settings.scope)
     form = {"scope": provider.scope_separator.join(settings.scope.split()), "organization_id": organization_id or ""}
     said = {name: value for name, value in form.items() if value} | settings.target
     outcome = yield from send(build_request(settings, provider, provider.device_authorization_endpoint, said))

@@ -83,7 +83,7 @@ class CallbackRefused(ReauthorizeRequired):
     """The callback does not belong to a login that this browser began, or is not from the provider asked.
 
     Codes: `callback_malformed`, `state_missing`, `state_mismatch`, `login_expired`, `issuer_missing`,
-    `issuer_mismatch`, `organization_changed`, `user_changed`.
+    `issuer_mismatch`, `nonce_mismatch`, `organization_changed`, `sign_in_too_old`, `user_changed`.
     """
 
 
@@ -91,16 +91,18 @@ class Misconfigured(ClientError):
     """The developer's or the provider's settings are wrong; the connection itself may be well.
 
     Codes: the provider's (`invalid_client`, `invalid_scope`, …) and ours: `address_refused`, `argument_refused`,
-    `client_changed`, `device_unsupported`, `endpoint_refused`, `identity_missing`, `issuer_mismatch`,
-    `metadata_malformed`, `pkce_unsupported`, `provider_error`, `redirected`, `resource_mismatch`,
-    `revocation_unsupported`, `step_up_refused`, `store_key_unknown`, `store_tampered`, `unsupported_token_type`.
+    `client_changed`, `device_unsupported`, `endpoint_refused`, `id_token_missing`, `id_token_refused`,
+    `identity_missing`, `issuer_mismatch`, `metadata_malformed`, `openid_unsupported`, `pkce_unsupported`,
+    `provider_error`, `redirected`, `resource_mismatch`, `revocation_unsupported`, `step_up_refused`,
+    `store_key_unknown`, `store_tampered`, `unsupported_token_type`, `userinfo_refused`.
     """
 
 
 class IdentityChanged(Misconfigured):
-    """A refresh answered for another organization or user: refused, nothing stored.
+    """A refresh answered for another organization or user, or with an ID token that is not the provider's for this
+    person and client: refused, nothing stored.
 
-    Codes: `organization_changed`, `user_changed`.
+    Codes: `id_token_refused`, `organization_changed`, `user_changed`.
     """
 
 

@@ -18,6 +18,7 @@ from latchstring.client.errors import (
     TemporaryFailure,
 )
 from latchstring.client.exchange import Answer, Unanswered
+from latchstring.client.openid import asks_for_id_token, refuse_unverifiable
 from latchstring.client.provider import FIXED, Provider
 from latchstring.client.settings import Context
 from latchstring.client.steps import Flow, ask, send
@@ -30,7 +31,7 @@ from latchstring.protocol.token_answer import TokenAnswer
 
 _RESERVED: Final = frozenset(
     {
-        "client_id", "code_challenge", "code_challenge_method", "organization_id", "redirect_uri",
+        "client_id", "code_challenge", "code_challenge_method", "nonce", "organization_id", "redirect_uri",
         "resource", "response_type", "scope", "state",
     }
 )  # fmt: skip
@@ -54,7 +55,8 @@ def begin(
     step_ups: int = 0,
     reconnects: ConnectionKey | None = None,
 ) -> Flow[str]:
-    """The authorization URL (RFC 6749 §4.1.1): always with `state` and an S256 challenge of 256 fresh bits.
+    """The authorization URL (RFC 6749 §4.1.1): always with `state` and an S256 challenge of 256 fresh bits, and with a
+    `nonce` where the scope has `openid` (OpenID Connect Core §3.1.2.1).
 
     The rest of the login stays in the store, bound to `browser_session`: a value that only this browser's
     session at the app has. `scope` and `redirect_uri` are for this login in place of the client's. `reconnects` is the
@@ -64,6 +66,8 @@ def begin(
     if _RESERVED & parameters.keys():
         raise Misconfigured("argument_refused", "The parameters name one that the client itself sets.")
     provider = yield from context.providers.resolve()
+    scope = settings.scope if scope is None else scope
+    refuse_unverifiable(provider, scope)
     now = context.clock()
     login = PendingLogin(
         state=_random(context),
@@ -72,10 +76,12 @@ def begin(
         issuer=provider.issuer,
         client_id=settings.client_id,
         redirect_uri=settings.redirect_uri if redirect_uri is None else redirect_uri,
-        scope=settings.scope if scope is None else scope,
+        scope=scope,
         expires_at=now + settings.login_lifetime,
         step_ups=step_ups,
         reconnects=None if reconnects is None else (reconnects.organization_id, reconnects.user_id),
+        nonce=_random(context) if asks_for_id_token(scope) else None,
+        signed_in_after=_find_signed_in_after(scope, parameters.get("max_age", ""), now),
     )
     if not login.redirect_uri:
         raise Misconfigured("argument_refused", "redirect_uri is missing: where does the provider send the browser to?")
@@ -87,6 +93,7 @@ def begin(
         "redirect_uri": login.redirect_uri,
         "scope": provider.scope_separator.join(login.scope.split()) or None,
         "state": login.state,
+        "nonce": login.nonce,
         "code_challenge": code_challenge(login.code_verifier) if provider.sends_code_challenge else None,
         "code_challenge_method": S256 if provider.sends_code_challenge else None,
         "organization_id": organization_id,
@@ -138,8 +145,8 @@ def complete_all(
             tokens,
             sent_at,
             scope=login.scope,
-            step_ups=login.step_ups,
-            reconnects=login.reconnects,
+            login=login,
+            code=code,
         )
         connections.append(connection)
     return connections
@@ -209,6 +216,12 @@ def _exchange(context: Context, provider: Provider, login: PendingLogin, code: s
     tokens = read_tokens(provider, outcome)
     assert isinstance(outcome, Answer)
     return outcome.sent_at, tokens
+
+
+def _find_signed_in_after(scope: str, max_age: str, now: float) -> float | None:
+    """When the person must have signed in at the earliest, where that can be told (OpenID Connect Core §3.1.2.1)."""
+    is_asked = asks_for_id_token(scope) and max_age.isascii() and max_age.isdigit()
+    return now - int(max_age[:9]) if is_asked else None
 
 
 def _random(context: Context) -> str:

@@ -5,10 +5,15 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from latchstring.client.errors import Misconfigured, TemporaryFailure
-from latchstring.client.exchange import Request, Unanswered
+from latchstring.client.exchange import Answer, Request, Unanswered
 from latchstring.client.steps import Flow, send
 from latchstring.protocol.resource_metadata import ResourceMetadata, parse_resource_metadata, resource_metadata_url
-from latchstring.protocol.server_metadata import ServerMetadata, metadata_url, parse_server_metadata
+from latchstring.protocol.server_metadata import (
+    ServerMetadata,
+    metadata_url,
+    openid_configuration_url,
+    parse_server_metadata,
+)
 
 _LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -38,7 +43,7 @@ def fetch_resource_metadata(resource: str) -> Flow[ResourceMetadata]:
     """The API's own document; refuses one that is for any other API, byte for byte (RFC 9728 §3.3)."""
     verify_url(resource, "The resource")
     url = resource_metadata_url(resource)
-    body = yield from _fetch(url, "the API publishes no metadata there; name its authorization server by hand.")
+    body = yield from fetch_document(url, "the API publishes no metadata there; name its authorization server by hand.")
     try:
         metadata = parse_resource_metadata(body)
     except ValueError as error:
@@ -52,13 +57,18 @@ def fetch_resource_metadata(resource: str) -> Flow[ResourceMetadata]:
 
 
 def fetch_metadata(issuer: str) -> Flow[ServerMetadata]:
-    """The issuer's own document; refuses one that names any other issuer, byte for byte (RFC 8414 §3.3)."""
+    """The issuer's own document; refuses one that names any other issuer, byte for byte (RFC 8414 §3.3). Where there is
+    none, the one of an OpenID Provider (OpenID Connect Discovery §4)."""
     verify_url(issuer, "The issuer")
     if urlsplit(issuer).query:
         raise Misconfigured("argument_refused", "The issuer has no query (RFC 8414 §2).")
     url = metadata_url(issuer)
     wrong = "the issuer publishes no metadata there; check the issuer, or name the endpoints by hand (Provider)."
-    body = yield from _fetch(url, wrong)
+    answer = yield from _ask(url)
+    if answer.status == 404:
+        url = openid_configuration_url(issuer)
+        answer = yield from _ask(url)
+    body = _read(answer, url, wrong)
     try:
         metadata = parse_server_metadata(body)
     except ValueError as error:
@@ -68,13 +78,21 @@ def fetch_metadata(issuer: str) -> Flow[ServerMetadata]:
     return metadata
 
 
-def _fetch(url: str, wrong: str) -> Flow[bytes]:
+def fetch_document(url: str, wrong: str) -> Flow[bytes]:
     """The document; `wrong` says what it means that there is none."""
+    return _read((yield from _ask(url)), url, wrong)
+
+
+def _ask(url: str) -> Flow[Answer]:
     answer = yield from send(Request(url=url, headers={"Accept": "application/json"}))
     if isinstance(answer, Unanswered):
         if isinstance(answer.cause, Misconfigured):
             raise answer.cause
         raise TemporaryFailure("unanswered", f"No answer from {url}.", cause=answer.cause)
+    return answer
+
+
+def _read(answer: Answer, url: str, wrong: str) -> bytes:
     if answer.status >= 500 or answer.status == 429:
         raise TemporaryFailure("server_unavailable", f"{url} answered {answer.status}.")
     if answer.status != 200:

@@ -15,6 +15,7 @@ from latchstring.client.connection import Connection, ConnectionKey
 from latchstring.client.device import DeviceLogin, begin_device, complete_device
 from latchstring.client.events import Listener
 from latchstring.client.health import Health, find_health
+from latchstring.client.person import Identity
 from latchstring.client.provider import Provider, ProviderSource
 from latchstring.client.reconnecting import begin_reconnect
 from latchstring.client.settings import NO_PARAMETERS, Context, Settings
@@ -24,6 +25,7 @@ from latchstring.client.stores.port import ConnectionStore
 from latchstring.client.token_exchange import ExchangedToken, exchange_token
 from latchstring.client.transport import Observer, SyncDriver
 from latchstring.client.transport.reach import Reach
+from latchstring.client.userinfo import find_userinfo
 from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 
 
@@ -211,6 +213,11 @@ class OAuthClient(BaseOAuthClient):
         """Every connection at this provider, as stored."""
         issuer = self._context.providers.issuer
         return self._driver.run(ask(self._context.store.find_connections, issuer))
+
+    def userinfo(self, key: ConnectionKey) -> Identity:
+        """What an OpenID Provider says now of the person who connected (OpenID Connect Core §5.3); of nobody else. What
+        it said when they did is `connection.identity`."""
+        return self._driver.run(find_userinfo(self._context, key))
 
     def health(self) -> Sequence[Health]:
         """How every connection at this provider fares, those that need somebody first; no request is made."""

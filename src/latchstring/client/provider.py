@@ -14,6 +14,7 @@ from latchstring.client.steps import Flow
 from latchstring.client.transport import AsyncDriver, SyncDriver
 from latchstring.client.transport.reach import Reach
 from latchstring.protocol.client_metadata import CLIENT_SECRET_BASIC, CLIENT_SECRET_POST
+from latchstring.protocol.jose.algorithms import ALGORITHMS, RS256
 from latchstring.protocol.pkce import S256
 from latchstring.protocol.server_metadata import ServerMetadata
 
@@ -24,6 +25,9 @@ _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Of `organization_selection` (ours): no other organization than the one in the request.
 FIXED: Final = "fixed"
 _AUTH_METHODS: Final = (CLIENT_SECRET_POST, CLIENT_SECRET_BASIC)
+_FURTHER_URLS: Final = (
+    "revocation_endpoint", "device_authorization_endpoint", "identity_url", "user_url", "jwks_uri", "userinfo_endpoint",
+)  # fmt: skip
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +40,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     that is another page, `identity_query` a GraphQL query to post there. A path through a list (`*.id`) finds all of
     its items: the organization of a grant for two is "a,b". `organization` is for a provider at an organization's own
     address.
+
+    An OpenID Provider has its keys at `jwks_uri`, and says more of a person at `userinfo_endpoint`. It signs ID tokens
+    by `id_token_signed_response_alg`: what the client is registered with, never what a token says. `organization_claim`
+    and `user_claim` are dotted paths in the verified ID token, for one that says there whose the tokens are.
 
     What some do in their own way: `authorization_parameters` go into every authorization URL; scopes are joined by
     `scope_separator`; `token_type` is what they call a Bearer token; `error_field` is the path of an error's code,
@@ -73,36 +81,56 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     token_header: str | None = None
     found_by: str | None = None
     fixes_organizations: bool = False
+    jwks_uri: str | None = None
+    userinfo_endpoint: str | None = None
+    id_token_signed_response_alg: str = RS256
+    organization_claim: str | None = None
+    user_claim: str | None = None
 
     def __post_init__(self) -> None:
         verify_url(self.authorization_endpoint, "authorization_endpoint")
         verify_url(self.token_endpoint, "token_endpoint")
-        for name in ("revocation_endpoint", "device_authorization_endpoint", "identity_url", "user_url"):
+        for name in _FURTHER_URLS:
             if getattr(self, name) is not None:
                 verify_url(getattr(self, name), name)
         if self.token_endpoint_auth_method not in _AUTH_METHODS:
             raise Misconfigured("argument_refused", f"token_endpoint_auth_method is one of {', '.join(_AUTH_METHODS)}.")
+        if self.id_token_signed_response_alg not in ALGORITHMS:
+            raise Misconfigured("argument_refused", f"id_token_signed_response_alg is one of {', '.join(ALGORITHMS)}.")
+        if self.jwks_uri is None and (self.organization_claim or self.user_claim):
+            raise Misconfigured("argument_refused", "Claims of an ID token are believed only with a jwks_uri.")
 
     @property
     def organization_path(self) -> str | None:
         """Where a token answer names the organization, if it does."""
-        return self.organization_field if self.identity_url is None and self.organization is None else None
+        is_elsewhere = self.identity_url or self.organization or self.organization_claim
+        return None if is_elsewhere else self.organization_field
 
     @property
     def user_path(self) -> str | None:
         """Where a token answer names the user, if it does."""
-        return self.user_field if self.identity_url is None and self.user_url is None else None
+        return None if self.identity_url or self.user_url or self.user_claim else self.user_field
 
     @property
     def named_urls(self) -> tuple[str, ...]:
         """The addresses that the app itself has written down, or taken from a file that ships with this library."""
         if self.found_by is not None:
             return (self.found_by,)
-        urls = (
-            self.issuer, self.authorization_endpoint, self.token_endpoint, self.revocation_endpoint,
-            self.device_authorization_endpoint, self.identity_url, self.user_url,
-        )  # fmt: skip
+        further = (getattr(self, name) for name in _FURTHER_URLS)
+        urls = (self.issuer, self.authorization_endpoint, self.token_endpoint, *further)
         return tuple(url for url in urls if url is not None)
+
+    def told_by_id_token(self, *, user: str = "sub", organization: str | None = None) -> Self:
+        """The same provider, as one whose verified ID token alone says whose the tokens are: the dotted paths in it of
+        the user and of the organization, None where it knows no such thing."""
+        return msgspec.structs.replace(
+            self,
+            user_claim=user,
+            organization_claim=organization,
+            organization_field=None,
+            identity_url=None,
+            user_url=None,
+        )
 
     @classmethod
     def names(cls) -> list[str]:
@@ -145,6 +173,9 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
             token_endpoint_auth_method=next((m for m in _AUTH_METHODS if m in methods), CLIENT_SECRET_POST),
             authorization_response_iss_parameter_supported=(metadata.authorization_response_iss_parameter_supported),
             found_by=found_by or metadata.issuer,
+            jwks_uri=metadata.jwks_uri,
+            userinfo_endpoint=metadata.userinfo_endpoint,
+            id_token_signed_response_alg=_choose_algorithm(metadata.id_token_signing_alg_values_supported),
             fixes_organizations=FIXED in metadata.organization_selection_values_supported,
         )
 
@@ -177,6 +208,13 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         """`discover_for` for asyncio."""
         async with AsyncDriver(http, reach=Reach([resource], public_only)) as driver:
             return cls.from_metadata(await driver.run(_fetch_for(resource)), found_by=resource)
+
+
+def _choose_algorithm(offered: list[str]) -> str:
+    """What a client is registered with that has said nothing: RS256 (OpenID Connect Registration §2), or where the
+    provider has no such keys, what it has."""
+    known = [each for each in offered if each in ALGORITHMS]
+    return RS256 if RS256 in offered or not known else known[0]
 
 
 def _fetch_for(resource: str) -> Flow[ServerMetadata]:

@@ -8,6 +8,7 @@ from latchstring.client.connection import ConnectionKey
 from latchstring.client.errors import Misconfigured
 from latchstring.client.metadata import verify_url
 from latchstring.client.provider import ProviderSource
+from latchstring.client.provider_keys import ProviderKeys
 from latchstring.client.stores.port import ConnectionStore
 from latchstring.protocol.resource_metadata import verify_resource_identifier
 
@@ -83,6 +84,7 @@ class Context:
     store: ConnectionStore
     clock: Callable[[], float]
     entropy: Callable[[int], bytes]
+    keys: ProviderKeys = field(default_factory=ProviderKeys)
 
     def key(self, organization_id: str, user_id: str) -> ConnectionKey:
         return ConnectionKey(self.providers.issuer, organization_id, user_id)

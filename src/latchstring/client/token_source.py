@@ -18,6 +18,7 @@ from latchstring.client.errors import (
     Verdict,
 )
 from latchstring.client.exchange import Answer, Unanswered
+from latchstring.client.openid import find_missing_library, refuse_another_person
 from latchstring.client.provider import Provider
 from latchstring.client.revocation import build_revocation
 from latchstring.client.settings import Context, refuse_foreign
@@ -154,6 +155,8 @@ def _refresh(
             "no_refresh_token",
             "The token has ended and there is none to refresh it with (no offline_access).",
         )
+    elif leased.identity is not None:
+        refusal = refusal or find_missing_library()
     # An intent from before us: that refresh was sent, and what came of it is still unaccounted for.
     earlier = None if leased.refreshing_since == now else leased.refreshing_since
     if refusal is not None:
@@ -164,6 +167,7 @@ def _refresh(
     try:
         tokens = read_tokens(provider, outcome)
         assert isinstance(outcome, Answer)
+        yield from refuse_another_person(context, provider, leased, tokens)
         renewed = _renew(provider, leased, tokens, outcome.sent_at)
     except ClientError as error:
         since = leased.refreshing_since if is_retry or error.code in _LOST else earlier

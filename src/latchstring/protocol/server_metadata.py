@@ -14,6 +14,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     pushed_authorization_request_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
     jwks_uri: str | None = None
+    userinfo_endpoint: str | None = None
     registration_endpoint: str | None = None
     scopes_supported: list[str] = []
     response_types_supported: list[str] = []
@@ -37,6 +38,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     client_id_metadata_document_supported: bool = False
     organization_selection_values_supported: list[str] = []
     acr_values_supported: list[str] = []  # OpenID Connect Discovery §3, RFC 9470 §7
+    id_token_signing_alg_values_supported: list[str] = []
     # Ours: what guards read to keep up with what has ended (`revocation_feed`).
     revocations_endpoint: str | None = None
 
@@ -63,3 +65,8 @@ def metadata_url(issuer: str) -> str:
     scheme, _, rest = issuer.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host}/.well-known/oauth-authorization-server{slash}{path}".rstrip("/")
+
+
+def openid_configuration_url(issuer: str) -> str:
+    """Where an OpenID Provider's document is: appended to the issuer (OpenID Connect Discovery §4)."""
+    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"

@@ -19,6 +19,7 @@ from latchstring.client.testing.faults import (
     AnyFault,
     Delay,
     Fault,
+    OpenIDFault,
     Reply,
     refusal,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "FakeProvider",
     "Fault",
     "Grant",
+    "OpenIDFault",
     "Reply",
     "refusal",
 ]

@@ -25,6 +25,36 @@ class Fault(StrEnum):
     """The person disconnects while the answer is on its way: its tokens are dead on arrival."""
 
 
+class OpenIDFault(StrEnum):
+    """What is wrong with an ID token, or with userinfo."""
+
+    MISSING = "missing"
+    """There is none, although `openid` was granted; of userinfo: 403."""
+    NO_SIGNATURE = "no_signature"
+    """`alg` is `none`."""
+    SYMMETRIC = "symmetric"
+    """`alg` is `HS256`, and the secret is the provider's public key, which everybody has."""
+    OTHER_ALGORITHM = "other_algorithm"
+    """Signed by a key of the provider's, and not as the client is registered."""
+    OTHER_KEY = "other_key"
+    """Signed by somebody else, under the name of the provider's key."""
+    UNKNOWN_KEY = "unknown_key"
+    """Signed by a key that the provider does not publish."""
+    WRONG_ISSUER = "wrong_issuer"
+    WRONG_AUDIENCE = "wrong_audience"
+    OTHER_PARTY = "other_party"
+    """For us and for others, and issued to one of those (`azp`)."""
+    WRONG_NONCE = "wrong_nonce"
+    """Of another login."""
+    EXPIRED = "expired"
+    WRONG_ACCESS_TOKEN = "wrong_access_token"
+    """`at_hash` is that of another access token."""
+    OTHER_USER = "other_user"
+    """`sub` is somebody else than the tokens are for."""
+    SIGNED = "signed"
+    """Userinfo comes as a JWT."""
+
+
 @dataclass(frozen=True)
 class Delay:
     """The request takes effect, its answer comes that many seconds later."""

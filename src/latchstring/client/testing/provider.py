@@ -12,7 +12,16 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from latchstring.client.testing.carriers import ProviderTransport, serving
-from latchstring.client.testing.faults import AnyFault, Delay, Dropped, Fault, Reply, refusal, render_reply
+from latchstring.client.testing.faults import (
+    AnyFault,
+    Delay,
+    Dropped,
+    Fault,
+    OpenIDFault,
+    Reply,
+    refusal,
+    render_reply,
+)
 from latchstring.protocol.client_metadata import (
     AUTHORIZATION_CODE,
     CLIENT_CREDENTIALS,
@@ -41,6 +50,8 @@ class Grant:
     rotated_at: float = 0.0
     status: str = "pending"
     lost_answers: int = 0
+    nonce: str | None = None
+    signed_in_at: float = 0.0
 
 
 @dataclass
@@ -52,6 +63,10 @@ class FakeProvider:
     gets its successor. `latency`: before every request. `clock_skew`: how far the provider's clock is ahead; its
     tokens end that much earlier if it is set after they were issued. `expires_in` is said in answers as it is,
     None leaves it out. A `client_secret` of "" makes it a public client.
+
+    Where the scope has `openid` it is an OpenID Provider: its ID tokens and its userinfo say `claims` besides the
+    `sub`, which is the user's id. `id_token_faults` and `userinfo_faults` are spent one by one, in order. Needs
+    joserfc.
     """
 
     issuer: str = "https://provider.example"
@@ -64,6 +79,10 @@ class FakeProvider:
     latency: float = 0.0
     announces_iss: bool = True
     organization_override: str | None = None
+    claims: dict[str, Any] = field(default_factory=dict)
+    id_token_faults: list[OpenIDFault] = field(default_factory=list)
+    userinfo_faults: list[OpenIDFault] = field(default_factory=list)
+    key_generation: int = 1
     faults: list[AnyFault] = field(default_factory=list)
     answer_drop_rate: float = 0.0
     seed: int = 0
@@ -112,6 +131,8 @@ class FakeProvider:
                 query.get("scope", "all.full_access offline_access"),
                 query.get("code_challenge"),
                 query["redirect_uri"],
+                nonce=query.get("nonce"),
+                signed_in_at=self.now(),
             )
         return f"{query['redirect_uri']}?{urlencode({'code': f'ls_ac_{grant_id}'} | answer)}"
 
@@ -122,6 +143,7 @@ class FakeProvider:
         with self._lock:
             device = self.devices[user_code]
             device.organization_id, device.user_id = organization_id, user_id
+            device.signed_in_at = self.now()
             device.status = "active" if allow else "ended"
 
     def revoke(self) -> None:
@@ -136,6 +158,10 @@ class FakeProvider:
             for grant in self.grants.values():
                 if grant.status == "active":
                     self._advance(grant)
+
+    def rotate_keys(self) -> None:
+        """From now on the provider signs with another key, and publishes that one alone."""
+        self.key_generation += 1
 
     # the wire ---------------------------------------------------------------------------------------------
 
@@ -167,14 +193,21 @@ class FakeProvider:
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "authorization_response_iss_parameter_supported": self.announces_iss,
+            "jwks_uri": f"{self.issuer}/oauth2/keys/",
+            "userinfo_endpoint": f"{self.issuer}/oauth2/userinfo/",
+            "id_token_signing_alg_values_supported": ["RS256"],
         }
 
     def _route(self, method: str, target: str, headers: dict[str, str], form: dict[str, str]) -> Reply:
         path = urlsplit(target).path
         if method == "GET" and path == "/.well-known/oauth-authorization-server":
             return render_reply(200, self.metadata())
-        if path.startswith("/api/"):
+        if path.startswith("/api/") or path == "/oauth2/userinfo/":
             return self._api(path, headers)
+        if method == "GET" and path == "/oauth2/keys/":
+            from latchstring.client.testing.openid import render_keys
+
+            return render_keys(self.key_generation)
         if method == "GET" and path == "/oauth2/authorize/":
             try:
                 return 303, {"Location": self.authorize(target)}, b""
@@ -325,7 +358,27 @@ class FakeProvider:
             answer["refresh_token"] = f"ls_rt_{grant.id}Gen{grant.generation:04}Gen0123456789"
         if self.expires_in is None:
             del answer["expires_in"]
-        return render_reply(200, answer)
+        id_token = self._render_id_token(grant, access_token) if "openid" in grant.scope.split() else None
+        return render_reply(200, answer if id_token is None else {**answer, "id_token": id_token})
+
+    def _render_id_token(self, grant: Grant, access_token: str) -> str | None:
+        from latchstring.client.testing.openid import LIFETIME, render_id_token
+
+        fault = self.id_token_faults.pop(0) if self.id_token_faults else None
+        if fault is OpenIDFault.MISSING:
+            return None
+        now = int(self.now())
+        said = {"iss": self.issuer, "sub": grant.user_id, "aud": self.client_id, "iat": now, "exp": now + LIFETIME}
+        if grant.nonce is not None and grant.generation == 1:
+            said["nonce"] = grant.nonce
+        said["auth_time"] = int(grant.signed_in_at)
+        return render_id_token({**said, **self.claims}, access_token, self.key_generation, fault)
+
+    def _userinfo(self, grant: Grant) -> Reply:
+        from latchstring.client.testing.openid import render_userinfo
+
+        fault = self.userinfo_faults.pop(0) if self.userinfo_faults else None
+        return render_userinfo({"sub": grant.user_id, **self.claims}, self.key_generation, fault)
 
     def _revoke(self, form: dict[str, str]) -> Reply:
         token = form.get("token", "")
@@ -342,6 +395,8 @@ class FakeProvider:
         if grant is None or grant.status != "active" or token in self.dead_access_tokens or expires_at <= self.now():
             challenge = 'Bearer realm="api", error="invalid_token", error_description="The token is not active."'
             return render_reply(401, {"error": "invalid_token"}, {"WWW-Authenticate": challenge})
+        if path == "/oauth2/userinfo/":
+            return self._userinfo(grant)
         if path == "/api/v1/contacts/":
             contacts = [{"id": "cont_1", "name": "Priya Raman", "email": "priya@acorn.example"}]
             return render_reply(200, {"organization_id": grant.organization_id, "data": contacts})
