@@ -77,6 +77,8 @@ def test_judge_without_clients_of_the_profile_says_nothing_of_fapi():
 
 DEPLOYMENTS: list[tuple[str, str, dict[str, Any]]] = [
     ("issuer-https", "fails", {"issuer": "http://auth.example"}),
+    ("issuer-https", "fails", {"issuer": "http://localhost.example.com"}),
+    ("issuer-https", "fails", {"issuer": "http://127.0.0.1.example.com:8400"}),
     ("issuer-https", "warning", {"issuer": "http://127.0.0.1:8400"}),
     ("issuer-https", "warning", {"issuer": "http://[::1]:8400"}),
     ("issuer-https", "warning", {"issuer": "http://localhost:8400/login"}),
@@ -205,9 +207,40 @@ def test_judge_client_as_if_it_kept_fapi_is_told_what_it_lacks(rule_id, client):
 
 
 @pytest.mark.parametrize(
+    "rule_id, client, advice",
+    [
+        (
+            "allowances",
+            good(security=ClientSecurity(profile="legacy", allowances=("plain_pkce", "no_state"))),
+            "It is let off: plain_pkce, no_state. Bring the app up to date.",
+        ),
+        (
+            "confidential-grants",
+            good(**NATIVE, grant_types=("authorization_code", JWT_BEARER, CLIENT_CREDENTIALS)),
+            f"A public client is refused these grant types: {CLIENT_CREDENTIALS}, {JWT_BEARER}.",
+        ),
+        (
+            "client-scope",
+            good(scope=("contacts.write", "contacts.read", "contacts.delete", "offline_access")),
+            "The settings define no such scope: contacts.delete, contacts.write.",
+        ),
+    ],
+)
+def test_judge_client_is_told_each_of_several_by_name(rule_id, client, advice):
+    assert find(build_subject(client), rule_id).advice == (advice,)
+
+
+PASSES_ON = {"grant_types": (TOKEN_EXCHANGE,), "redirect_uris": (), "scope": ("contacts.read",)}
+
+
+@pytest.mark.parametrize(
     "rule_id, client",
     [
         ("pkce", good(security=LEGACY, grant_types=(CLIENT_CREDENTIALS,))),
+        ("confidential-grants", good(grant_types=(CLIENT_CREDENTIALS, TOKEN_EXCHANGE, JWT_BEARER))),
+        ("confidential-grants", good(**NATIVE)),
+        ("unused-grants", good(**PASSES_ON)),
+        ("unused-grants", good(**PASSES_ON, is_published=False, acts_for_resource="https://api.example/")),
         ("redirect-uri-http", good(**NATIVE, redirect_uris=("http://127.0.0.1/cb", "http://[::1]/cb"))),
         ("secret-age", good(**SECRET, secrets=secrets(0, YEAR, ended=3))),
         ("unused-grants", good(grant_types=(CLIENT_CREDENTIALS,), redirect_uris=(), scope=("contacts.read",))),

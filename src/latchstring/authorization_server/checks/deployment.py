@@ -9,6 +9,7 @@ from latchstring.authorization_server.checks.rule import Flaw, Rule, Subject
 from latchstring.authorization_server.settings import FULL_ACCESS
 from latchstring.authorization_server.trusted_issuers import EVERY
 from latchstring.protocol.jose.algorithms import RS256
+from latchstring.protocol.redirect_uri import is_loopback
 
 MAX_BEARER_LIFETIME: Final = 3600
 MAX_RETRY_WINDOW: Final = 300
@@ -17,8 +18,7 @@ _MAX_NETWORK: Final = {4: 1 << 16, 6: 1 << 64}  # addresses of one trusted proxy
 
 def _issuer(subject: Subject) -> Iterable[Flaw]:
     if not subject.settings.is_https:
-        host = subject.settings.issuer.removeprefix("http://").partition("/")[0]
-        is_local = host.startswith(("127.0.0.1", "localhost", "[::1]"))
+        is_local = is_loopback(subject.settings.issuer)
         yield Flaw("warning" if is_local else "fails", "Set issuer to the public https:// URL.")
 
 
@@ -52,7 +52,7 @@ def _proxies(subject: Subject) -> Iterable[Flaw]:
 
 def _proxy_networks(subject: Subject) -> Iterable[Flaw]:
     for text in subject.settings.trusted_proxy_networks:
-        network = ip_network(text, strict=False)
+        network = ip_network(text)
         if network.num_addresses > _MAX_NETWORK[network.version]:
             advice = f"Name the proxies themselves in trusted_proxy_networks, not {text}: who is there can forge."
             yield Flaw("fails" if network.prefixlen == 0 else "warning", advice)
