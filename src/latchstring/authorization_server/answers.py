@@ -48,13 +48,13 @@ def decide(
     asked: Sequence[str], answer: Answer, role: Role | None, settings: Settings, now: int, *, has_details: bool
 ) -> Agreed | AnswerRefusal:
     """What is granted: of what was asked for, what the member's role can give and they have not struck out."""
-    removed = () if role is None else find_removed(asked, role, settings)
+    removed = find_removed(asked, role, settings)
     declined = () if answer.kept is None else tuple(find_struck_out(asked, answer.kept, settings))
     scope = tuple(value for value in asked if value not in removed and value not in declined)
     if not is_something(scope) and not has_details:
         return AnswerRefusal.NOTHING_LEFT
-    lasts = answer.lifetime is not None and OFFLINE_ACCESS in scope
-    return Agreed(scope, declined, now + (answer.lifetime or 0) if lasts else None, role)
+    lifetime = answer.lifetime if OFFLINE_ACCESS in scope else None
+    return Agreed(scope, declined, None if lifetime is None else now + lifetime, role)
 
 
 def find_optional(asked: Sequence[str], settings: Settings) -> list[str]:

@@ -178,7 +178,7 @@ def _find_response_mode(parameters: Parameters, redirect_uri: str, state: str | 
 
 def _fits_form(redirect_uri: str, state: str | None) -> bool:
     # A browser posts forms to web addresses alone, and writes every line break as CR LF.
-    return is_web_address(redirect_uri) and _LINE_BREAKS.isdisjoint(state or "")
+    return is_web_address(redirect_uri) and _LINE_BREAKS.isdisjoint(state or ())
 
 
 def decide(

@@ -1,7 +1,5 @@
 """The introspection endpoint (RFC 7662)."""
 
-from typing import Any
-
 import msgspec
 
 from latchstring.authorization_server.access import find_live_access
@@ -13,7 +11,7 @@ from latchstring.authorization_server.ports import Clock, Store
 from latchstring.authorization_server.settings import Settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
 from latchstring.authorization_server.signing_keys import SigningKeys
-from latchstring.authorization_server.tokens import AccessToken, Actor, TokenCodec
+from latchstring.authorization_server.tokens import AccessToken, TokenCodec
 from latchstring.protocol.authorization_details import read_authorization_details
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.introspection import SIGNED_TYPE, IntrospectionResponse, SignedIntrospection
@@ -25,11 +23,6 @@ class OwnApi(msgspec.Struct, frozen=True):
 
 
 _INACTIVE = IntrospectionResponse(active=False)
-
-
-def _render_actor(actor: Actor | None) -> dict[str, Any] | None:
-    """`act` (RFC 8693 §4.1), all of it."""
-    return None if actor is None else msgspec.to_builtins(actor)
 
 
 class IntrospectionEndpoint:
@@ -87,8 +80,8 @@ class IntrospectionEndpoint:
             sub=live.sub,
             iss=self._settings.issuer,
             aud=list(live.resource) or None,
-            act=None if access.facts is None else _render_actor(access.facts.actor),
-            cnf=None if live.confirmation is None else msgspec.to_builtins(live.confirmation),
+            act=None if access.facts is None else msgspec.to_builtins(access.facts.actor),
+            cnf=msgspec.to_builtins(live.confirmation),
             jti=access.token_id.hex(),
             organization_id=live.organization_id,
             user_id=live.user_id,

@@ -94,7 +94,7 @@ class PushedRequestEndpoint:
             request, authorization_request, found, target, self._settings, is_pushed=True, is_signed=is_signed
         )
         await verify_resources(prompt.resource, self._store, self._settings.api_resource)
-        thumbprint = await self._proofs.find_key(proofs, client, PUSHED_REQUEST_PATH) if proofs else None
+        thumbprint = await self._proofs.find_key(proofs, client, PUSHED_REQUEST_PATH)
         if thumbprint is not None and request.setdefault("dpop_jkt", thumbprint) != thumbprint:
             raise OAuthError("invalid_dpop_proof", "dpop_jkt is another key than that of the DPoP proof.")
         request_id = self._entropy(ID_ENTROPY_SIZE)
@@ -128,9 +128,14 @@ async def find_pushed_parameters(parameters: Parameters, store: Store, arrived_a
         why = OAuthError("invalid_request_uri", "Only the request_uri of a pushed request counts; none is fetched.")
         raise UnsafeRequest("request_refused", error=why)
     pushed = await store.find_pushed_request(request_id)
-    kept = None if pushed is None else parse_parameters(pushed.parameters.encode())
-    is_good = pushed is not None and pushed.expires_at > arrived_at
-    if pushed is None or kept is None or not is_good or kept["client_id"] != parameters.get("client_id"):
-        why = OAuthError("invalid_request_uri", "The request_uri is unknown, expired, answered or another client's.")
-        raise UnsafeRequest("request_uri_unknown", error=why)
+    if pushed is None or pushed.expires_at <= arrived_at:
+        raise _refuse_unknown()
+    kept = parse_parameters(pushed.parameters.encode())
+    if kept["client_id"] != parameters.get("client_id"):
+        raise _refuse_unknown()
     return kept, pushed.id
+
+
+def _refuse_unknown() -> UnsafeRequest:
+    why = OAuthError("invalid_request_uri", "The request_uri is unknown, expired, answered or another client's.")
+    return UnsafeRequest("request_uri_unknown", error=why)

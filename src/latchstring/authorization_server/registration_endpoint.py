@@ -67,9 +67,9 @@ class RegistrationEndpoint:
     async def register(self, metadata: ClientMetadata, initial_token: str | None) -> ClientInformation:
         """The new client with its credentials, and no row of it; an initial access token is used up last."""
         now = self._clock()
-        is_gated = self._settings.registration == "gated"
-        if is_gated:
-            await self._verify_initial_token(initial_token, now)
+        token_hash = None
+        if self._settings.registration == "gated":
+            token_hash = await self._verify_initial_token(initial_token, now)
         registration = decide_registration(
             metadata, self._settings, methods=REGISTRABLE_METHODS, default_method=CLIENT_SECRET_BASIC
         )
@@ -78,10 +78,8 @@ class RegistrationEndpoint:
         client_id = self._registrations.render_client_id(carried, self._entropy(REGISTRATION_NONCE_SIZE))
         if len(client_id) > MAX_REGISTERED_ID_LENGTH:
             raise refuse_metadata("The metadata is too long for a registration. Register fewer redirect URIs.")
-        if is_gated:
-            used = await self._store.use_registration_token(hash_initial_token(initial_token or ""), now=now)
-            if used is Commit.LOST:
-                raise _refuse_token("The initial access token has been used up.")
+        if token_hash is not None and await self._store.use_registration_token(token_hash, now=now) is Commit.LOST:
+            raise _refuse_token("The initial access token has been used up.")
         client = build_client(
             registration,
             public_id=client_id,
@@ -93,11 +91,14 @@ class RegistrationEndpoint:
         secret = None if not client.has_secret else self._registrations.derive_client_secret(client_id)
         return self._describe(client, client_secret=secret)
 
-    async def _verify_initial_token(self, initial_token: str | None, now: int) -> None:
+    async def _verify_initial_token(self, initial_token: str | None, now: int) -> bytes:
+        """The hash by which the token is kept."""
         if initial_token is None:
             raise _refuse_token("Registering a client needs an initial access token (RFC 7591 section 3).")
-        if not await self._store.has_registration_token(hash_initial_token(initial_token), now=now):
+        token_hash = hash_initial_token(initial_token)
+        if not await self._store.has_registration_token(token_hash, now=now):
             raise _refuse_token("The initial access token is unknown, expired or used up.")
+        return token_hash
 
     async def find(self, client_id: str, token: str | None) -> ClientInformation:
         """What is registered (RFC 7592 §2.1); the secret was shown once and is not shown again."""

@@ -7,8 +7,8 @@ from latchstring.authorization_server.records import Role
 from latchstring.authorization_server.settings import Settings
 
 
-def find_removed(scope: Sequence[str], role: Role, settings: Settings) -> tuple[str, ...]:
-    """What of the scope a member of that role cannot give, in its order."""
+def find_removed(scope: Sequence[str], role: Role | None, settings: Settings) -> tuple[str, ...]:
+    """What of the scope a member of that role cannot give, in its order. One of no known role gives what anyone can."""
     return tuple(value for value in scope if not _is_for(value, role, settings))
 
 
@@ -33,6 +33,6 @@ def fingerprint(organization_id: str, role: Role) -> bytes:
     return hashlib.blake2b(f"{organization_id} {role}".encode(), digest_size=4).digest()
 
 
-def _is_for(value: str, role: Role, settings: Settings) -> bool:
+def _is_for(value: str, role: Role | None, settings: Settings) -> bool:
     definition = settings.scopes.get(value)
     return definition is None or definition.roles is None or role in definition.roles

@@ -57,7 +57,7 @@ def render_signed_access_token(
         acr=acr,
         grant_id=None if grant_id is None else render_identifier(GRANT, grant_id),
         cnf=facts.confirmation,
-        act=None if facts.actor is None else msgspec.to_builtins(facts.actor),
+        act=msgspec.to_builtins(facts.actor),
         authorization_details=None if details is None else _decode(details),
         ancestors=[ancestor.hex() for ancestor in facts.ancestors],
         approval=facts.approval,

@@ -52,4 +52,4 @@ def parse_user_code(typed: str) -> str | None:
     if len(typed) > _MAX_TYPED_LENGTH:
         return None
     text = "".join(c for c in normalize("NFKC", typed).upper() if c.isalnum()).translate(_LOOK_ALIKES)
-    return text if len(text) == _LENGTH and set(text) <= set(_ALPHABET) else None
+    return text if len(text) == _LENGTH and set(_ALPHABET).issuperset(text) else None

@@ -70,8 +70,8 @@ def parse_members(body: bytes) -> Mapping[str, object]:
     return members
 
 
-def parse_error_answer(body: bytes, error_field: str = "error") -> ErrorAnswer | None:
-    """The refusal in a body; None when it holds none. `error_field`: the path of the code, where it is another."""
+def parse_error_answer(body: bytes, error_field: str) -> ErrorAnswer | None:
+    """The refusal in a body; None when it holds none. `error_field` is the path of the code: `error` by the RFC."""
     try:
         members = parse_members(body)
     except ValueError:
