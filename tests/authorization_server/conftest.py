@@ -18,12 +18,14 @@ from latchstring.authorization_server.client_secrets import ClientSecrets
 from latchstring.authorization_server.clients import Clients
 from latchstring.authorization_server.connections import Connections
 from latchstring.authorization_server.events import SYSTEM, Source
+from latchstring.authorization_server.flows.flow import Flow
 from latchstring.authorization_server.introspection_endpoint import IntrospectionEndpoint
 from latchstring.authorization_server.login import Login
 from latchstring.authorization_server.ports import ConsentCommit, FetchRefused
 from latchstring.authorization_server.proofs import Proofs
 from latchstring.authorization_server.records import ClientRecord, GrantRecord, SecretHash
 from latchstring.authorization_server.registration_codec import RegistrationCodec
+from latchstring.authorization_server.request_objects import RequestObjects
 from latchstring.authorization_server.revocation_endpoint import RevocationEndpoint
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.authorization_server.signed_access_tokens import SignedAccessTokens
@@ -87,6 +89,11 @@ class House:
         )
         parts = {
             "clients": clients,
+            "registrations": RegistrationCodec(self.codec),
+            "proofs": Proofs(store=self.store, codec=self.codec, settings=self.settings, clock=self.clock),
+            "request_objects": RequestObjects(
+                clients=clients, keys=ClientKeys(key_sets=self.key_sets), settings=self.settings
+            ),
             "authenticator": ClientAuthenticator(
                 clients=clients,
                 store=self.store,
@@ -114,6 +121,19 @@ class House:
     def signing_keys(self) -> SigningKeys:
         """As a server that has just started."""
         return build_signing_keys(self.store, self.codec, self.settings, self.clock)
+
+    @property
+    def flows(self) -> dict[str, Flow]:
+        return build_flows(
+            self.settings,
+            self.store,
+            self.codec,
+            self.signing_keys,
+            self.key_sets,
+            self.clock,
+            os.urandom,
+            self.note_grant_use,
+        )
 
     @property
     def apps(self) -> Apps:
@@ -160,18 +180,7 @@ class House:
     ) -> Any:
         """What the token endpoint answers, or its refusal."""
         method = "none" if secret is None else "client_secret_post"
-        flows = build_flows(
-            self.settings,
-            self.store,
-            self.codec,
-            self.signing_keys,
-            self.key_sets,
-            self.clock,
-            os.urandom,
-            self.note_grant_use,
-        )
-        proofs = Proofs(**self._parts("store", "codec", "settings", "clock"))
-        endpoint = TokenEndpoint(**self._parts("authenticator"), proofs=proofs, flows=flows)
+        endpoint = TokenEndpoint(**self._parts("authenticator", "proofs"), flows=self.flows)
         return await endpoint.answer(request, ClientCredentials(client_id, secret, method), origin=source)
 
     async def redeem(self, grant: GrantRecord, **given: Any) -> TokenResponse:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.authorization_details import DetailRow, decide, describe, narrow
-from latchstring.authorization_server.details_types import DetailField, DetailsType
+from latchstring.authorization_server.details_types import DetailField, DetailsType, split_title
 from latchstring.authorization_server.settings import Settings, validate_settings
 from latchstring.protocol.errors import ConfigurationError, OAuthError
 
@@ -67,6 +67,7 @@ def ask(*details: Any) -> str | None:
             {"a": DetailsType(title="x", fields={"x": DetailField(type="number", values={"1": ""})})}, id="values"
         ),
         pytest.param({"a": DetailsType(title="x", fields={"x": DetailField(max_length=0)})}, id="no-length"),
+        pytest.param({"a": DetailsType(title="x", fields={"x": DetailField(max_length=1001)})}, id="endless"),
         pytest.param({"a": DetailsType(title="{amount}", fields=TYPES["payment"].fields)}, id="object-in-title"),
         pytest.param(
             {
@@ -91,6 +92,22 @@ def ask(*details: Any) -> str | None:
 def test_settings_with_a_type_that_cannot_be_read_or_asked_for_stop_the_start(types):
     with pytest.raises(ConfigurationError, match="authorization_details_types"):
         validate_settings(Settings(issuer="https://a.example", authorization_details_types=types))
+
+
+def test_title_with_a_placeholder_that_names_nothing_is_told_what_one_is():
+    for title in ("Pay {}", "Pay {!r}", "Pay {x:>9}"):
+        with pytest.raises(ValueError, match=r"^a placeholder is \{name\} or \{name\.inner\}$"):
+            list(split_title(title))
+
+
+@pytest.mark.parametrize("longest", [1, 2, 1000])
+def test_text_of_a_field_is_as_long_as_its_type_says_and_no_longer(longest):
+    types = {"note": DetailsType(title="Note {text}", fields={"text": DetailField(required=True, max_length=longest)})}
+    assert validate_settings(Settings(issuer="https://a.example", authorization_details_types=types))
+    fits = render({"type": "note", "text": "x" * longest})
+    assert decide(fits, types, types) == fits
+    with pytest.raises(OAuthError, match="length"):
+        decide(render({"type": "note", "text": "x" * (longest + 1)}), types, types)
 
 
 def test_settings_with_good_types_are_taken():
@@ -158,6 +175,9 @@ def test_narrow_to_all_or_nothing_named_is_the_grants_own():
         render({**PAYMENT, "actions": ["a"], "urgent": True, "creditor": "Y"}),
         render({**PAYMENT, "actions": ["a"], "urgent": True, "amount": {"value": "2", "currency": "EUR"}}),
         render({**PAYMENT, "actions": ["a"], "urgent": True, "amount": {"value": "1"}}),
+        render({**PAYMENT, "actions": ["a"], "urgent": True, "amount": "1"}),
+        render({**PAYMENT, "actions": ["a"], "urgent": True, "creditor": {"name": "X"}}),
+        render({**PAYMENT, "actions": {"a": 1}, "urgent": True}),
         render({"type": "read", "more": 1}),
         render({"type": "gone"}),
         "[]",
@@ -176,8 +196,11 @@ def test_a28_narrow_of_a_grant_without_any_is_refused():
 
 
 def test_narrow_beside_a_scope_that_leaves_no_room_in_the_token_is_refused():
-    with pytest.raises(OAuthError):
-        narrow(render({"type": "read"}), GRANTED, "x" * 5000)
+    part = render({"type": "read"})
+    room = 5000 - len(msgspec.json.encode(part))
+    assert narrow(part, GRANTED, "x" * room) == part
+    with pytest.raises(OAuthError, match="too long together"):
+        narrow(part, GRANTED, "x" * (room + 1))
 
 
 # -- in words
@@ -194,6 +217,13 @@ def test_describe_names_every_value_once():
         DetailRow("It may", ("do this", "b")),
         DetailRow("Place · City", ("Bern",)),
     )
+
+
+def test_describe_names_several_values_in_the_title_one_after_the_other():
+    may = DetailField(type="strings", required=True, values={"a": "read", "b": "write"})
+    types = {"do": DetailsType(title="It may {actions}.", fields={"actions": may})}
+    [words] = describe(render({"type": "do", "actions": ["a", "b"]}), types)
+    assert words.title == (("It may ", "read, write"), (".", None))
 
 
 def test_describe_of_a_type_that_is_declared_no_more_or_anew_does_not_break():

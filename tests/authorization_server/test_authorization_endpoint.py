@@ -14,6 +14,7 @@ from latchstring.authorization_server.authorization_endpoint import (
     decide,
     find_target,
     render_code,
+    render_codes,
     render_error,
 )
 from latchstring.authorization_server.records import ClientRecord, ClientSecurity
@@ -111,7 +112,8 @@ def ask(**parameters: str) -> dict[str, str]:
     ],
 )
 async def test_find_target_without_a_proven_redirect_uri_is_a_page(query, key):
-    assert (await refuse_unsafe(query)).key == key
+    refused = await refuse_unsafe(query)
+    assert (refused.key, str(refused)) == (key, key)
 
 
 async def test_a2_find_target_redirect_uri_may_be_omitted_only_while_one_is_registered():
@@ -267,3 +269,10 @@ def test_a14_a15_redirects_carry_state_and_issuer_on_success_and_error(state):
         *common,
     ]
     assert "hidden" not in str(error.parameters)
+
+
+@pytest.mark.parametrize("further, sent", [((), None), (("two",), "two"), (("two", "three"), "two three")])
+def test_codes_of_several_grants_are_the_first_as_always_and_the_others_beside_it(further, sent):
+    """ADR 0021."""
+    answer = render_codes(RedirectTarget(REDIRECT_URI, "x"), ("one", *further), "https://auth.example")
+    assert answer.parameters == {"code": "one", "further_codes": sent, "state": "x", "iss": "https://auth.example"}

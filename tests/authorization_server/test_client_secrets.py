@@ -7,10 +7,11 @@ import pytest
 
 from latchstring.authorization_server.apps import AppRefused
 from latchstring.authorization_server.client_secrets import MAX_SECRETS, OVERLAP
+from latchstring.authorization_server.events import SYSTEM, Action, EventFilter, Origin
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
-from tests.authorization_server.builders import KEY_ONE, KEY_TWO, MAILLOOP, build_codec, build_resource_server
+from tests.authorization_server.builders import ANN, KEY_ONE, KEY_TWO, MAILLOOP, build_codec, build_resource_server
 from tests.authorization_server.conftest import GUARD_SECRET, SECRET, House
 
 
@@ -144,9 +145,13 @@ async def test_race_of_many_adding_one_wins(house: House):
 
 async def test_replaced_secrets_are_all_dead(house: House):
     added = await house.client_secrets.add(await mailloop(house))
-    new = await house.client_secrets.replace(await mailloop(house))
+    origin = Origin("user", ANN, "203.0.113.9")
+    new = await house.client_secrets.replace(await mailloop(house), origin=origin)
     assert new is not None
     assert [await works(house, secret) for secret in (SECRET, added, new)] == [False, False, True]
+    assert [kept.name for kept in (await mailloop(house)).secrets] == [""], "nobody has given it a name"
+    told = await house.store.find_events(EventFilter(action=Action.APP_SECRETS_CHANGED), before=None, at_most=9)
+    assert [found.event.origin for found in told] == [origin, SYSTEM]
 
 
 async def test_use_of_a_secret_is_noted_by_the_one_that_was_used(house: House):

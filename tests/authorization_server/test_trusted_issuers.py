@@ -1,7 +1,6 @@
 """Trusted issuers: which can be declared, whose keys are asked for, whom they name (RFC 7523 §3)."""
 
 import asyncio
-import os
 from typing import Any
 
 import msgspec
@@ -13,8 +12,8 @@ from latchstring.authorization_server.trusted_issuers import TrustedIssuer
 from latchstring.protocol.client_metadata import JWT_BEARER
 from latchstring.protocol.confirmation import Confirmation
 from latchstring.protocol.errors import ConfigurationError, OAuthError
+from latchstring.protocol.jose.algorithms import ALGORITHMS
 from latchstring.protocol.token_request import TokenRequest
-from latchstring.wiring import build_flows
 from tests.authorization_server.builders import ACORN, ANN, NOW, build_active_grant, build_user
 from tests.authorization_server.conftest import House
 from tests.support.signing import key_set, make_key, public_jwk, sign
@@ -23,6 +22,7 @@ IDP = "https://idp.example"
 KEYS = "https://idp.example/keys.json"
 PUBLIC = public_jwk(make_key(), kid="1")
 AGENT = "oa2client_00000000000000000Agent"
+BY_VALUE = {"jwks_uri": None, "keys": (PUBLIC,)}
 
 
 def declare(name: str = IDP, **given: Any) -> Settings:
@@ -34,8 +34,9 @@ def declare(name: str = IDP, **given: Any) -> Settings:
     "given",
     [
         pytest.param({}, id="keys-by-url"),
-        pytest.param({"jwks_uri": None, "keys": (PUBLIC,)}, id="keys-by-value"),
+        pytest.param(BY_VALUE, id="keys-by-value"),
         pytest.param({"algorithms": ("RS256",), "organizations": (ACORN,)}, id="rsa"),
+        pytest.param({"algorithms": ALGORITHMS}, id="every-algorithm"),
         pytest.param({"user_is": "mapped", "users": {"ann": ANN}, "user_claim": "login"}, id="mapped"),
         pytest.param({"jwks_uri": None, "keys": (public_jwk(make_key("RS256")), PUBLIC)}, id="one-key-is-enough"),
     ],
@@ -44,31 +45,47 @@ def test_trusted_issuer_of_one_kind_of_keys_is_accepted(given):
     assert IDP in declare(**given).trusted_issuers
 
 
+PRIVATE = "its keys: the JWK Set has private or symmetric keys"
+ANOTHER = "give the `iss` of another issuer"
+ONE_KIND = "give its keys or its jwks_uri, one of the two"
+NO_KEY = "keys: none is a public key for one of its algorithms"
+ALLOWED = f"algorithms are of {', '.join(ALGORITHMS)}"
+CLAIMS = "user_claim and organization_claim are names of claims"
+MAP = 'users go with user_is = "mapped"'
+NOT_HTTPS = "its keys: it is not an absolute https URL"
+
+
 @pytest.mark.parametrize(
-    "name, given",
+    "name, given, why",
     [
-        pytest.param("", {}, id="no-name"),
-        pytest.param("https://auth.example", {}, id="the-server-itself"),
-        pytest.param(IDP, {"organizations": ()}, id="no-organization"),
-        pytest.param(IDP, {"jwks_uri": None}, id="no-keys"),
-        pytest.param(IDP, {"keys": (PUBLIC,)}, id="keys-of-both-kinds"),
-        pytest.param(IDP, {"jwks_uri": "http://idp.example/keys.json"}, id="keys-by-http"),
-        pytest.param(IDP, {"jwks_uri": "file:///etc/passwd"}, id="keys-in-a-file"),
-        pytest.param(IDP, {"jwks_uri": None, "keys": (make_key().as_dict(private=True),)}, id="private-key"),
-        pytest.param(IDP, {"jwks_uri": None, "keys": ({"kty": "oct", "k": "AAAA"},)}, id="symmetric-key"),
-        pytest.param(IDP, {"jwks_uri": None, "keys": (PUBLIC,), "algorithms": ("RS256",)}, id="no-key-for-it"),
-        pytest.param(IDP, {"algorithms": ()}, id="no-algorithm"),
-        pytest.param(IDP, {"algorithms": ("ES256", "HS256")}, id="symmetric-algorithm"),
-        pytest.param(IDP, {"algorithms": ("none",)}, id="none"),
-        pytest.param(IDP, {"user_claim": ""}, id="no-user-claim"),
-        pytest.param(IDP, {"organization_claim": ""}, id="no-organization-claim"),
-        pytest.param(IDP, {"user_is": "mapped"}, id="map-missing"),
-        pytest.param(IDP, {"users": {"ann": ANN}}, id="map-for-nothing"),
+        pytest.param("", {}, ANOTHER, id="no-name"),
+        pytest.param("https://auth.example", {}, ANOTHER, id="the-server-itself"),
+        pytest.param(
+            IDP,
+            {"organizations": ()},
+            'organizations: name those it may speak for; ["*"] is every one',
+            id="no-organization",
+        ),
+        pytest.param(IDP, {"jwks_uri": None}, ONE_KIND, id="no-keys"),
+        pytest.param(IDP, {"keys": (PUBLIC,)}, ONE_KIND, id="keys-of-both-kinds"),
+        pytest.param(IDP, {"jwks_uri": "http://idp.example/keys.json"}, NOT_HTTPS, id="keys-by-http"),
+        pytest.param(IDP, {"jwks_uri": "file:///etc/passwd"}, NOT_HTTPS, id="keys-in-a-file"),
+        pytest.param(IDP, BY_VALUE | {"keys": (make_key().as_dict(private=True),)}, PRIVATE, id="private-key"),
+        pytest.param(IDP, BY_VALUE | {"keys": ({"kty": "oct", "k": "AAAA"},)}, PRIVATE, id="symmetric-key"),
+        pytest.param(IDP, BY_VALUE | {"algorithms": ("RS256",)}, NO_KEY, id="no-key-for-it"),
+        pytest.param(IDP, {"algorithms": ()}, ALLOWED, id="no-algorithm"),
+        pytest.param(IDP, {"algorithms": ("ES256", "HS256")}, ALLOWED, id="symmetric-algorithm"),
+        pytest.param(IDP, {"algorithms": ("none",)}, ALLOWED, id="none"),
+        pytest.param(IDP, {"user_claim": ""}, CLAIMS, id="no-user-claim"),
+        pytest.param(IDP, {"organization_claim": ""}, CLAIMS, id="no-organization-claim"),
+        pytest.param(IDP, {"user_is": "mapped"}, MAP, id="map-missing"),
+        pytest.param(IDP, {"users": {"ann": ANN}}, MAP, id="map-for-nothing"),
     ],
 )
-def test_trusted_issuer_that_nobody_meant_stops_the_start(name, given):
-    with pytest.raises(ConfigurationError, match=r"^trusted_issuers: "):
+def test_trusted_issuer_that_nobody_meant_stops_the_start_and_is_told_why(name, given, why):
+    with pytest.raises(ConfigurationError) as refused:
         declare(name, **given)
+    assert str(refused.value) == f"trusted_issuers: {name}: {why}"
 
 
 @pytest.fixture
@@ -185,18 +202,9 @@ async def test_assertion_narrows_its_token_to_the_scope_asked_for(trusting: Hous
 
 async def test_token_for_an_assertion_is_bound_to_the_key_that_the_client_proves(trusting: House):
     bound = Confirmation(jkt="k" * 43)
-    flows = build_flows(
-        trusting.settings,
-        trusting.store,
-        trusting.codec,
-        trusting.signing_keys,
-        trusting.key_sets,
-        trusting.clock,
-        os.urandom,
-    )
     client = await trusting.store.find_client(AGENT)
     assert client is not None
-    answer = await flows[JWT_BEARER].answer(assert_ann(trusting), client, bound)
+    answer = await trusting.flows[JWT_BEARER].answer(assert_ann(trusting), client, bound)
     assert answer.token_type == "DPoP"
     token = trusting.codec.parse_access_token(answer.access_token)
     assert isinstance(token, AccessToken)

@@ -57,7 +57,7 @@ def test_answer_without_usable_tokens_is_refused(changes):
 def test_no_json_object_is_refused(body):
     with pytest.raises(ValueError, match="JSON"):
         parse_token_answer(body)
-    assert parse_error_answer(body) is None
+    assert parse_error_answer(body, "error") is None
 
 
 def test_members_are_found_by_path():
@@ -125,7 +125,7 @@ def test_empty_refresh_token_counts_as_none():
     ],
 )
 def test_error_answer_is_read(body, expected):
-    found = parse_error_answer(body)
+    found = parse_error_answer(body, "error")
     assert (found and (found.error, found.error_description)) == expected
 
 
