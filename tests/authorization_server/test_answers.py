@@ -3,7 +3,7 @@
 import pytest
 
 from latchstring.authorization_server.answers import Agreed, Answer, AnswerRefusal, decide, find_lifetimes
-from latchstring.authorization_server.scope_roles import depends_on_role, find_removed, fingerprint
+from latchstring.authorization_server.scope_roles import depends_on_role, find_removed, fingerprint, limit_to_role
 from latchstring.authorization_server.settings import ScopeDefinition, ScopeGroup, Settings, validate_settings
 from latchstring.protocol.errors import ConfigurationError
 from tests.authorization_server.builders import ACORN, NOW
@@ -60,6 +60,20 @@ def test_find_removed_is_what_other_roles_have():
     assert not depends_on_role(("contacts.read", "offline_access", "unknown"), SETTINGS)
 
 
+@pytest.mark.parametrize(
+    "narrowed, role, left",
+    [
+        (None, "admin", None),
+        (("mail.send",), "member", ("mail.send",)),
+        (None, "member", ("contacts.read", "mail.send", "offline_access")),
+        (("members.delete", "mail.send"), "member", ("mail.send",)),
+    ],
+)
+def test_limit_to_role_says_what_a_token_may_have_only_where_that_is_less(narrowed, role, left):
+    """None is all that was granted: the token then has no scope of its own."""
+    assert limit_to_role(ASKED, narrowed, role, SETTINGS) == left
+
+
 def test_fingerprint_tells_roles_and_organizations_apart():
     assert len({fingerprint(o, r) for o in ("orga_a", "orga_b") for r in ("admin", "member")}) == 4
 
@@ -97,11 +111,25 @@ def test_settings_name_the_organization_as_a_segment_of_the_path():
         validate_settings(
             Settings(issuer="https://auth.example", organization_resources={template: "https://api.example/"})
         )
+    once, segment = (
+        "name the organization once, by {organization_id}",
+        "the organization is a segment of the path by itself",
+    )
+    character = "it has a query, a fragment or a character that does not belong in a URI"
     for template, why in (
-        ("https://api.example/", "name the organization once, by {organization_id}"),
-        ("https://api.example/x{organization_id}", "the organization is a segment of the path by itself"),
+        ("https://api.example/", once),
+        ("https://api.example/{organization_id}/{organization_id}", once),
+        ("https://api.example/x{organization_id}", segment),
+        ("https://api.example/{organization_id}x", segment),
+        ("https://{organization_id}", "it is not an absolute https URI"),
+        ("https://{organization_id}/contacts", "it is not an absolute https URI"),
+        ("https:/{organization_id}/api.example", "it is not an absolute https URI"),
+        ("https://api.example/{organization_id}/{", character),
+        ("https://api.example/}/{organization_id}", character),
+        ("http://api.example/{organization_id}", "plain http is only for 127.0.0.1, [::1] and localhost"),
     ):
-        with pytest.raises(ConfigurationError, match=why):
+        with pytest.raises(ConfigurationError) as refused:
             validate_settings(
                 Settings(issuer="https://auth.example", organization_resources={template: "https://api.example/"})
             )
+        assert str(refused.value) == f"organization_resources: {why}", template

@@ -64,6 +64,12 @@ def test_find_uses_tells_whether_it_makes_what_is_new_and_whether_its_tokens_liv
     assert living == "tokens that it made may still live"
 
 
+def test_find_uses_until_the_last_second_of_its_last_token():
+    over = NOW + 180 * DAY
+    assert uses(now=over - 1) == ["tokens that it made may still live"]
+    assert uses(now=over) == []
+
+
 def test_find_uses_names_those_who_hold_what_it_made():
     secret = OLD.hash_client_secret("ls_cs_old", NOW)
     registrations = RegistrationCodec(OLD)
@@ -85,12 +91,12 @@ def test_find_uses_names_those_who_hold_what_it_made():
         resource_servers=[build_resource_server(client_id="api", secrets=(secret,))],
         sealed={"signing_key.sealed_private_key": 1},
     )
-    assert [(line.rpartition(" (")[0].rpartition(": ")[2], line.rpartition("(")[2].rstrip(")")) for line in told] == [
-        ("1", "with-secret"),
-        ("1", "api"),
-        ("1", "registered"),
-        ("1", "constant"),
-        ("1", "signing_key.sealed_private_key"),
+    assert told == [
+        "apps with a secret that it hashed, which have to get new ones: 1 (with-secret)",
+        "APIs with a secret that it hashed: 1 (api)",
+        "apps that registered themselves with it, which have to do so anew: 1 (registered)",
+        "apps that keep their refresh tokens, which it may have made: 1 (constant)",
+        "values that are sealed with it: 1 (signing_key.sealed_private_key)",
     ]
 
 

@@ -74,6 +74,11 @@ def test_recent_is_ten_minutes():
     assert not is_recent(1000, 1001 + RECENT_SIGN_IN)
 
 
+def test_handle_stays_the_same():
+    """Authenticators keep it: with another one, no passkey that was made before would sign in."""
+    assert find_handle("user_1").hex() == "9591fe2f2a68a96a7642af137c3890af97b15b6a8e513bcc0f2c4e70791b83d8"
+
+
 def test_handle_says_nothing_of_its_account():
     handle = find_handle("user_1")
     assert len(handle) == 32

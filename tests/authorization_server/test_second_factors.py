@@ -1,8 +1,17 @@
 """Codes of an authenticator app: RFC 6238's own vectors, and what a code is good for."""
 
-import pytest
+import os
+from base64 import b32decode
 
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
+from latchstring.authorization_server.events import COMMAND_LINE
 from latchstring.authorization_server.second_factors import (
+    STEP,
+    SecondFactors,
+    Verification,
     find_step,
     hash_recovery_code,
     parse_code,
@@ -10,6 +19,8 @@ from latchstring.authorization_server.second_factors import (
     render_secret,
     render_uri,
 )
+from tests.authorization_server.builders import ANN, NOW
+from tests.authorization_server.conftest import House
 
 # RFC 6238, appendix B: the last six of its eight digits.
 SECRET = b"12345678901234567890"
@@ -27,7 +38,7 @@ def test_code_of_the_rfc_is_of_its_step(now, code):
     assert find_step(SECRET, code, now) == now // 30
 
 
-@pytest.mark.parametrize("late", [-30, 30])
+@pytest.mark.parametrize("late", [-30, -1, 0, 29, 30, 59])
 def test_code_counts_a_step_early_and_a_step_late(late):
     assert find_step(SECRET, "005924", 1234567890 + late) == 1234567890 // 30
 
@@ -70,8 +81,50 @@ def test_secret_of_any_length_is_shown_without_padding_and_names_with_what_divid
     assert render_secret(b"1234567890123456789012") == "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ GEZA"
     uri = render_uri(b"12", issuer="A/B:C", account="a/b:c")
     assert uri == "otpauth://totp/A%2FB%3AC:a%2Fb%3Ac?secret=GEZA&issuer=A%2FB%3AC"
+    for last in range(32):
+        secret = bytes(19) + bytes([last])
+        text = render_secret(secret).replace(" ", "")
+        assert b32decode(text) == secret
+        assert f"?secret={text}&" in render_uri(secret, issuer="A", account="a")
 
 
 def test_recovery_code_is_kept_for_its_person_alone():
     assert render_recovery_code("BCDFGHJKLM") == "BCDFG-HJKLM"
     assert hash_recovery_code("user_1", "BCDFGHJKLM") != hash_recovery_code("user_2", "BCDFGHJKLM")
+
+
+def make_code(secret: bytes, now: int) -> str:
+    return TOTP(secret, 6, SHA1(), 30).generate(now).decode()
+
+
+def build_second_factors(house: House) -> SecondFactors:
+    return SecondFactors(store=house.store, codec=house.codec, clock=house.clock, entropy=os.urandom)
+
+
+async def test_second_factor_that_is_there_stays_whatever_is_set_up_beside_it(house: House):
+    """In another tab, or at the same time: codes are shown that count, or none."""
+    factors = build_second_factors(house)
+    secret, other = factors.new_secret(), factors.new_secret()
+    codes = await factors.add(ANN, secret, make_code(secret, NOW), origin=COMMAND_LINE)
+    assert await factors.add(ANN, other, make_code(other, NOW), origin=COMMAND_LINE) is None
+    factor = await factors.find(ANN)
+    assert factor is not None
+    assert codes is not None
+    assert await factors.verify(factor, codes[0], origin=COMMAND_LINE) is Verification.RIGHT
+    house.now += STEP
+    assert await factors.verify(factor, make_code(other, house.now), origin=COMMAND_LINE) is Verification.WRONG
+    assert await factors.verify(factor, make_code(secret, house.now), origin=COMMAND_LINE) is Verification.RIGHT
+
+
+async def test_recovery_codes_are_shown_to_nobody_without_a_second_factor(house: House):
+    assert await build_second_factors(house).replace_recovery_codes(ANN, origin=COMMAND_LINE) is None
+
+
+@pytest.mark.parametrize("typed", ["", "00592", "0059240", "BCDFGHJKL", "BCDFGHJKLMN"])
+async def test_code_of_another_length_is_wrong(house: House, typed):
+    factors = build_second_factors(house)
+    secret = factors.new_secret()
+    await factors.add(ANN, secret, make_code(secret, NOW), origin=COMMAND_LINE)
+    factor = await factors.find(ANN)
+    assert factor is not None
+    assert await factors.verify(factor, typed, origin=COMMAND_LINE) is Verification.WRONG

@@ -124,6 +124,8 @@ def test_states_name_next_signing_verifying_and_over():
     assert states == {"ES256-1": "over", "ES256-2": "signing", "ES256-3": "next"}
     assert describe(keys, SETTINGS, NOW + 90 * DAY)["ES256-1"] == "verifying"
     assert describe((), SETTINGS, NOW) == {}
+    both = [build_key(), build_key(1, NOW, "EdDSA")]
+    assert describe(both, SETTINGS, NOW) == {"ES256-1": "signing", "EdDSA-1": "verifying"}, "in use from that second on"
 
 
 # -- on a store
@@ -226,6 +228,29 @@ async def test_rotate_makes_the_next_key_once(house: House):
     assert (await keys.find_signer()).key_id == first
     house.now += KEY_PUBLICATION_LEAD
     assert (await keys.find_signer()).key_id == made.key_id
+    third = await keys.rotate()
+    assert await keys.rotate() == third != made
+    assert sorted(key.sequence for key in await house.store.find_signing_keys()) == [1, 2, 3]
+
+
+async def test_rotate_where_there_is_no_key_makes_the_first_one(house: House):
+    made = await house.signing_keys.rotate()
+    assert (made.sequence, made.used_from) == (1, NOW)
+    assert (await house.signing_keys.find_signer()).key_id == made.key_id
+
+
+async def test_key_that_is_known_is_looked_for_and_read_once(house: House, monkeypatch):
+    """Each API call with a signed token asks: neither the database nor a parser is asked again."""
+    keys = house.signing_keys
+    key_id = (await keys.find_signer()).key_id
+    [verifier] = await keys.find_verifiers(key_id)
+
+    async def fail() -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(house.store, "find_signing_keys", fail)
+    [again] = await keys.find_verifiers(key_id)
+    assert again is verifier
 
 
 async def test_rotate_of_compromised_keys_signs_at_once_and_forgets_them(house: House):

@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
-from latchstring.authorization_server.events import Action, EventFilter
+from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter, Origin
+from latchstring.authorization_server.mail import Mail
 from latchstring.authorization_server.passkeys import CHALLENGE_LIFETIME, MAX_PASSKEYS, RECENT_SIGN_IN, find_handle
 from tests.support.authenticator import (
     BACKED_UP,
@@ -253,6 +254,25 @@ async def test_removed_passkey_signs_in_no_more_and_ends_nothing_else(world: Wor
     assert await is_signed_in(world)
 
 
+async def test_mail_about_a_passkey_is_in_the_language_of_the_page_and_leads_back_to_it(world: World) -> None:
+    world.http.headers["accept-language"] = "fr"
+    await arrive_with_passkey(world)
+    world.http.headers["accept-language"] = "de"
+    await world.arrive(world.ann)
+    page = await world.http.get(ADD)
+    [form] = [form for form in read_forms(page.text) if form.action.endswith("remove")]
+    await submit(world.http, page, form)
+    told = []
+    while record := await world.deployment.store.claim_mail(now=world.deployment.clock.now, lease=60):
+        told.append(world.deployment.services.post.open(record))
+        await world.deployment.store.end_mail(record)
+    values = {"passkey": "My phone", "link": f"{ISSUER}{ADD}"}
+    assert sorted(told, key=lambda mail: mail.template) == [
+        Mail(to="ann@example.com", template="passkey_added", locale="fr", values=values),
+        Mail(to="ann@example.com", template="passkey_removed", locale="de", values=values),
+    ]
+
+
 async def test_passkey_of_somebody_else_is_not_found(world: World) -> None:
     passkey = await arrive_with_passkey(world)
     await world.arrive(world.ann)
@@ -273,6 +293,10 @@ async def test_account_has_a_bounded_number_of_passkeys(world: World) -> None:
     for _ in range(MAX_PASSKEYS):
         await add_passkey(world.http)
     assert "as many passkeys as an account can have" in (await world.http.get(ADD)).text
+    known = await world.deployment.store.find_passkeys(world.ann)
+    ann = await world.deployment.store.find_user(world.ann)
+    assert ann is not None
+    assert world.deployment.services.passkeys.ask_for_new(ann, known, cookie="any") is None
     refused = await send(world.http, page, ADD, Passkey().create(read_question(page), origin=ISSUER))
     assert refused.status_code == 422
     assert len([row for row in dump(world) if row[0] == "passkey"]) == MAX_PASSKEYS
@@ -367,7 +391,8 @@ async def test_registration_is_of_one_browser_one_user_and_one_moment(world: Wor
     own = await world.http.get(ADD)
     answer = Passkey().create(read_question(own), origin=ISSUER)
     world.deployment.clock.advance(CHALLENGE_LIFETIME)
-    assert (await send(world.http, own, ADD, answer)).status_code == 303, "until the last second"
+    added = await send(world.http, own, ADD, answer)
+    assert added.headers["location"] == f"{ADD}?done=added", "until the last second"
     await world.arrive(world.ann)
     own = await world.http.get(ADD)
     answer = Passkey().create(read_question(own), origin=ISSUER)
@@ -491,20 +516,19 @@ async def test_count_that_does_not_grow_is_refused_and_recorded(
 ) -> None:
     passkey = Passkey(count=known)
     passkey = await arrive_with_passkey(world, passkey)
-    assert (await present(world.http, passkey, count=presented)).status_code == status
+    answer = await present(world.http, passkey, count=presented)
+    assert answer.status_code == status
     (kept,) = await world.deployment.store.find_passkeys(world.ann)
     assert kept.sign_count == (presented if status == 303 else known)
     suspected = EventFilter(user_id=world.ann, action=Action.PASSKEY_SUSPECTED)
     told = await world.deployment.store.find_events(suspected, before=None, at_most=9)
-    origins = [(one.event.origin.actor_kind, one.event.origin.actor_id, one.event.origin.address) for one in told]
-    assert origins == ([("user", world.ann, "127.0.0.1")] if status == 422 else [])
+    wanted = Origin("user", world.ann, "127.0.0.1", answer.headers["x-request-id"])
+    assert [one.event.origin for one in told] == ([wanted] if status == 422 else [])
 
 
 async def test_disabled_person_does_not_sign_in_and_is_told(world: World) -> None:
     passkey = await arrive_with_passkey(world)
     store = world.deployment.store
-    from latchstring.authorization_server.events import COMMAND_LINE
-
     await store.disable_user(world.ann, now=world.deployment.clock.now, origin=COMMAND_LINE)
     answer = await present(world.http, passkey)
     assert (answer.status_code, "disabled" in answer.text) == (403, True)

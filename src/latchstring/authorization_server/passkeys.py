@@ -226,5 +226,5 @@ class Passkeys:
 
     def _tell(self, template: MailKey, user: UserRecord, passkey: str, locale: str) -> MailRecord:
         link = f"{self._settings.issuer}/account/passkeys"
-        values = {"name": user.name, "passkey": passkey, "link": link}
+        values = {"passkey": passkey, "link": link}
         return self._post.seal(Mail(to=user.email, template=template, locale=locale, values=values))

@@ -39,7 +39,7 @@ class Verification(Enum):
 
 def find_step(secret: bytes, code: str, now: int) -> int | None:
     """The time step that the code is of: the present one or one beside it (RFC 6238 §5.2); None for a wrong code."""
-    totp = TOTP(secret, DIGITS, SHA1(), STEP, enforce_key_length=False)  # noqa: S303 -- what authenticator apps compute
+    totp = TOTP(secret, DIGITS, SHA1(), STEP)  # noqa: S303 -- what authenticator apps compute
     for step in (now // STEP, now // STEP - 1, now // STEP + 1):
         try:
             totp.verify(code.encode(), step * STEP)
@@ -120,7 +120,7 @@ class SecondFactors:
             code_hash = hash_recovery_code(user_id, code)
             used = await self._store.use_recovery_code(user_id, code_hash, now=now, origin=origin)
         else:
-            used = Commit.LOST
+            return Verification.WRONG
         return Verification.RIGHT if used is Commit.APPLIED else Verification.WRONG
 
     async def replace_recovery_codes(self, user_id: str, *, origin: Origin) -> list[str] | None:

@@ -237,14 +237,14 @@ def _verify_scopes(settings: Settings) -> None:
 
 
 def _verify_organization_resource(template: str, identifier: str) -> None:
-    before, placeholder, after = template.partition(ORGANIZATION_PLACEHOLDER)
-    if not placeholder or "{" in before + after or "}" in before + after:
+    if template.count(ORGANIZATION_PLACEHOLDER) != 1:
         raise _refuse("organization_resources", f"name the organization once, by {ORGANIZATION_PLACEHOLDER}")
+    before, _, after = template.partition(ORGANIZATION_PLACEHOLDER)
     if not before.endswith("/") or after[:1] not in {"", "/"}:
         raise _refuse("organization_resources", "the organization is a segment of the path by itself")
     try:
-        verify_resource_identifier(before + "orga_0" + after)
-        verify_resource_identifier(identifier)
+        for uri in (before, before + after, identifier):
+            verify_resource_identifier(uri)
     except ValueError as error:
         raise _refuse("organization_resources", str(error)) from None
 
