@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from latchstring.authorization_server.answers import Answer
+from latchstring.authorization_server.answers import Answer, AnswerRefusal
 from latchstring.authorization_server.consent import Consent
 from latchstring.authorization_server.device_authorization_endpoint import DeviceAuthorizationEndpoint
+from latchstring.authorization_server.events import Action, EventFilter, Origin
 from latchstring.authorization_server.login import hash_session
 from latchstring.authorization_server.organization_policies import OrganizationPolicies
+from latchstring.authorization_server.organization_policy import OrganizationPolicy
 from latchstring.authorization_server.ports import Claim, Commit, ConsentCommit
+from latchstring.authorization_server.receipts import read_receipt
 from latchstring.authorization_server.records import DeviceAuthorizationRecord, GrantRecord
+from latchstring.authorization_server.settings import ScopeDefinition
 from latchstring.authorization_server.tokens import AccessToken
 from latchstring.authorization_server.user_codes import MAX_WRONG_CODES, UserCodes
 from latchstring.protocol.client_metadata import DEVICE_CODE
@@ -269,6 +273,34 @@ async def test_allow_at_the_last_moment_leaves_the_device_a_minute(house: House)
     house.now += 599
     assert await allow(house, asked) is ConsentCommit.CREATED
     assert (await find_grant(house, asked)).expires_at == NOW + 599 + 60
+
+
+async def test_allow_is_written_down_by_whom_and_with_a_receipt_that_leads_nowhere(house: House):
+    asked, origin = await ask(house), Origin("user", ANN, "203.0.113.9", "req_1")
+    assert await allow(house, asked, origin=origin) is ConsentCommit.CREATED
+    wanted = EventFilter(action=Action.GRANT_CREATED)
+    assert [each.event.origin for each in await house.store.find_events(wanted, before=None, at_most=9)] == [origin]
+    receipt = await house.store.find_receipt((await find_grant(house, asked)).id)
+    assert receipt is not None
+    assert (read_receipt(receipt).redirect_host, read_receipt(receipt).is_remembered) == ("", False)
+
+
+async def test_allow_is_held_to_the_deployment_s_policy(house: House):
+    asked = await ask(house)
+    house.configure(organization_policy=OrganizationPolicy(low="none", medium="none", high="none"))
+    assert await allow(house, asked) is ConsentCommit.BLOCKED
+
+
+async def test_allow_with_everything_struck_out_grants_nothing(house: House):
+    house.configure(scopes={"all.full_access": ScopeDefinition(is_optional=True)})
+    asked = await ask(house)
+    device = await claim(house, asked.user_code)
+    answer = Answer(organization_id=ACORN, kept=frozenset())
+    allowed = build_consent(house).allow_device(
+        device, build_client(), ANN, answer, cookie=COOKIE, authenticated_at=None
+    )
+    assert await allowed is AnswerRefusal.NOTHING_LEFT
+    assert await find_device(house, asked) == device
 
 
 async def test_allow_and_decline_by_another_browser_or_too_late_do_nothing(house: House):

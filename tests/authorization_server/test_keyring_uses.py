@@ -92,8 +92,8 @@ def test_find_uses_names_those_who_hold_what_it_made():
         sealed={"signing_key.sealed_private_key": 1},
     )
     assert told == [
-        "apps with a secret that it hashed, which have to get new ones: 1 (with-secret)",
-        "APIs with a secret that it hashed: 1 (api)",
+        "apps with a secret that it hashed, not used since the next key: 1 (with-secret)",
+        "APIs with a secret that it hashed, not used since the next key: 1 (api)",
         "apps that registered themselves with it, which have to do so anew: 1 (registered)",
         "apps that keep their refresh tokens, which it may have made: 1 (constant)",
         "values that are sealed with it: 1 (signing_key.sealed_private_key)",

@@ -51,7 +51,7 @@ async def build_receipt(
     settings: Settings,
     *,
     redirect_host: str,
-    is_remembered: bool = False,
+    is_remembered: bool,
 ) -> str:
     """The receipt of a consent that is about to be written, as JSON."""
     organization = await store.find_organization(grant.organization_id)
