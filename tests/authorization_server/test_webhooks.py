@@ -1,6 +1,7 @@
 """Webhooks as people make, change and replay them: how many, for what, by whom, and when one is given up."""
 
 import os
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -90,7 +91,9 @@ async def test_webhook_is_for_what_its_owner_may_read(webhooks: Webhooks) -> Non
     """An app's developer reads nothing of who is a member, made or changed; an organization's admins read that."""
     of_app, of_organization = await create(webhooks), await create(webhooks, ACORN, "membership.ended")
     assert of_organization.event_types == ("membership.ended",)
-    changed = await webhooks.update(of_organization, URL, ["membership.added"], origin=BY_ANN)
+    await webhooks.update(of_organization, URL, ["membership.added"], origin=BY_ANN)
+    changed = await webhooks.find(of_organization.endpoint_id)
+    assert changed is not None
     assert changed.event_types == ("membership.added",)
     for attempt in (create(webhooks, MAILLOOP, "membership.ended"), webhooks.update(of_app, URL, ["membership.ended"])):
         with pytest.raises(AppRefused) as refused:
@@ -126,6 +129,23 @@ async def test_change_of_a_webhook_is_written_down_with_who_made_it(
     await change(webhooks, webhook)
     (told, *_) = await house.store.find_events(EventFilter(action=action), before=None, at_most=9)
     assert (told.event.origin, told.event.at) == (BY_ANN, NOW + 60)
+
+
+async def test_change_of_one_thing_takes_back_nothing_that_was_changed_meanwhile(webhooks: Webhooks) -> None:
+    """Two people at one webhook, or a person and the server that gives it up: nobody's page is the newest."""
+    seen = await create(webhooks)
+    (first,) = webhooks.open_secrets(seen)
+    rotated = await webhooks.rotate(seen)
+    again = await webhooks.rotate(seen)
+    await webhooks.give_up(seen, "gone")
+    await webhooks.update(seen, "https://hooks.example/other", ["grant.ended"])
+    kept = await webhooks.find(seen.endpoint_id)
+    assert kept is not None
+    assert (kept.url, kept.event_types) == ("https://hooks.example/other", ("grant.ended",))
+    assert (kept.is_enabled, kept.disabled_reason) == (False, "gone")
+    signing = [f"whsec_{b64encode(secret).decode()}" for secret in webhooks.open_secrets(kept)]
+    assert signing == [again, rotated]
+    assert first not in webhooks.open_secrets(kept)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
 from latchstring.authorization_server.events import Action, EventFilter
 from latchstring.authorization_server.ports import Commit
-from latchstring.authorization_server.webhook_records import Attempt, DeliveryRecord, WebhookRecord
+from latchstring.authorization_server.webhook_records import Attempt, ChangeWebhook, DeliveryRecord, WebhookRecord
 from latchstring.storage.store import SqlStore
 from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client, build_grant
 from tests.storage.conftest import OpenStore
@@ -32,6 +34,10 @@ def build_webhook(**given: Any) -> WebhookRecord:
 
 def of_tenant(**given: Any) -> WebhookRecord:
     return build_webhook(endpoint_id=TENANT, client_id=None, organization_id=ACORN, **given)
+
+
+def turn_off(webhook: WebhookRecord) -> WebhookRecord:
+    return msgspec.structs.replace(webhook, is_enabled=False, disabled_reason="by_person")
 
 
 async def waiting(store: SqlStore, endpoint_id: str) -> list[str]:
@@ -76,8 +82,7 @@ async def test_event_of_a_kind_that_was_not_chosen_is_not_delivered(peopled: Sql
 async def test_disabled_webhook_is_told_nothing_and_what_waited_is_given_up(peopled: SqlStore) -> None:
     await peopled.create_webhook(build_webhook())
     await peopled.commit_consent(build_grant())
-    off = build_webhook(is_enabled=False, disabled_reason="by_person")
-    assert await peopled.update_webhook(off, now=NOW + 1) is Commit.APPLIED
+    assert await peopled.update_webhook(APP, turn_off, now=NOW + 1) is Commit.APPLIED
     await peopled.end_grant(build_grant().id, by=ANN, reason="disconnected", now=NOW + 2)
     assert await waiting(peopled, APP) == ["grant.created"]
     assert await peopled.find_due_endpoints(now=NOW + 9) == []
@@ -169,7 +174,25 @@ async def test_webhook_deleted_takes_its_deliveries_along(peopled: SqlStore) -> 
     assert await peopled.end_webhook(APP, now=NOW) is Commit.LOST
     assert await waiting(peopled, APP) == []
     assert await peopled.find_webhooks(client_id=MAILLOOP, organization_id=None) == []
-    assert await peopled.update_webhook(build_webhook(), now=NOW) is Commit.LOST
+    assert await peopled.update_webhook(APP, turn_off, now=NOW) is Commit.LOST
+
+
+async def test_changes_at_once_are_each_made_to_what_the_other_left(peopled: SqlStore, open_another: OpenStore) -> None:
+    """A secret that was shown once is never taken back by somebody who changes the URL meanwhile."""
+    await peopled.create_webhook(build_webhook())
+    names = ("url", "sealed_secret", "previous_sealed_secret", "disabled_reason")
+    stores = [peopled, *(open_another() for _ in names[1:])]
+
+    def change(name: str) -> ChangeWebhook:
+        value = b"changed" if "secret" in name else "gone"
+        return lambda current: msgspec.structs.replace(current, **{name: value})
+
+    changes = zip(stores, names, strict=True)
+    outcomes = await asyncio.gather(*(store.update_webhook(APP, change(name), now=NOW) for store, name in changes))
+    assert set(outcomes) == {Commit.APPLIED}
+    kept = await peopled.find_webhook(APP)
+    assert kept is not None
+    assert [getattr(kept, name) for name in names] == ["gone", b"changed", b"changed", "gone"]
 
 
 async def test_deliveries_are_claimed_by_one_of_many_servers(peopled: SqlStore, open_another: OpenStore) -> None:

@@ -140,7 +140,9 @@ async def test_webhook_is_changed_paused_tested_and_deleted(world: World) -> Non
     assert (changed.url, changed.is_enabled) == ("https://other.example/hook", False)
     assert changed.disabled_reason == "by_person"
     await world.deployment.store.update_webhook(
-        msgspec.structs.replace(changed, failing_since=1), now=world.deployment.clock.now
+        webhook.endpoint_id,
+        lambda current: msgspec.structs.replace(current, failing_since=1),
+        now=world.deployment.clock.now,
     )
     await act("/enable")
     (enabled,) = await webhooks(world)

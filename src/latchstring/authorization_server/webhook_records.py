@@ -1,6 +1,6 @@
 """Webhooks as they are kept, and what they are told: endpoints of an app's developer or of an organization."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
@@ -123,15 +123,21 @@ class PostEvent(Protocol):
         """The answer, whatever its status; `FetchRefused` where there is none."""
 
 
+ChangeWebhook = Callable[[WebhookRecord], WebhookRecord]
+"""The endpoint as it is to be, of what it is."""
+
+
 class WebhookStore(Protocol):
     """Endpoints and deliveries. Deliveries are made with the events, in the transaction of what they tell of."""
 
     async def create_webhook(self, webhook: WebhookRecord, *, origin: Origin = SYSTEM) -> None:
         """Insert an endpoint with a new id."""
 
-    async def update_webhook(self, webhook: WebhookRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
-        """Replace what people choose: URL, types, secrets, whether it is enabled. What waits is given up where it is
-        not."""
+    async def update_webhook(
+        self, endpoint_id: str, change: ChangeWebhook, *, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
+        """Change what people choose (URL, types, secrets, whether it is enabled) of the endpoint as it is in that very
+        transaction; `LOST` if it is gone. What waits is given up where it is not enabled."""
 
     async def disable_webhook(
         self,

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -115,22 +115,27 @@ class Webhooks:
 
     async def update(
         self, webhook: WebhookRecord, url: str, event_types: Sequence[str], *, origin: Origin = SYSTEM
-    ) -> WebhookRecord:
-        """The endpoint elsewhere, or for other events; `AppRefused` names what must change."""
+    ) -> None:
+        """Send elsewhere, or other events; `AppRefused` names what must change."""
         url, types = _verify(url, event_types, is_of_client=webhook.client_id is not None)
-        changed = msgspec.structs.replace(webhook, url=url, event_types=types)
-        await self._store.update_webhook(changed, now=self._clock(), origin=origin)
-        return changed
+        await self._change(webhook, origin, url=url, event_types=types)
 
     async def enable(self, webhook: WebhookRecord, *, origin: Origin = SYSTEM) -> None:
         """Tell it of events again, from now on; what it has missed can be replayed."""
-        changed = msgspec.structs.replace(webhook, is_enabled=True, disabled_reason=None, failing_since=None)
-        await self._store.update_webhook(changed, now=self._clock(), origin=origin)
+        await self._change(webhook, origin, is_enabled=True, disabled_reason=None, failing_since=None)
 
     async def disable(self, webhook: WebhookRecord, *, origin: Origin = SYSTEM) -> None:
         """Tell it nothing any more."""
-        changed = msgspec.structs.replace(webhook, is_enabled=False, disabled_reason="by_person")
-        await self._store.update_webhook(changed, now=self._clock(), origin=origin)
+        await self._change(webhook, origin, is_enabled=False, disabled_reason="by_person")
+
+    async def _change(self, webhook: WebhookRecord, origin: Origin, **changed: Any) -> None:
+        """Nothing but that of the endpoint: the rest stays as it is by then."""
+        await self._store.update_webhook(
+            webhook.endpoint_id,
+            lambda current: msgspec.structs.replace(current, **changed),
+            now=self._clock(),
+            origin=origin,
+        )
 
     async def give_up(self, webhook: WebhookRecord, reason: DisabledReason) -> Commit:
         """Turn off an endpoint that does not answer, and tell who made it; `LOST` if it was turned off already."""
@@ -180,13 +185,16 @@ class Webhooks:
         """A new secret; for a day the one before signs beside it."""
         sealed, secret = self._make_secret(webhook.endpoint_id)
         now = self._clock()
-        changed = msgspec.structs.replace(
-            webhook,
-            sealed_secret=sealed,
-            previous_sealed_secret=webhook.sealed_secret,
-            previous_until=now + OVERLAP,
-        )
-        await self._store.update_webhook(changed, now=now, origin=origin)
+
+        def change(current: WebhookRecord) -> WebhookRecord:
+            return msgspec.structs.replace(
+                current,
+                sealed_secret=sealed,
+                previous_sealed_secret=current.sealed_secret,
+                previous_until=now + OVERLAP,
+            )
+
+        await self._store.update_webhook(webhook.endpoint_id, change, now=now, origin=origin)
         return secret
 
     async def end(self, webhook: WebhookRecord, *, origin: Origin = SYSTEM) -> Commit:

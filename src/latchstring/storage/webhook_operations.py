@@ -6,7 +6,7 @@ from typing import Any
 from latchstring.authorization_server.events import Action, Event, Facts, Origin
 from latchstring.authorization_server.mail import MailRecord
 from latchstring.authorization_server.ports import Commit
-from latchstring.authorization_server.webhook_records import Attempt, DeliveryRecord, WebhookRecord
+from latchstring.authorization_server.webhook_records import Attempt, ChangeWebhook, DeliveryRecord, WebhookRecord
 from latchstring.storage.engine import Row, Steps
 from latchstring.storage.recording import new_event_id, queue_mail, record_event, write_event
 from latchstring.storage.statements import clients, events, webhooks
@@ -19,19 +19,21 @@ def create_webhook(webhook: WebhookRecord, origin: Origin) -> Steps[None]:
     yield from _record(Action.WEBHOOK_CREATED, webhook, origin, now, after=told)
 
 
-def update_webhook(webhook: WebhookRecord, now: int, origin: Origin) -> Steps[Commit]:
-    """Replace what people choose; give up what waits where it is disabled."""
-    found = yield webhooks.FIND_WEBHOOK, {"of_endpoint": webhook.endpoint_id}
-    if found is None:
+def update_webhook(endpoint_id: str, change: ChangeWebhook, now: int, origin: Origin) -> Steps[Commit]:
+    """Change what people choose; give up what waits where it is disabled. Of two changes at once the later one is made
+    to what the earlier one left."""
+    locked = yield webhooks.LOCK_WEBHOOK, {"of_endpoint": endpoint_id}
+    if locked is None:
         return Commit.LOST
+    before = read_webhook(locked)
+    webhook = change(before)
     row = write_webhook(webhook)
     yield (
         webhooks.UPDATE_WEBHOOK,
-        {f"new_{name}": value for name, value in row.items()} | {"of_endpoint": webhook.endpoint_id},
+        {f"new_{name}": value for name, value in row.items()} | {"of_endpoint": endpoint_id},
     )
     if not webhook.is_enabled:
-        yield webhooks.GIVE_UP_DELIVERIES, {"of_endpoint": webhook.endpoint_id, "now": now}
-    before = read_webhook(found)
+        yield webhooks.GIVE_UP_DELIVERIES, {"of_endpoint": endpoint_id, "now": now}
     action = Action.WEBHOOK_DISABLED if before.is_enabled and not webhook.is_enabled else Action.WEBHOOK_CHANGED
     yield from _record(action, webhook, origin, now, before=_tell(before), after=_tell(webhook))
     return Commit.APPLIED

@@ -11,6 +11,7 @@ from latchstring.authorization_server.webhook_records import (
     CLIENT_TYPES,
     ORGANIZATION_TYPES,
     Attempt,
+    ChangeWebhook,
     DeliveryRecord,
     DisabledReason,
     WebhookRecord,
@@ -33,8 +34,10 @@ class WebhookRows:
     async def create_webhook(self, webhook: WebhookRecord, *, origin: Origin = SYSTEM) -> None:
         await self._engine.commit(partial(webhook_operations.create_webhook, webhook, origin))
 
-    async def update_webhook(self, webhook: WebhookRecord, *, now: int, origin: Origin = SYSTEM) -> Commit:
-        return await self._engine.commit(partial(webhook_operations.update_webhook, webhook, now, origin))
+    async def update_webhook(
+        self, endpoint_id: str, change: ChangeWebhook, *, now: int, origin: Origin = SYSTEM
+    ) -> Commit:
+        return await self._engine.commit(partial(webhook_operations.update_webhook, endpoint_id, change, now, origin))
 
     async def disable_webhook(
         self,

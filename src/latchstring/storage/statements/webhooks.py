@@ -132,6 +132,7 @@ GIVE_UP_DELIVERIES = define(
     .values(due_at=null(), failed_at=bindparam("now")),
 )
 FIND_WEBHOOK = define("find_webhook", select(webhook_endpoint).where(_endpoint))
+LOCK_WEBHOOK = define("lock_webhook", select(webhook_endpoint).where(_endpoint).with_for_update())
 _any_client, _any_organization = (bindparam(name, type_=TEXT) for name in ("of_client", "of_organization"))
 FIND_WEBHOOKS = define(
     "find_webhooks",
