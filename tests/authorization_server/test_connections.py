@@ -156,6 +156,9 @@ async def test_page_without_a_risk_reads_no_more_than_it_shows(
     monkeypatch.setattr(house.store, "find_connections_before", watch)
     page = await bobs.find(ACORN, EVERYTHING, page_size=2)
     assert (len(page.connections), read) == (2, [2])
+    assert page.next_before == page.connections[-1].grant.id
+    rest = await bobs.find(ACORN, EVERYTHING, before=page.next_before, page_size=2)
+    assert (len(rest.connections), rest.next_before) == (1, None)
 
 
 async def test_page_that_looked_far_enough_says_where_to_look_on(

@@ -171,7 +171,6 @@ async def test_filters_find_by_app_person_risk_and_time_unused(world: World) -> 
 
 
 async def test_pages_go_on_by_key_and_show_each_connection_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latchstring.authorization_server.connections.PAGE_SIZE", 2)
     monkeypatch.setattr("latchstring.storage.connection_rows.STRETCH", 3)
     names = set()
     for second in range(5):
