@@ -5,6 +5,9 @@ import logging
 import pprint
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -227,6 +230,29 @@ def test_keys_are_fetched_once_and_again_when_they_are_old(mailloop, provider, c
     clock.advance(KEYS_LIFETIME + 1)
     mailloop.connect()
     assert fetches(provider) == 2
+
+
+def test_keys_are_fetched_once_for_threads_that_all_need_them(provider, clock):
+    mailloop = Mailloop(provider, MemoryStore(), clock, scope=SCOPE)
+    callbacks = [
+        provider.authorize(mailloop.client.begin(browser_session=BROWSER), user_id=f"user_{number}")
+        for number in range(8)
+    ]
+    whole, barrier = provider._route, threading.Barrier(len(callbacks))
+
+    def route(method, target, headers, form):
+        answer = whole(method, target, headers, form)
+        if "/token/" in target:
+            barrier.wait()  # all have their tokens, and nobody has keys
+        if KEYS in target:
+            time.sleep(0.3)
+        return answer
+
+    provider._route = route
+    with ThreadPoolExecutor(len(callbacks)) as pool:
+        connections = list(pool.map(lambda each: mailloop.client.complete(each, browser_session=BROWSER), callbacks))
+    assert {each.identity and each.identity.sub for each in connections} == {f"user_{number}" for number in range(8)}
+    assert fetches(provider) == 1
 
 
 def test_key_that_is_new_is_asked_for_once_within_the_budget(mailloop, provider, clock):

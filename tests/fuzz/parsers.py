@@ -23,9 +23,12 @@ from latchstring.authorization_server.keyring import Keyring, new_keyring
 from latchstring.authorization_server.passkey_verification import RelyingParty
 from latchstring.authorization_server.tokens import TokenCodec
 from latchstring.client.exchange import Answer, Unanswered
+from latchstring.client.person import Identity
 from latchstring.client.provider import Provider
 from latchstring.protocol import errors
 from latchstring.protocol.errors import ConfigurationError, OAuthError
+from latchstring.protocol.id_token import Expected
+from latchstring.protocol.jose.algorithms import RS256
 from latchstring.protocol.parameters import Parameters, parse_parameters
 from latchstring.protocol.token_answer import parse_members
 
@@ -39,8 +42,10 @@ ALSO: Final = (
     "latchstring.client.token_endpoint.read_request_id",
     "latchstring.client.token_endpoint.read_retry_after",
     "latchstring.client.token_endpoint.read_tokens",
+    "latchstring.client.userinfo.read_userinfo",
     "latchstring.outbound.freshness.find_max_age",
     "latchstring.protocol.errors.visible_ascii",
+    "latchstring.protocol.id_token.verify_id_claims",
     "latchstring.protocol.pkce.is_code_challenge",
     "latchstring.protocol.pkce.is_code_verifier",
     "latchstring.protocol.redirect_uri.verify_registrable",
@@ -104,6 +109,9 @@ _FIXED: Final[dict[str, object]] = {
     "relying_party": RelyingParty("auth.example", "https://auth.example"),
     "is_new": False,
     "source": "the keyring",
+    "algorithm": RS256,
+    "expected": Expected(issuer="https://provider.example", client_id="client", access_token="token", nonce="nonce"),
+    "signed_in": Identity(claims={"sub": "ann"}),
     "provider": Provider(
         issuer="https://provider.example",
         authorization_endpoint="https://provider.example/authorize",

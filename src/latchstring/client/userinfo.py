@@ -55,8 +55,8 @@ def _fetch(provider: Provider, url: str, connection: Connection) -> Flow[Answer]
 
 
 def read_userinfo(answer: Answer, signed_in: Identity) -> Identity:
-    """The claims, which must be of who signed in (§5.3.2): without that, anybody's may stand there. A signed or
-    encrypted answer is refused: it comes only to a client that has registered for one."""
+    """The claims, which must be of who signed in (§5.3.2): anybody's may stand there else. Raises `Misconfigured`, also
+    for a signed or encrypted answer, which comes only to a client that has registered for one."""
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/jwt":
         why = "Userinfo comes as a JWT, which this client does not read: register without userinfo_signed_response_alg."

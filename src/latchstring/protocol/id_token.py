@@ -69,7 +69,13 @@ def verify_id_token(
     `algorithm` is the one that the client is registered with, never the token's choice; `keys` are the provider's.
     """
     verify_jwt(jwt, keys, algorithms=(algorithm,), types=_TYPES)
-    claims = jwt.claims
+    verify_id_claims(jwt.claims, algorithm=algorithm, expected=expected, now=now)
+    return jwt.claims
+
+
+def verify_id_claims(claims: Mapping[str, Any], *, algorithm: str, expected: Expected, now: float) -> None:
+    """Refuse claims that are not of this provider, client, moment and login, by `JwtRefused`. Says nothing of whose
+    they are: the signature does, and it was by that algorithm."""
     if not _is_shallow(claims, MAX_DEPTH):
         raise JwtRefused("the claims are nested too deeply")
     if find_text(claims, "iss") != expected.issuer:
@@ -88,7 +94,6 @@ def verify_id_token(
             raise SignInTooOld("auth_time is before the sign-in that was asked for")
     verify_hash(claims, "at_hash", expected.access_token, algorithm)
     verify_hash(claims, "c_hash", expected.code, algorithm)
-    return claims
 
 
 def verify_same_person(claims: Mapping[str, Any], before: Mapping[str, Any]) -> None:
