@@ -195,6 +195,7 @@ def test_complete_with_iss_follows_the_table(provider, store, clock, announced, 
         ("temporarily_unavailable", TemporaryFailure, "server_unavailable"),
         ("server_error", TemporaryFailure, "server_unavailable"),
         ("login_required", ReauthorizeRequired, "interaction_required"),
+        ("unmet_authentication_requirements", ReauthorizeRequired, "unmet_authentication_requirements"),
         ("their_own_word", Misconfigured, "provider_error"),
     ],
 )

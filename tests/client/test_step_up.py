@@ -70,6 +70,19 @@ def test_step_up_is_asked_for_twice_and_then_refused(mailloop: Mailloop):
     assert ask(mailloop, key, wanted)["scope"].endswith("contacts.write")
 
 
+@pytest.mark.parametrize("wanted", [StepUp(max_age=300), StepUp(acr_values="mfa"), StepUp(acr_values="phr", max_age=5)])
+def test_sign_in_is_asked_for_as_often_as_it_has_grown_old_but_not_in_vain(mailloop: Mailloop, wanted: StepUp):
+    key = mailloop.connect().key
+    for _ in range(4):
+        mailloop.clock.now += 60
+        back = mailloop.provider.authorize(ask(mailloop, key, wanted)["url"])
+        mailloop.client.complete(back, browser_session=BROWSER)
+    back = mailloop.provider.authorize(ask(mailloop, key, wanted)["url"])
+    mailloop.client.complete(back, browser_session=BROWSER)
+    with pytest.raises(Misconfigured, match="step_up_refused"):
+        ask(mailloop, key, wanted)
+
+
 def test_resource_goes_with_every_request_for_a_token(provider, store, clock):
     """L9: the authorization request, the code, the refresh, the app's own."""
     app = Mailloop(provider, store, clock, resource=API)

@@ -1,4 +1,5 @@
-"""An API behind the guard: everything needs a token, `/admin` one with `contacts.write`, `/fresh` a sign-in of late."""
+"""An API behind the guard: everything needs a token, `/admin` one with `contacts.write`, `/fresh` a sign-in of late,
+`/strong` one by more than a password."""
 
 import msgspec
 
@@ -20,9 +21,13 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
 def build_api(guard: Guard) -> ASGIApp:
     """The API."""
     contacts, admin = guard.asgi(_answer), guard.asgi(_answer, ["contacts.write"])
-    parts = {"/admin": admin, "/fresh": guard.require("contacts.read", max_age=300)(_answer)}
+    parts = {
+        "admin": admin,
+        "fresh": guard.require("contacts.read", max_age=300)(_answer),
+        "strong": guard.require("contacts.read", max_age=300, acr_values=["mfa"])(_answer),
+    }
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        await parts.get(scope["path"][:6], contacts)(scope, receive, send)
+        await parts.get(scope["path"].split("/")[1], contacts)(scope, receive, send)
 
     return route

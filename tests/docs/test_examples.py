@@ -564,6 +564,9 @@ async def test_endpoints_ask_for_what_a_scope_implies_and_for_a_sign_in_of_late(
             headers = {"authorization": f"Bearer {token}"}
             assert (await http.get("/contacts", headers=headers)).text == "contacts"
             assert (await http.post("/delete", headers=headers)).status_code == status
+            refused = await http.get("/export", headers=headers)
+            assert refused.status_code == 401, "by password, or by nobody"
+            assert 'acr_values="mfa"' in refused.headers["www-authenticate"]
     await defined["guard"].aclose()
 
 

@@ -1,5 +1,5 @@
 """A tiny guarded app in each framework: /read needs contacts.read, /write contacts.write, /fresh a sign-in of late,
-/open nothing."""
+/strong one by more than a password, /open nothing."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -33,7 +33,8 @@ from tests.resource_server.signed import JWKS_URI, KeyServer
 from tests.support.django_site import serve_django
 
 READ, WRITE = "contacts.read", "contacts.write"
-FRESH = {"max_age": 300}
+FRESH: dict[str, Any] = {"max_age": 300}
+STRONG: dict[str, Any] = {"max_age": 300, "acr_values": ["mfa", "urn:example:gold"]}
 
 
 def show(access: Access) -> str:
@@ -49,6 +50,7 @@ def build_asgi(guard: Any) -> Any:
         "/read": guard.require(READ)(answer),
         "/write": guard.require(WRITE)(answer),
         "/fresh": guard.require(READ, **FRESH)(answer),
+        "/strong": guard.require(READ, **STRONG)(answer),
         "/open": answer,
     }
 
@@ -71,12 +73,16 @@ def build_starlette(guard: Any) -> Any:
     async def fresh(request: Any) -> PlainTextResponse:
         return PlainTextResponse(show(starlette.current_access(request)))
 
+    @starlette.require(guard, READ, **STRONG)
+    async def strong(request: Any) -> PlainTextResponse:
+        return PlainTextResponse(show(starlette.current_access(request)))
+
     def stay_open(request: Any) -> PlainTextResponse:
         return PlainTextResponse("open")
 
     both = ["GET", "POST"]
     routes = [Route("/read", read, methods=both), Route("/write", write, methods=both), Route("/open", stay_open)]
-    routes.append(Route("/fresh", fresh))
+    routes += [Route("/fresh", fresh), Route("/strong", strong)]
     return browse(Starlette(routes=routes, middleware=[Middleware(guard.where_required)]))
 
 
@@ -94,6 +100,10 @@ def make_fastapi(guard: Any) -> FastAPI:
 
     @app.get("/fresh", response_class=PlainTextResponse)
     async def fresh(access: Annotated[Access, fastapi.require(guard, READ, **FRESH)]) -> str:
+        return show(access)
+
+    @app.get("/strong", response_class=PlainTextResponse)
+    async def strong(access: Annotated[Access, fastapi.require(guard, READ, **STRONG)]) -> str:
         return show(access)
 
     @app.get("/open", response_class=PlainTextResponse)
@@ -129,6 +139,7 @@ def build_litestar(guard: Any) -> Any:
         for method in (get, litestar_post)
     ]
     handlers.append(get("/fresh", guards=[litestar.require(guard, READ, **FRESH)], **plain)(fresh))
+    handlers.append(get("/strong", guards=[litestar.require(guard, READ, **STRONG)], **plain)(fresh))
     return browse(Litestar([*handlers, stay_open], plugins=[litestar.GuardPlugin(guard)]))
 
 
@@ -142,6 +153,7 @@ def build_wsgi(guard: Any) -> Any:
         "/read": guard.require(READ)(answer),
         "/write": guard.require(WRITE)(answer),
         "/fresh": guard.require(READ, **FRESH)(answer),
+        "/strong": guard.require(READ, **STRONG)(answer),
         "/open": answer,
     }
     return browse_wsgi(
@@ -168,6 +180,11 @@ def build_flask(guard: Any) -> Any:
     def fresh() -> str:
         return show(flask.current_access())
 
+    @app.get("/strong")
+    @flask.require(guard, READ, **STRONG)
+    def strong() -> str:
+        return show(flask.current_access())
+
     @app.get("/open")
     def stay_open() -> str:
         return "open"
@@ -188,11 +205,15 @@ def build_django(guard: Any) -> Any:
     def fresh(request: Any) -> HttpResponse:
         return HttpResponse(show(django.current_access(request)))
 
+    @django.require(guard, READ, **STRONG)
+    def strong(request: Any) -> HttpResponse:
+        return HttpResponse(show(django.current_access(request)))
+
     def stay_open(request: Any) -> HttpResponse:
         return HttpResponse("open")
 
     patterns = [django_path("read", read), django_path("write", write), django_path("open", stay_open)]
-    patterns.append(django_path("fresh", fresh))
+    patterns += [django_path("fresh", fresh), django_path("strong", strong)]
     return browse_wsgi(serve_django(patterns, django.where_required(guard)))
 
 
@@ -209,11 +230,15 @@ def build_django_async(guard: Any) -> Any:
     async def fresh(request: Any) -> HttpResponse:
         return HttpResponse(show(django.current_access(request)))
 
+    @django.require(guard, READ, **STRONG)
+    async def strong(request: Any) -> HttpResponse:
+        return HttpResponse(show(django.current_access(request)))
+
     async def stay_open(request: Any) -> HttpResponse:
         return HttpResponse("open")
 
     patterns = [django_path("read", read), django_path("write", write), django_path("open", stay_open)]
-    patterns.append(django_path("fresh", fresh))
+    patterns += [django_path("fresh", fresh), django_path("strong", strong)]
     return browse(serve_django(patterns, django.where_required(guard), is_async=True))
 
 

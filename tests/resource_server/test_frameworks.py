@@ -105,6 +105,10 @@ REFUSED: dict[str, tuple[Callable[[KeyServer], None], list[Any], str, tuple[int,
     "RFC 9470, signed in too long ago": (good_with(auth_time=NOW - 301), [GOOD], "/fresh", STALE),
     "RFC 9470, signed, signed in too long ago": (nothing, [bearer(sign(auth_time=NOW - 301))], "/fresh", STALE),
     "RFC 9470, nobody signed in": (good_with(user_id=None), [GOOD], "/fresh", STALE),
+    "GHSA-hp74, signed in just now by password": (good_with(auth_time=NOW, acr="pwd"), [GOOD], "/strong", STALE),
+    "GHSA-hp74, signed, by password": (nothing, [bearer(sign(auth_time=NOW, acr="pwd"))], "/strong", STALE),
+    "RFC 9470, signed in nobody knows how": (good_with(auth_time=NOW), [GOOD], "/strong", STALE),
+    "RFC 9470, strongly and too long ago": (good_with(auth_time=NOW - 301, acr="phr"), [GOOD], "/strong", STALE),
     "S4 two headers": (nothing, [GOOD, GOOD], "/read", (400, "invalid_request")),
     "S4 two schemes": (nothing, [(b"authorization", b"Basic Z29vZA=="), GOOD], "/read", (400, "invalid_request")),
     "S4 header and query": (nothing, [GOOD], "/read?access_token=good", (400, "invalid_request")),
@@ -156,8 +160,9 @@ async def test_bad_request_is_refused_as_in_plain_asgi(site, plain, state, heade
     assert len(challenges) == (0 if status == 503 else 1)
     assert all(each.endswith(f'resource_metadata="{METADATA_URL}"') for each in challenges)
     assert all(('error="' in each) == (error is not None) for each in challenges)
-    assert all(('scope="' in each) == (status == 403 or path == "/fresh") for each in challenges)
-    assert all(('max_age="300"' in each) == (path == "/fresh") for each in challenges)
+    assert all(('scope="' in each) == (status == 403 or path in {"/fresh", "/strong"}) for each in challenges)
+    assert all(('max_age="300"' in each) == (path in {"/fresh", "/strong"}) for each in challenges)
+    assert all(('acr_values="mfa urn:example:gold"' in each) == (path == "/strong") for each in challenges)
     assert whole(response) == whole(await plain.call(*headers, path=path))
     assert site.server.asked == plain.server.asked
 
@@ -197,6 +202,13 @@ async def test_member_who_signed_in_lately_reaches_the_endpoint_that_asks_for_it
     for token in ("good", sign(auth_time=NOW - 300)):
         assert (await site.bear(token, "/fresh")).status_code == 200
     assert (await site.bear(sign(auth_time=NOW - 301))).status_code == 200, "only there"
+
+
+async def test_member_who_signed_in_strongly_reaches_the_endpoint_that_asks_for_it(site):
+    for acr in ("mfa", "phr", "urn:example:gold"):
+        site.server.tokens["good"] = ACTIVE | {"auth_time": NOW - 300, "acr": acr}
+        for token in ("good", sign(auth_time=NOW - 300, acr=acr)):
+            assert (await site.bear(token, "/strong")).status_code == 200
 
 
 async def test_endpoint_that_requires_nothing_is_open(site):

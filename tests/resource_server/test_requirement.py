@@ -18,13 +18,13 @@ HIERARCHY = close_hierarchy(
 )
 
 
-def access(*scope: str, signed_in_at: int | None = None) -> Access:
-    return Access(organization_id="o", client_id="c", scope=scope, expires_at=NOW + 60, signed_in_at=signed_in_at)
+def access(*scope: str, **given: Any) -> Access:
+    return Access(organization_id="o", client_id="c", scope=scope, expires_at=NOW + 60, **given)
 
 
-def refuse(given: Access, *scope: str, max_age: int | None = None, hierarchy: Any = HIERARCHY) -> Refusal:
+def refuse(given: Access, *scope: str, hierarchy: Any = HIERARCHY, **sign_in: Any) -> Refusal:
     with pytest.raises(Refusal) as refused:
-        decide_requirement(given, make_requirement(scope, max_age), hierarchy, NOW)
+        decide_requirement(given, make_requirement(scope, **sign_in), hierarchy, NOW)
     return refused.value
 
 
@@ -119,3 +119,36 @@ def test_sign_in_too_old_and_scope_short_are_asked_for_in_one():
 def test_max_age_that_nobody_can_meet_refuses_to_start(max_age):
     with pytest.raises(ConfigurationError, match="max_age"):
         make_guard(FakeServer()).require("contacts.read", max_age=max_age)
+
+
+@pytest.mark.parametrize(
+    "acr, age, sign_in, description",
+    [
+        ("pwd", 0, {"acr_values": ["mfa"]}, "signed in by mfa: reconnect with acr_values."),
+        (None, 0, {"acr_values": ["phr", "mfa"]}, "signed in by phr or mfa: reconnect with acr_values."),
+        ("phr", 301, {"acr_values": ["mfa"], "max_age": 300},
+         "signed in within the last 300 seconds by mfa: reconnect with max_age and acr_values."),
+        ("pwd", 0, {"acr_values": ["mfa"], "max_age": 300},
+         "signed in within the last 300 seconds by mfa: reconnect with max_age and acr_values."),
+        ("phr", 301, {"max_age": 300}, "signed in within the last 300 seconds: reconnect with max_age."),
+    ],
+)  # fmt: skip
+def test_sign_in_that_is_too_weak_is_refused_however_fresh_it_is(acr, age, sign_in, description):
+    """GHSA-hp74-gm6m-2qm5: and a strong one that is too old is, too."""
+    refusal = refuse(access("contacts.read", signed_in_at=NOW - age, acr=acr), "contacts.read", **sign_in)
+    assert (refusal.status, refusal.code) == (401, "insufficient_user_authentication")
+    assert refusal.description == f"This request needs a member who {description}"
+    assert (refusal.acr_values, refusal.max_age) == (tuple(sign_in.get("acr_values", ())), sign_in.get("max_age"))
+    assert refusal.scope == ("contacts.read",)
+
+
+def test_sign_in_that_is_strong_and_fresh_enough_will_do():
+    for acr in ("mfa", "phr"):
+        given = access("contacts.read", signed_in_at=NOW - 300, acr=acr)
+        decide_requirement(given, make_requirement(["contacts.read"], 300, ["mfa"]), HIERARCHY, NOW)
+
+
+@pytest.mark.parametrize("acr_values", ["mfa", [""], ["two words"], ['q"'], ["\n"]])
+def test_acr_values_that_are_no_list_of_names_refuse_to_start(acr_values):
+    with pytest.raises(ConfigurationError, match="acr_values"):
+        make_guard(FakeServer()).require("contacts.read", acr_values=acr_values)

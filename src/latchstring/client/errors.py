@@ -68,7 +68,7 @@ class ReauthorizeRequired(ClientError):
     `reconnect_url` is where they do that at the app, if the client was told.
 
     Codes: `invalid_grant`, `no_refresh_token`, `disconnected`, `not_connected`, `interaction_required`,
-    `login_expired`.
+    `login_expired`, `unmet_authentication_requirements` (they have no sign-in as strong as an API asks for).
     """
 
     verdict = Verdict.REAUTHORIZE

@@ -173,6 +173,8 @@ def read_authorization_error(parameters: Mapping[str, str]) -> ClientError:
         return Declined("access_denied", description, cause=cause)
     if error in {"server_error", "temporarily_unavailable"}:
         return TemporaryFailure("server_unavailable", description, cause=cause)
+    if error == "unmet_authentication_requirements":
+        return ReauthorizeRequired(error, description, cause=cause)
     if error in _INTERACTION:
         return ReauthorizeRequired("interaction_required", description, cause=cause)
     if error in _MISCONFIGURED:

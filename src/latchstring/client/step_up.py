@@ -16,10 +16,11 @@ from latchstring.protocol.scope import is_scope_token
 
 _MAX_STEP_UPS: Final = 2
 _MAX_SCOPES: Final = 50
+_SOON: Final = 60.0
 
 
 class StepUp(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API wants: more scope, or a sign-in that is fresher (`max_age`, seconds) or of another kind."""
+    """What the API wants: more scope, or a sign-in that is fresher (`max_age`, seconds) or stronger (`acr_values`)."""
 
     scope: tuple[str, ...] = ()
     acr_values: str | None = None
@@ -47,11 +48,15 @@ def find_step_up(response: httpx.Response) -> StepUp | None:
 
 def begin_step_up(context: Context, key: ConnectionKey, step_up: StepUp, *, browser_session: str) -> Flow[str]:
     """The URL to send the browser to: for what the connection has and what the API wants besides, in the same
-    organization. Refuses to ask a third time for what was asked for twice (`step_up_refused`)."""
+    organization. Refuses to ask a third time for what was asked for twice (`step_up_refused`); a sign-in grows old by
+    itself, so it was asked for in vain only where the API wants it again at once."""
     connection = yield from find_connection(context, key)
     held = connection.scope.split()
     wanted = " ".join(dict.fromkeys([*held, *step_up.scope]))
     is_repeated = connection.step_ups > 0 and set((connection.asked_scope or "").split()) == set(wanted.split())
+    if step_up.max_age is not None or step_up.acr_values is not None:
+        soon = _SOON if step_up.max_age is None else min(_SOON, step_up.max_age)
+        is_repeated = is_repeated and context.clock() - connection.connected_at < soon
     if is_repeated and connection.step_ups >= _MAX_STEP_UPS:
         raise Misconfigured("step_up_refused", "The person was asked for this before, and the API still wants it.")
     parameters = {

@@ -87,10 +87,13 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         API's metadata, as `asgi` does."""
         return AttendedApp(self, app)
 
-    def require(self, *scope: str, max_age: int | None = None) -> Callable[[ASGIApp], ASGIApp]:
+    def require(
+        self, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()
+    ) -> Callable[[ASGIApp], ASGIApp]:
         """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`. With `max_age`
-        (seconds) the member must have signed in that lately (RFC 9470)."""
-        requirement = make_requirement(scope, max_age)
+        (seconds) the member must have signed in that lately, with `acr_values` as strongly as any of them (RFC
+        9470)."""
+        requirement = make_requirement(scope, max_age, acr_values)
         return lambda app: GuardedApp(self, app, requirement, ())
 
     async def check(
@@ -101,13 +104,14 @@ class Guard(BaseGuard[httpx.AsyncClient]):
         sent: Sent | None = None,
         *,
         max_age: int | None = None,
+        acr_values: Sequence[str] = (),
     ) -> Access:
         """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`.
 
-        `sent` is what else a bound token is proved with; without it no bound token is taken. `scope` and `max_age` are
-        what the request needs.
+        `sent` is what else a bound token is proved with; without it no bound token is taken. `scope`, `max_age` and
+        `acr_values` are what the request needs.
         """
-        return await self.check_requirement(authorization, query, make_requirement(scope, max_age), sent)
+        return await self.check_requirement(authorization, query, make_requirement(scope, max_age, acr_values), sent)
 
     async def check_requirement(
         self, authorization: Sequence[bytes], query: bytes, requirement: Requirement, sent: Sent | None

@@ -21,8 +21,9 @@ class Refusal(Exception):
     `code` is None when the request carries no credentials at all (RFC 6750 §3.1: then no error is named).
     `description` is sent; `reason` goes to the log only. `scope` is everything the request needs;
     `retry_after` is in seconds and stands exactly when the same request is worth sending again. `scheme` is the one
-    under which to come again: `Bearer` or `DPoP`. `max_age` (seconds) is how old the member's sign-in may be.
-    `status` overrides the table of codes, and `headers` stand in the answer beside its own.
+    under which to come again: `Bearer` or `DPoP`. `max_age` (seconds) is how old the member's sign-in may be,
+    `acr_values` how strong it has to be. `status` overrides the table of codes, and `headers` stand in the answer
+    beside its own.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Refusal(Exception):
         retry_after: int | None = None,
         scheme: str = BEARER,
         max_age: int | None = None,
+        acr_values: Sequence[str] = (),
         status: int | None = None,
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -46,6 +48,7 @@ class Refusal(Exception):
         self.retry_after = retry_after
         self.scheme = scheme
         self.max_age = max_age
+        self.acr_values = tuple(acr_values)
         self.headers = tuple(headers)
         if status is None:
             status = 401 if code is None or code in _PROOF_CODES else STATUS_BY_CODE[code]
@@ -109,6 +112,8 @@ def render_refusal(
             parameters["scope"] = render_scope(refusal.scope)
         if refusal.max_age is not None:
             parameters["max_age"] = str(refusal.max_age)
+        if refusal.acr_values:
+            parameters["acr_values"] = " ".join(refusal.acr_values)
         if refusal.scheme == DPOP and algorithms:
             parameters["algs"] = " ".join(algorithms)
         parameters["resource_metadata"] = metadata_url

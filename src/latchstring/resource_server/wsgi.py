@@ -83,10 +83,13 @@ class SyncGuard(BaseGuard[httpx.Client]):
         API's metadata, as `wsgi` does."""
         return AttendedApp(self, app)
 
-    def require(self, *scope: str, max_age: int | None = None) -> Callable[[WSGIApp], WSGIApp]:
+    def require(
+        self, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()
+    ) -> Callable[[WSGIApp], WSGIApp]:
         """A wrapper for a part of an app that needs more: `guard.require("contacts.write")(part)`. With `max_age`
-        (seconds) the member must have signed in that lately (RFC 9470)."""
-        requirement = make_requirement(scope, max_age)
+        (seconds) the member must have signed in that lately, with `acr_values` as strongly as any of them (RFC
+        9470)."""
+        requirement = make_requirement(scope, max_age, acr_values)
         return lambda app: GuardedApp(self, app, requirement, ())
 
     def check(
@@ -97,13 +100,14 @@ class SyncGuard(BaseGuard[httpx.Client]):
         sent: Sent | None = None,
         *,
         max_age: int | None = None,
+        acr_values: Sequence[str] = (),
     ) -> Access:
         """Who calls, from the request's `Authorization` headers and raw query; raises `Refusal`.
 
-        `sent` is what else a bound token is proved with; without it no bound token is taken. `scope` and `max_age` are
-        what the request needs.
+        `sent` is what else a bound token is proved with; without it no bound token is taken. `scope`, `max_age` and
+        `acr_values` are what the request needs.
         """
-        return self.check_requirement(authorization, query, make_requirement(scope, max_age), sent)
+        return self.check_requirement(authorization, query, make_requirement(scope, max_age, acr_values), sent)
 
     def check_requirement(
         self, authorization: Sequence[bytes], query: bytes, requirement: Requirement, sent: Sent | None

@@ -39,11 +39,13 @@ def current_access(request: HttpRequest) -> Access:
     return find_access(request.META)
 
 
-def require(guard: AnyGuard, *scope: str, max_age: int | None = None) -> Callable[[View], View]:
+def require(
+    guard: AnyGuard, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()
+) -> Callable[[View], View]:
     """A view that needs a token with all of `scope`, and with `max_age` (seconds) a member who signed in that lately,
-    wherever else a guard stands. It needs no CSRF token then: no browser sends an access token by itself. A method of a
-    class takes it through `method_decorator`."""
-    requirement = make_requirement(scope, max_age)
+    with `acr_values` as strongly as any of them, wherever else a guard stands. It needs no CSRF token then: no browser
+    sends an access token by itself. A method of a class takes it through `method_decorator`."""
+    requirement = make_requirement(scope, max_age, acr_values)
 
     def decorate(view: View) -> View:
         guarded = _guard_view(guard, view, lambda _: requirement)

@@ -4,6 +4,7 @@
 `access: Annotated[Access, require(guard, "contacts.read")]`. What takes none is open.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Security
@@ -28,20 +29,20 @@ def guard_app(app: FastAPI, guard: Guard) -> None:
     app.add_middleware(guard.where_required)
 
 
-def require(guard: Guard, *scope: str, max_age: int | None = None) -> Any:
+def require(guard: Guard, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()) -> Any:
     """The dependency: who calls, with a token that has all of `scope`, and with `max_age` (seconds) for a member who
-    signed in that lately."""
-    requirement = make_requirement(scope, max_age)
-    return Security(AccessToken(guard, requirement.max_age), scopes=scope)
+    signed in that lately, with `acr_values` as strongly as any of them."""
+    requirement = make_requirement(scope, max_age, acr_values)
+    return Security(AccessToken(guard, requirement.max_age, requirement.acr_values), scopes=scope)
 
 
 class AccessToken(SecurityBase):
     """The security scheme: OpenAPI names the authorization server's endpoints and the scopes. They are those of a
     Latchstring server at the guard's issuer."""
 
-    def __init__(self, guard: Guard, max_age: int | None = None) -> None:
+    def __init__(self, guard: Guard, max_age: int | None = None, acr_values: tuple[str, ...] = ()) -> None:
         self._guard = guard
-        self._max_age = max_age
+        self._sign_in = (max_age, acr_values)
         issuer = guard.settings.issuer.removesuffix("/")
         flow = OAuthFlowAuthorizationCode(
             authorizationUrl=f"{issuer}/oauth2/authorize/",
@@ -53,17 +54,17 @@ class AccessToken(SecurityBase):
         self.scheme_name = "latchstring"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AccessToken) and (other._guard, other._max_age) == (self._guard, self._max_age)
+        return isinstance(other, AccessToken) and (other._guard, other._sign_in) == (self._guard, self._sign_in)
 
     def __hash__(self) -> int:
-        return hash((id(self._guard), self._max_age))
+        return hash((id(self._guard), self._sign_in))
 
     async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> Access:
         if RefusedRequest not in connection.app.exception_handlers:
             raise RuntimeError("This app cannot answer for its guard yet: call guard_app(app, guard).")
         request_id = identify(connection.scope)
         try:
-            return await self._guard.admit(connection.scope, Requirement(tuple(scopes.scopes), self._max_age))
+            return await self._guard.admit(connection.scope, Requirement(tuple(scopes.scopes), *self._sign_in))
         except Refusal as refusal:
             raise RefusedRequest(self._guard.refuse(refusal, request_id)) from None
 

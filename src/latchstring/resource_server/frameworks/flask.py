@@ -5,7 +5,7 @@ the view. What requires nothing is open; `app.wsgi_app = guard.wsgi(app.wsgi_app
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from flask import Flask, Response, current_app, make_response, request
@@ -28,10 +28,12 @@ def current_access() -> Access:
     return find_access(request.environ)
 
 
-def require(guard: SyncGuard, *scope: str, max_age: int | None = None) -> Callable[[View], Callable[..., Response]]:
+def require(
+    guard: SyncGuard, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()
+) -> Callable[[View], Callable[..., Response]]:
     """A view, sync or async, that needs a token with all of `scope`, and with `max_age` (seconds) a member who
-    signed in that lately, wherever else a guard stands."""
-    requirement = make_requirement(scope, max_age)
+    signed in that lately, with `acr_values` as strongly as any of them, wherever else a guard stands."""
+    requirement = make_requirement(scope, max_age, acr_values)
 
     def decorate(view: View) -> Callable[..., Response]:
         @functools.wraps(view)

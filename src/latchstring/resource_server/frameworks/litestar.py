@@ -5,7 +5,7 @@ controller, a router or the app. A handler that takes
 `access: NamedDependency[Access]` is told who calls.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 from litestar import Request, Response, asgi
@@ -62,10 +62,10 @@ def _provide_access(scope: Scope) -> Access:
     return find_access(scope)
 
 
-def require(guard: Guard, *scope: str, max_age: int | None = None) -> LitestarGuard:
+def require(guard: Guard, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()) -> LitestarGuard:
     """The Litestar guard: lets in who comes with a token that has all of `scope`, and with `max_age` (seconds) for a
-    member who signed in that lately."""
-    requirement = make_requirement(scope, max_age)
+    member who signed in that lately, with `acr_values` as strongly as any of them."""
+    requirement = make_requirement(scope, max_age, acr_values)
 
     async def check(connection: AnyConnection, _: BaseRouteHandler) -> None:
         request_id = identify(_plain(connection.scope))

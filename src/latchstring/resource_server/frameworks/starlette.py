@@ -6,7 +6,7 @@ The whole app: `Starlette(middleware=[Middleware(guard.asgi, exempt={"/health"})
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
@@ -32,10 +32,12 @@ def current_request_id(connection: HTTPConnection) -> str:
     return identify(connection.scope)
 
 
-def require(guard: Guard, *scope: str, max_age: int | None = None) -> Callable[[Endpoint], Guarded]:
+def require(
+    guard: Guard, *scope: str, max_age: int | None = None, acr_values: Sequence[str] = ()
+) -> Callable[[Endpoint], Guarded]:
     """An endpoint, sync or async, that needs a token with all of `scope`, and with `max_age` (seconds) a member who
-    signed in that lately, wherever else a guard stands."""
-    requirement = make_requirement(scope, max_age)
+    signed in that lately, with `acr_values` as strongly as any of them, wherever else a guard stands."""
+    requirement = make_requirement(scope, max_age, acr_values)
 
     def decorate(endpoint: Endpoint) -> Guarded:
         @functools.wraps(endpoint)
