@@ -37,6 +37,22 @@ async def test_member_of_an_organization_that_is_gone_is_not_added(members: Memb
     assert await members.add("orga_nowhere", "bob@example.com", "member", origin=BY_ANN) is Adding.NO_ORGANIZATION
 
 
+async def test_member_is_changed_and_it_is_written_down_when_and_by_whom(house: House, members: Members) -> None:
+    await members.add(ACORN, "bob@example.com", "member", origin=BY_ANN)
+    await members.change(ACORN, ANN, "admin", origin=BY_ANN)
+    changes: dict[Change, Action] = {
+        "admin": Action.MEMBERSHIP_CHANGED,
+        "suspend": Action.MEMBERSHIP_SUSPENDED,
+        "resume": Action.MEMBERSHIP_RESUMED,
+        "end": Action.MEMBERSHIP_ENDED,
+    }
+    for change, action in changes.items():
+        house.now += 60
+        assert await members.change(ACORN, BOB, change, origin=BY_ANN) is MembershipChange.APPLIED
+        (told,) = await house.store.find_events(EventFilter(action=action, user_id=BOB), before=None, at_most=9)
+        assert (told.event.origin, told.event.at) == (BY_ANN, house.now)
+
+
 @pytest.mark.parametrize("change", ["member", "suspend", "end"])
 async def test_last_admin_stays(house: House, members: Members, change: Change) -> None:
     await members.add(ACORN, "bob@example.com", "admin", origin=BY_ANN)
