@@ -1,17 +1,19 @@
 """What members ask of an organization's admins: how long it waits, how long it is kept, and how it is listed."""
 
 import os
+from base64 import b64decode
 
+import msgspec
 import pytest
 
 from latchstring.authorization_server.access_request_ports import AccessRequestRecord
-from latchstring.authorization_server.access_requests import AccessRequests
+from latchstring.authorization_server.access_requests import AccessRequests, Parked
 from latchstring.authorization_server.events import COMMAND_LINE, Origin
 from latchstring.authorization_server.identifiers import ACCESS_REQUEST, render_identifier
 from latchstring.authorization_server.mail import Post
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
 from latchstring.authorization_server.ports import Commit
-from tests.authorization_server.builders import ACORN, ANN, NOW, build_client, build_user
+from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_client, build_user
 from tests.authorization_server.conftest import House
 
 DAY = 24 * 3600
@@ -81,6 +83,23 @@ async def test_request_is_open_for_its_time_and_kept_for_ninety_days_more(
     await decide(access_requests, name)
     decided = await find(access_requests, name)
     assert (decided.open_until, decided.expires_at) == (NOW + 17 * DAY, NOW + 107 * DAY)
+
+
+async def test_authorization_that_was_parked_before_an_upgrade_goes_on(
+    house: House, access_requests: AccessRequests
+) -> None:
+    """Servers of two versions go on with what either has parked; while the request is open, and for its app alone."""
+    sealed = b64decode(
+        "AAEAAQIDBAUGBwgJCgvP8n1LJ+o8MfZRt+AFyxdCjKNvpvRYngVy5D1x6YieREpenWAph0i9Otf4zu2uUDzUl9ZyUGhwnCjCSEPqTOX1SA=="
+    )
+    kept = msgspec.structs.replace(
+        await find(access_requests, await ask(access_requests, APPS[0])), client_id=MAILLOOP, parked=sealed
+    )
+    assert access_requests.open_parked(kept) == Parked("client_id=x&state=s", is_pushed=False, is_signed=True)
+    assert access_requests.open_parked(msgspec.structs.replace(kept, client_id=APPS[0])) is None
+    assert access_requests.open_parked(msgspec.structs.replace(kept, parked=None)) is None
+    house.now = kept.open_until
+    assert access_requests.open_parked(kept) is None
 
 
 async def test_requests_that_wait_are_listed_from_the_oldest_on(house: House, access_requests: AccessRequests) -> None:

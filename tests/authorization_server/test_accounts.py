@@ -93,6 +93,12 @@ async def test_way_back_in_lasts_half_an_hour_and_is_then_forgotten(
     assert await accounts.find_reset(later) is not None
 
 
+def test_way_back_in_that_was_mailed_before_an_upgrade_is_found_by_its_name() -> None:
+    """Servers of two versions let in whom either has mailed."""
+    name = "75418accbe3abd21bf960311340b06aba9e31bf1521dc5750feabcfbd71ac338"
+    assert hash_reset("0f" * 32).hex() == name
+
+
 async def test_password_is_reset_once(house: House, accounts: Accounts, post: Post) -> None:
     token = await ask_for_a_way_back_in(house, accounts, post)
     for is_done in (True, False):

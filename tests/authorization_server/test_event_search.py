@@ -32,6 +32,7 @@ async def test_action_and_app_are_looked_for_together(house: House) -> None:
     wanted = await find_filter(
         house.store, organization_id=None, action=Action.APP_CREATED, person="", client_id=MAILLOOP
     )
+    assert wanted == EventFilter(client_id=MAILLOOP, action=Action.APP_CREATED)
     (found,) = await house.store.find_events(wanted, before=None, at_most=9)
     assert (found.event.action, found.event.client_id) == (Action.APP_CREATED, MAILLOOP)
 

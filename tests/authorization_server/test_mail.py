@@ -1,6 +1,7 @@
 """Mail as it is kept until it is sent, and when it is tried again."""
 
 import os
+from base64 import b64decode
 
 import msgspec
 import pytest
@@ -30,6 +31,18 @@ def test_mail_is_opened_by_its_keyring_under_its_name_alone() -> None:
     assert post.open(record) == MAIL
     with pytest.raises(KeyNotOpened):
         post.open(msgspec.structs.replace(record, id=seal().id))
+
+
+def test_mail_that_waits_from_before_an_upgrade_is_opened() -> None:
+    """Servers of two versions send what either has queued."""
+    sealed = b64decode(
+        "AAEAAQIDBAUGBwgJCgsnLiaQH7dQCQzoVO+vwS06FqkR/xUrM1U4ok4ZbKXiELvDhQf8kCT1Vrlb3d6PxP/DNeAvqWk6+OKx1cnw/DGBYa7XZr6j"
+        "+LLc6O5yimMg/Tfow/Cicv4BaTzthkJm9oA="
+    )
+    kept = MailRecord(
+        id=bytes.fromhex("006b49d200000102030405060708090a"), template="test", sealed=sealed, created_at=NOW
+    )
+    assert Post(codec=build_codec(), clock=lambda: NOW, entropy=os.urandom).open(kept) == MAIL
 
 
 @pytest.mark.parametrize("attempts, pause", [(1, 60), (2, 300), (3, 900), (4, 3600), (5, 10800), (9, 10800)])

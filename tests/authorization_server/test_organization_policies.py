@@ -53,3 +53,13 @@ async def test_rules_for_a_member_and_for_everyone_stand_beside_each_other(polic
     assert set(await find_rules(policies)) == {None}
     assert await policies.end_rule(ACORN, MAILLOOP, origin=COMMAND_LINE) is Commit.APPLIED
     assert await find_rules(policies) == {}
+
+
+async def test_what_the_admins_left_out_is_left_out_for_members_of_that_organization(
+    policies: OrganizationPolicies,
+) -> None:
+    await policies.approve(ACORN, MAILLOOP, scope=("a.read",), left_out=("b.write",), origin=COMMAND_LINE)
+    asked = ("a.read", "b.write")
+    assert await policies.find_left_out(MAILLOOP, ANN, ACORN, asked) == ("b.write",)
+    assert await policies.find_left_out(MAILLOOP, ANN, "orga_other", asked) == ()
+    assert await policies.find_left_out(MAILLOOP, "user_stranger", ACORN, asked) == ()

@@ -94,10 +94,11 @@ def test_what_nobody_declared_is_of_high_risk() -> None:
     assert decide(["unheard.of"], stand(high="approval"), RULEBOOK) == Decision(NEEDS_APPROVAL, ("unheard.of",))
 
 
-def test_block_goes_before_every_approval_and_policy() -> None:
+def test_block_goes_before_every_approval_and_policy_and_is_about_all_that_is_asked() -> None:
     approved = build_rule(scope=(READ,))
     for blocked in (build_rule(is_blocked=True), build_rule(is_blocked=True, user_id=ANN)):
-        assert decide([READ], stand("allow", "allow", "allow", approved, blocked), RULEBOOK).verdict is BLOCKED
+        standing = stand("allow", "allow", "allow", approved, blocked)
+        assert decide([READ, SEND], standing, RULEBOOK) == Decision(BLOCKED, (READ, SEND))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -126,9 +127,20 @@ def test_approval_for_the_member_adds_to_the_one_for_everyone() -> None:
     assert decide([READ, SEND], stand("none", "none", "none", everyone, own), RULEBOOK) == Decision(ALLOWED)
 
 
-def test_admin_is_held_to_the_same_and_told_that_they_can_approve() -> None:
-    decision = decide([READ], stand(low="approval", role="admin"), RULEBOOK)
-    assert decision == Decision(NEEDS_APPROVAL, (READ,), is_admin=True)
+@pytest.mark.parametrize(
+    "low, rules, decision",
+    [
+        ("approval", (), Decision(NEEDS_APPROVAL, (READ,), is_admin=True)),
+        ("none", (), Decision(BLOCKED, (READ,), is_admin=True)),
+        ("allow", (), Decision(ALLOWED, is_admin=True)),
+        ("allow", (build_rule(is_blocked=True),), Decision(BLOCKED, (READ,), is_admin=True)),
+        ("allow", (build_rule(left_out=(READ,)),), Decision(NEEDS_APPROVAL, (READ,), is_admin=True)),
+    ],
+)
+def test_admin_is_held_to_the_same_and_told_that_they_can_approve(
+    low: Mode, rules: tuple[AppRule, ...], decision: Decision
+) -> None:
+    assert decide([READ], stand(low, "allow", "allow", *rules, role="admin"), RULEBOOK) == decision
 
 
 def test_offline_access_is_no_item_and_details_are_one_for_each_type() -> None:
@@ -154,6 +166,21 @@ def test_grant_that_still_has_what_was_left_out_is_not_within() -> None:
     standing = stand("allow", "allow", "allow", build_rule(scope=(READ,), left_out=(SEND,)))
     assert is_within([READ], standing, RULEBOOK) is ALLOWED
     assert is_within([READ, SEND], standing, RULEBOOK) is NEEDS_APPROVAL
+
+
+def test_grant_is_within_what_the_policy_of_the_deployment_lets_pass() -> None:
+    standing = Standing(organization_id=ACORN, role="member", policy=None, rules=(), is_listed=False)
+    verdicts: dict[Mode, Verdict] = {"allow": ALLOWED, "approval": NEEDS_APPROVAL, "none": BLOCKED}
+    for mode, verdict in verdicts.items():
+        assert is_within([READ], standing, Rulebook(OrganizationPolicy(low=mode), RULEBOOK.risks)) is verdict
+
+
+def test_risks_are_of_scopes_and_of_types_of_details_each_under_its_own_name() -> None:
+    assert build_risks({READ: "low", "payment": "medium"}, {"payment": "high"}) == {
+        READ: "low",
+        "payment": "medium",
+        PAY: "high",
+    }
 
 
 def test_item_of_details_is_told_from_a_scope():

@@ -1,8 +1,9 @@
 """Webhooks as people make, change and replay them: how many, for what, by whom, and when one is given up."""
 
 import os
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,6 +49,20 @@ async def webhooks(house: House, post: Post) -> Webhooks:
         clock=house.clock,
         entropy=os.urandom,
     )
+
+
+def build_webhook(**given: Any) -> WebhookRecord:
+    """One of Mailloop's that is in no store."""
+    values: dict[str, Any] = {
+        "endpoint_id": "whep_1",
+        "client_id": MAILLOOP,
+        "organization_id": None,
+        "url": URL,
+        "event_types": ("*",),
+        "sealed_secret": b"",
+        "created_at": NOW - 90 * DAY,
+    }
+    return WebhookRecord(**(values | given))
 
 
 async def create(webhooks: Webhooks, owner: str = MAILLOOP, *event_types: str) -> WebhookRecord:
@@ -131,6 +146,12 @@ async def test_change_of_a_webhook_is_written_down_with_who_made_it(
     assert (told.event.origin, told.event.at) == (BY_ANN, NOW + 60)
 
 
+async def test_secret_that_was_made_before_an_upgrade_signs_after_it(webhooks: Webhooks) -> None:
+    """Servers of two versions sign with what either has made."""
+    sealed = b64decode("AAEAAQIDBAUGBwgJCgty63j4Ddfy/1vUb/IUHtzePTIQVjB1csnCcE8G6CwDd7oAcX5y2MsWmtLosmoVc38=")
+    assert webhooks.open_secrets(build_webhook(endpoint_id="whep_1", sealed_secret=sealed)) == [b"\x11" * 32]
+
+
 async def test_change_of_one_thing_takes_back_nothing_that_was_changed_meanwhile(webhooks: Webhooks) -> None:
     """Two people at one webhook, or a person and the server that gives it up: nobody's page is the newest."""
     seen = await create(webhooks)
@@ -162,17 +183,7 @@ async def test_change_of_one_thing_takes_back_nothing_that_was_changed_meanwhile
 def test_webhook_is_over_when_it_is_gone_or_has_failed_for_five_days(
     failing_since: int | None, status: int | None, is_over: bool
 ) -> None:
-    webhook = WebhookRecord(
-        endpoint_id="whep_1",
-        client_id=MAILLOOP,
-        organization_id=None,
-        url=URL,
-        event_types=("*",),
-        sealed_secret=b"",
-        created_at=NOW - 90 * DAY,
-        failing_since=failing_since,
-    )
-    assert must_disable(webhook, status, NOW) is is_over
+    assert must_disable(build_webhook(failing_since=failing_since), status, NOW) is is_over
 
 
 def test_pause_between_attempts_is_prolonged_by_lot_by_a_fifth_at_most() -> None:
