@@ -3,7 +3,14 @@
 import pytest
 
 from latchstring.authorization_server.events import Action, EventFilter, Origin
-from latchstring.authorization_server.oversight import MAX_REASON_LENGTH, AppChange, Overseen, Oversight
+from latchstring.authorization_server.oversight import (
+    MAX_REASON_LENGTH,
+    AppChange,
+    OrganizationChange,
+    Overseen,
+    Oversight,
+    UserChange,
+)
 from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW
 from tests.authorization_server.conftest import House
 
@@ -48,9 +55,32 @@ async def test_change_of_an_app_that_is_not_there_is_stale(oversight: Oversight,
     assert await oversight.change_app("oa2client_nobody", change, reason="", origin=BY_OLGA) is Overseen.STALE
 
 
-async def test_operator_does_not_shut_themselves_out(house: House, oversight: Oversight) -> None:
-    by_ann = Origin("operator", ANN)
-    assert await oversight.change_user(ANN, "disable", origin=by_ann) is Overseen.YOURSELF
-    assert await oversight.change_user(ANN, "disable", origin=BY_OLGA) is Overseen.APPLIED
-    assert await oversight.change_organization(ACORN, "close", origin=by_ann) is Overseen.APPLIED
-    assert await oversight.change_organization(ACORN, "close", origin=by_ann) is Overseen.STALE
+@pytest.mark.parametrize(
+    "changes, action",
+    [
+        (("disable",), Action.USER_DISABLED),
+        (("disable", "enable"), Action.USER_ENABLED),
+        (("delete",), Action.USER_DELETED),
+    ],
+)
+async def test_account_is_changed_once_and_never_ones_own(
+    house: House, oversight: Oversight, changes: tuple[UserChange, ...], action: Action
+) -> None:
+    assert await oversight.change_user(ANN, changes[-1], origin=Origin("operator", ANN)) is Overseen.YOURSELF
+    for change in changes:
+        assert await oversight.change_user(ANN, change, origin=BY_OLGA) is Overseen.APPLIED
+    assert await oversight.change_user(ANN, changes[-1], origin=BY_OLGA) is Overseen.STALE
+    (told,) = await house.store.find_events(EventFilter(action=action), before=None, at_most=9)
+    assert (told.event.user_id, told.event.origin, told.event.at) == (ANN, BY_OLGA, NOW)
+
+
+async def test_organization_is_closed_and_opened_again_once(house: House, oversight: Oversight) -> None:
+    changes: dict[OrganizationChange, Action] = {
+        "close": Action.ORGANIZATION_CLOSED,
+        "reopen": Action.ORGANIZATION_REOPENED,
+    }
+    for change, action in changes.items():
+        assert await oversight.change_organization(ACORN, change, origin=BY_OLGA) is Overseen.APPLIED
+        assert await oversight.change_organization(ACORN, change, origin=BY_OLGA) is Overseen.STALE
+        (told,) = await house.store.find_events(EventFilter(action=action), before=None, at_most=9)
+        assert (told.event.organization_id, told.event.origin, told.event.at) == (ACORN, BY_OLGA, NOW)
