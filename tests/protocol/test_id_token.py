@@ -243,6 +243,20 @@ def test_l15_hash_that_cannot_be_made_again_is_refused() -> None:
     verify_hash({}, "at_hash", TOKEN, "ES256K")
 
 
+@pytest.mark.parametrize(
+    "name, credential, half_of_hash",
+    [
+        ("at_hash", "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", "77QmUPtjPfzWtF2AnpK9RQ"),
+        ("c_hash", "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk", "LDktKdoQak3Pk0cnXxCltA"),
+    ],
+)
+def test_l15_hashes_of_the_specification_s_examples_are_right(name: str, credential: str, half_of_hash: str) -> None:
+    """OpenID Connect Core, appendices A.3, A.4 and A.6."""
+    verify_hash({name: half_of_hash}, name, credential, "RS256")
+    with pytest.raises(JwtRefused, match=name):
+        verify_hash({name: half_of_hash}, name, credential[:-1], "RS256")
+
+
 # -- a refresh
 
 
