@@ -113,6 +113,10 @@ def _verify_details(metadata: ClientMetadata) -> AppDetails:
         except RedirectUriRefused as refused:
             why = visible_ascii(str(refused))  # without the URI, which the answer would reflect
             raise OAuthError("invalid_redirect_uri", why) from None
+    for name in ("client_uri", "tos_uri", "policy_uri"):
+        link = getattr(metadata, name)
+        if link and not is_link(link):
+            raise refuse_metadata(f"{name}: give a full web address.")
     try:
         details = verify_app_details(
             AppDetails(
@@ -127,8 +131,6 @@ def _verify_details(metadata: ClientMetadata) -> AppDetails:
         if problem.field == "redirect_uris":
             raise OAuthError("invalid_redirect_uri", why) from None
         raise refuse_metadata(why) from None
-    if metadata.client_uri and not is_link(metadata.client_uri):
-        raise refuse_metadata("client_uri: give a full web address.")
     return details
 
 

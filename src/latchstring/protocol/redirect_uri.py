@@ -32,7 +32,7 @@ def verify_registrable(uri: str) -> None:
     if len(uri) > MAX_REDIRECT_URI_LENGTH:
         raise RedirectUriRefused("too_long", "The redirect URI is longer than 2,000 characters.")
     if "#" in uri:
-        raise RedirectUriRefused("with_fragment", "A redirect URI has no fragment (#…).")
+        raise RedirectUriRefused("with_fragment", "A redirect URI has no fragment: leave out the # and what follows.")
     if "*" in uri:
         raise RedirectUriRefused("with_wildcard", "A redirect URI has no wildcard; register each URI in full.")
     if not _ALLOWED.issuperset(uri):
@@ -69,7 +69,7 @@ def verify_registrable(uri: str) -> None:
     if any(name in _RESPONSE_PARAMETERS for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         raise RedirectUriRefused(
             "reserved_parameter",
-            "The redirect URI's query has a name that the answer uses (code, state, iss, error …).",
+            "The redirect URI's query has a name that the answer uses, such as code, state, iss or error.",
         )
 
 
