@@ -94,6 +94,24 @@ def test_settings_with_a_type_that_cannot_be_read_or_asked_for_stop_the_start(ty
         validate_settings(Settings(issuer="https://a.example", authorization_details_types=types))
 
 
+@pytest.mark.parametrize(
+    "types, why",
+    [
+        ({"x" * 129: DetailsType(title="x")}, f"'{'x' * 129}' is not a name of a type"),
+        ({"pay": DetailsType(title="")}, "pay: give a title, which members read"),
+        ({"pay": DetailsType(title="{x}")}, "pay: {x} in the title is not a required field"),
+        (
+            {"pay": DetailsType(title="x", fields={"x": DetailField(max_length=0)})},
+            "pay: x: max_length is 1 to 1000",
+        ),
+    ],
+)
+def test_settings_with_a_bad_type_are_told_which_and_what_is_wrong(types, why):
+    with pytest.raises(ConfigurationError) as refused:
+        validate_settings(Settings(issuer="https://a.example", authorization_details_types=types))
+    assert str(refused.value) == f"authorization_details_types: {why}"
+
+
 def test_title_with_a_placeholder_that_names_nothing_is_told_what_one_is():
     for title in ("Pay {}", "Pay {!r}", "Pay {x:>9}"):
         with pytest.raises(ValueError, match=r"^a placeholder is \{name\} or \{name\.inner\}$"):
@@ -111,7 +129,8 @@ def test_text_of_a_field_is_as_long_as_its_type_says_and_no_longer(longest):
 
 
 def test_settings_with_good_types_are_taken():
-    settings = Settings(issuer="https://a.example", authorization_details_types=TYPES)
+    types = {**TYPES, "x" * 128: DetailsType(title="Whatever")}
+    settings = Settings(issuer="https://a.example", authorization_details_types=types)
     assert validate_settings(settings) is settings
 
 
@@ -132,6 +151,38 @@ def test_decide_keeps_of_a_name_that_stands_twice_what_is_shown():
     kept = decide(twice, ("payment",), TYPES)
     assert kept == render({**PAYMENT, "creditor": "B"})
     assert describe(kept, TYPES)[0].title[2] == (" to ", "B")
+
+
+OTHERWISE = "authorization_details has a field of another type, length or value than declared."
+LACKS = "authorization_details lacks a field that its type requires."
+OTHER_VALUES: dict[str, list[Any]] = {
+    "creditor": ["", "x" * 141, "a\nb", 7, None, {}, ["X"]],
+    "amount": ["1", [], None, True],
+    "urgent": [1, "true", None],
+    "count": [True, "3", [3]],
+    "actions": ["a", [], ["a", "a"], ["a", "c"], ["a", 1], ["a", {}], {"a": 1}],
+    "place": [[], "Bern"],
+}
+HAS_MORE = "authorization_details has a field that its type does not have."
+
+
+@pytest.mark.parametrize(
+    "detail, why",
+    [
+        ({"type": "gone"}, "authorization_details has a type that this server does not know."),
+        ({"type": "other"}, "authorization_details has a type that this app is not registered for."),
+        ({**PAYMENT, "more": 1}, HAS_MORE),
+        ({**PAYMENT, "place": {"street": "x"}}, HAS_MORE),
+        ({"type": "payment", "creditor": "X"}, LACKS),
+        ({**PAYMENT, "amount": {"value": "1"}}, LACKS),
+        ({**PAYMENT, "amount": {"value": "1", "currency": "USD"}}, OTHERWISE),
+        *(({**PAYMENT, name: value}, OTHERWISE) for name, values in OTHER_VALUES.items() for value in values),
+    ],
+)
+def test_a28_decide_of_what_is_not_as_declared_is_refused_and_told_why(detail, why):
+    with pytest.raises(OAuthError) as refused:
+        decide(render({"type": "read"}, detail), ("payment", "read"), {**TYPES, "other": DetailsType(title="Other")})
+    assert (refused.value.code, refused.value.description) == ("invalid_authorization_details", why)
 
 
 @pytest.mark.parametrize("count", [float(2**53), -(2**53), 1e300])

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from latchstring.authorization_server.client_authentication import ClientAuthenticator
-from latchstring.authorization_server.client_certificates import is_subject
 from latchstring.authorization_server.client_documents import ClientDocuments
 from latchstring.authorization_server.client_keys import ClientKeys
 from latchstring.authorization_server.clients import Clients
@@ -213,8 +212,3 @@ async def test_certificate_counts_by_its_subject_only_where_its_issuer_was_verif
         with pytest.raises(OAuthError) as refused:
             await authenticator.authenticate(credentials)
         assert refused.value.code == "invalid_client"
-
-
-def test_client_without_a_registered_subject_is_nobody_s():
-    certificate = parse_certificate(make_certificate())
-    assert is_subject(certificate, ClientSecurity()) is False

@@ -13,6 +13,7 @@ from latchstring.authorization_server.identifiers import (
     ORGANIZATION,
     RESOURCE_SERVER,
     USER,
+    derive_client_id,
     find_made_at,
     new_grant_id,
     parse_identifier,
@@ -65,6 +66,7 @@ def test_identifier_kinds_are_never_taken_for_each_other():
         "user-" + "0" * 22,
         "https://app.example/",
         render_identifier(USER, b"\xff" * 16)[:-1] + "z",
+        "user_7n42DGM5Tflk9n8mt7Fhc8",
     ],
 )
 def test_parse_identifier_anything_else_is_none(text):
@@ -85,6 +87,11 @@ def test_new_grant_id_sorts_by_time_and_keeps_the_entropy():
     assert earlier < later
     assert earlier[4:] == b"\xff" * 12
     assert len({new_grant_id(1, os.urandom(12)) for _ in range(1000)}) == 1000
+
+
+def test_short_id_of_a_client_with_a_long_one_is_the_one_that_rows_and_tokens_have():
+    """A known answer: another one would part every such client from its row."""
+    assert derive_client_id("https://notes.example/client.json") == "oa2client_3Dmhy9kRRWIM6nbR2iR3OA"
 
 
 def test_grant_id_tells_when_it_was_made():
