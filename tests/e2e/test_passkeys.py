@@ -142,3 +142,39 @@ def test_page_without_scripts_shows_the_password_alone(demo: Demo, chromium: Bro
     expect(visitor.button("Sign in with a passkey")).to_have_count(0)
     assert visitor.complaints == []
     context.close()
+
+
+def test_app_that_asks_for_a_passkey_gets_one_or_is_told(holder: Holder) -> None:
+    """`acr_values=phr` (RFC 9470): who has none is told where to add one, a password does not do, the passkey does."""
+    heading = holder.page.get_by_role("heading", level=1)
+    holder.take_authenticator()
+    holder.open("/account")  # by password
+    holder.page.goto(holder.demo.app)
+    holder.press(re.compile("^Connect"))
+    expect(heading).to_contain_text("Mailloop wants to connect to Northwind CRM")
+    asked = f"{holder.page.url}&acr_values=phr"
+
+    holder.page.goto(asked)
+    expect(heading).to_have_text("A stronger sign-in is needed")
+    assert find_violations(holder.page) == []
+    holder.page.emulate_media(color_scheme="dark")
+    assert find_contrast_violations(holder.page) == []
+    holder.take_pictures("stronger-sign-in")
+    holder.page.get_by_role("link", name="Add a passkey").click()
+    holder.page.get_by_label("Name", exact=True).last.fill("My laptop")
+    holder.press("Add a passkey")
+    expect(holder.page.get_by_role("status").first).to_contain_text("The passkey is added")
+
+    holder.answer(False)
+    holder.page.goto(asked)
+    expect(holder.page.get_by_text("The app asks that you sign in with a passkey.")).to_be_visible()
+    expect(holder.page.get_by_text("use a browser that knows passkeys")).to_have_count(0)
+    expect(holder.page.get_by_label("Password", exact=True)).to_be_hidden()
+    assert find_violations(holder.page) == []
+    holder.take_pictures("sign-in-by-passkey-alone")
+    holder.answer(True)
+    holder.press("Sign in with a passkey")
+    expect(heading).to_contain_text("Mailloop wants to connect to Northwind CRM")
+    holder.page.get_by_role("radio", name="Acorn Partners").check()
+    holder.press("Allow")
+    holder.expect_outcome("Mailloop is connected to Acorn Partners.")
