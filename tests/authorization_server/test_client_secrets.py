@@ -7,7 +7,7 @@ import pytest
 
 from latchstring.authorization_server.apps import AppRefused
 from latchstring.authorization_server.client_secrets import MAX_SECRETS, OVERLAP
-from latchstring.authorization_server.events import SYSTEM, Action, EventFilter, Origin
+from latchstring.authorization_server.events import Action, EventFilter, Origin
 from latchstring.authorization_server.records import ClientRecord
 from latchstring.protocol.errors import OAuthError
 from latchstring.protocol.token_request import ClientCredentials
@@ -59,6 +59,7 @@ async def test_secret_retired_now_is_dead_and_the_other_lives(house: House):
     first = (await mailloop(house)).secrets[0]
     changed = await house.client_secrets.retire(await mailloop(house), first.secret_id)
     assert changed == await mailloop(house)
+    assert [kept.name for kept in changed.secrets] == [""], "of what has ended nothing is kept"
     assert (await works(house, SECRET), await works(house, added)) == (False, True)
 
 
@@ -77,7 +78,12 @@ async def test_secret_retired_later_works_until_that_second(house: House):
 async def test_secret_on_its_way_out_can_end_sooner_but_not_later(house: House):
     await house.client_secrets.add(await mailloop(house))
     first = (await mailloop(house)).secrets[0]
-    for after, ends_at in ((100, house.now + 100), (OVERLAP, house.now + 100), (50, house.now + 50)):
+    for after, ends_at in (
+        (100, house.now + 100),
+        (OVERLAP, house.now + 100),
+        (50, house.now + 50),
+        (1, house.now + 1),
+    ):
         await house.client_secrets.retire(await mailloop(house), first.secret_id, after=after)
         assert (await mailloop(house)).secrets[0].expires_at == ends_at
     await house.client_secrets.retire(await mailloop(house), first.secret_id)
@@ -114,6 +120,22 @@ async def test_secrets_are_a_few_and_ended_ones_do_not_count(house: House):
 
 async def test_add_with_a_name_too_long_is_refused(house: House):
     await refuse("secret_name_too_long", house.client_secrets.add(await mailloop(house), "x" * 81))
+    await house.client_secrets.add(await mailloop(house), "x" * 80)
+    assert (await mailloop(house)).secrets[-1].name == "x" * 80
+
+
+async def test_refusal_says_to_what_one_must_keep_in_any_language(house: House):
+    """A page has its own words for it, and takes the number from here."""
+    for _ in range(MAX_SECRETS - 1):
+        await house.client_secrets.add(await mailloop(house))
+    for name, message, limit in (
+        ("x" * 81, "Keep the name to 80 characters.", "80"),
+        ("x", "There are 5 secrets already: retire one first.", "5"),
+    ):
+        with pytest.raises(AppRefused) as refused:
+            await house.client_secrets.add(await mailloop(house), name)
+        (problem,) = refused.value.problems
+        assert (problem.message, problem.values) == (message, {"limit": limit})
 
 
 async def test_client_without_secrets_gets_none(house: House):
@@ -144,14 +166,16 @@ async def test_race_of_many_adding_one_wins(house: House):
 
 
 async def test_replaced_secrets_are_all_dead(house: House):
-    added = await house.client_secrets.add(await mailloop(house))
     origin = Origin("user", ANN, "203.0.113.9")
+    added = await house.client_secrets.add(await mailloop(house), origin=origin)
     new = await house.client_secrets.replace(await mailloop(house), origin=origin)
     assert new is not None
     assert [await works(house, secret) for secret in (SECRET, added, new)] == [False, False, True]
     assert [kept.name for kept in (await mailloop(house)).secrets] == [""], "nobody has given it a name"
     told = await house.store.find_events(EventFilter(action=Action.APP_SECRETS_CHANGED), before=None, at_most=9)
-    assert [found.event.origin for found in told] == [origin, SYSTEM]
+    assert [found.event.origin for found in told] == [origin, origin]
+    vanished = msgspec.structs.replace(await mailloop(house), client_id="oa2client_vanished")
+    assert await house.client_secrets.replace(vanished) is None
 
 
 async def test_use_of_a_secret_is_noted_by_the_one_that_was_used(house: House):
