@@ -290,7 +290,7 @@ def validate_settings(settings: Settings) -> Settings:
     for name, trusted in settings.trusted_issuers.items():
         verify_trusted_issuer(name, trusted, settings.issuer)
     for host in settings.metadata_document_hosts or ():
-        if not host or host != host.lower() or not _HOST_CHARACTERS.issuperset(host):
+        if not host or not _HOST_CHARACTERS.issuperset(host):
             raise _refuse("metadata_document_hosts", f"{host!r} is no host name in small letters, such as app.example")
     if not 3600 <= settings.access_request_lifetime <= 90 * 24 * 3600:
         raise _refuse("access_request_lifetime", "give 1 hour to 90 days, in seconds")
