@@ -7,6 +7,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from latchstring.authorization_server.commit import Commit
 from latchstring.authorization_server.keyring import KeyringKey
 from latchstring.authorization_server.records import SigningKeyRecord
 from latchstring.authorization_server.settings import KEY_PUBLICATION_LEAD, Settings
@@ -86,6 +87,23 @@ def test_signer_is_the_newest_key_in_use(age, signer):
     assert decide_signer(keys, SETTINGS, NOW + age).sequence == signer
 
 
+@pytest.mark.parametrize(
+    "algorithm, age, signer",
+    [
+        ("EdDSA", 0, "ES256-1"),
+        ("EdDSA", 9, "ES256-1"),
+        ("EdDSA", 10, "EdDSA-1"),
+        ("ES256", 10, "ES256-1"),
+        ("ES256", 11, "ES256-1"),
+        ("RS256", 10, "EdDSA-1"),
+    ],
+)
+def test_signer_is_of_the_algorithm_that_is_set_once_it_has_a_key_in_use(algorithm, age, signer):
+    keys = [build_key(1, NOW + 10, "EdDSA"), build_key()]
+    settings = msgspec.structs.replace(SETTINGS, signing_algorithm=algorithm)
+    assert decide_signer(keys, settings, NOW + age).key_id == signer
+
+
 def test_signer_where_the_clock_is_behind_is_the_first_key():
     assert decide_signer([build_key()], SETTINGS, NOW - 5).sequence == 1
 
@@ -109,7 +127,7 @@ def test_key_is_published_before_its_use_and_until_its_last_token_has_expired(ag
 def test_key_of_an_algorithm_no_longer_set_is_published_until_its_time_is_over():
     eddsa = msgspec.structs.replace(SETTINGS, signing_algorithm="EdDSA")
     keys = [build_key(), build_key(1, NOW + DAY, "EdDSA")]
-    assert len(decide_published(keys, eddsa, NOW + 90 * DAY)) == 2
+    assert len(decide_published(keys, eddsa, NOW + 91 * DAY + KEPT_AFTER - 1)) == 2
     assert [key.algorithm for key in decide_published(keys, eddsa, NOW + 91 * DAY + KEPT_AFTER)] == ["EdDSA"]
 
 
@@ -209,6 +227,26 @@ async def test_servers_rotating_at_once_make_one_next_key(house: House):
     assert Counter(key.sequence for key in await house.store.find_signing_keys()) == {1: 1, 2: 1}
 
 
+async def test_servers_asked_to_rotate_at_once_all_name_the_key_that_was_made(house: House):
+    servers = [house.signing_keys for _ in range(4)]
+    await servers[0].find_signer()
+    made = await asyncio.gather(*(server.rotate() for server in servers))
+    kept = [key for key in await house.store.find_signing_keys() if key.sequence > 1]
+    assert kept == [made[0]]
+    assert set(made) == {made[0]}
+
+
+async def test_key_that_others_keep_getting_ahead_of_is_unavailable_and_says_so(house: House, monkeypatch):
+    async def lose(*_: object, **__: object) -> Commit:
+        return Commit.LOST
+
+    monkeypatch.setattr(house.store, "create_signing_key", lose)
+    with pytest.raises(StoreUnavailable, match="the signing key that is due could not be made"):
+        await house.signing_keys.find_signer()
+    with pytest.raises(StoreUnavailable, match="other servers kept making signing keys"):
+        await house.signing_keys.rotate()
+
+
 async def test_server_verifies_what_another_signed_with_a_key_it_has_not_seen(house: House):
     one, other = house.signing_keys, house.signing_keys
     await one.find_signer()
@@ -244,6 +282,7 @@ async def test_key_that_is_known_is_looked_for_and_read_once(house: House, monke
     keys = house.signing_keys
     key_id = (await keys.find_signer()).key_id
     [verifier] = await keys.find_verifiers(key_id)
+    signer = await keys.find_signer()
 
     async def fail() -> None:
         raise StoreUnavailable("down")
@@ -251,6 +290,7 @@ async def test_key_that_is_known_is_looked_for_and_read_once(house: House, monke
     monkeypatch.setattr(house.store, "find_signing_keys", fail)
     [again] = await keys.find_verifiers(key_id)
     assert again is verifier
+    assert await keys.find_signer() is signer, "nor is it unsealed for each token"
 
 
 async def test_rotate_of_compromised_keys_signs_at_once_and_forgets_them(house: House):
