@@ -9,8 +9,12 @@ import pytest
 from latchstring.authorization_server.authorization_endpoint import AuthorizationPrompt
 from latchstring.authorization_server.interaction import Visit
 from latchstring.authorization_server.records import ClientSecurity
+from latchstring.protocol.client_metadata import TOKEN_EXCHANGE
+from latchstring.protocol.jose.jws import parse_jwt
+from latchstring.protocol.token_exchange import ACCESS_TOKEN_TYPE
 from latchstring.web.cookies import session_cookie_name
 from latchstring.web.pages.asked import park
+from tests.support import device
 from tests.support.authenticator import Passkey
 from tests.support.deployment import ISSUER, REDIRECT_URI
 from tests.support.forms import find_form, submit
@@ -19,7 +23,7 @@ from tests.support.passkeys import SIGN_IN, add_passkey, present, read_question,
 from tests.support.signing import key_set, make_key, public_jwk, sign
 from tests.web.answers import assert_page, assert_sent_back, read_elements
 from tests.web.conftest import MakeWorld, World
-from tests.web.state import CHALLENGE, dump
+from tests.web.state import CHALLENGE, connect, dump
 from tests.web.test_account import enter_password, make_code, turn_on
 
 
@@ -103,6 +107,35 @@ async def test_sign_in_whose_kind_nobody_knows_is_told_of_without_acr(world: Wor
     told = await introspect(world.http, world.guard, tokens["access_token"])
     assert "acr" not in told
     assert told["auth_time"] == world.deployment.clock.now
+
+
+@pytest.mark.parametrize("format", ["opaque", "jwt"])
+async def test_exchanged_token_tells_of_the_same_sign_in(world: World, format: str) -> None:
+    """RFC 8693: another client's token, of the same member's sign-in and no stronger one."""
+    files, mail = [f"https://{name}.example/" for name in ("files", "mail")]
+    await world.deployment.resource_server(files)
+    guard = await world.deployment.resource_server(mail, format)
+    acting = await world.deployment.app(world.acorn, grant_types=(TOKEN_EXCHANGE,), acts_for_resource=files)
+    signed_in_at = world.deployment.clock.now - 60
+    tokens = await connect(world, resource=(files, mail), authenticated_at=signed_in_at, acr="mfa")
+    subject = {"subject_token": tokens["access_token"], "subject_token_type": ACCESS_TOKEN_TYPE}
+    body = acting.body(grant_type=TOKEN_EXCHANGE, resource=mail, **subject)
+    exchanged = (await world.http.post("/oauth2/token/", data=body)).json()["access_token"]
+    told = await introspect(world.http, guard, exchanged)
+    assert (told["acr"], told["auth_time"], told["client_id"]) == ("mfa", signed_in_at, acting.client_id)
+    assert exchanged.startswith("ls_at_") is (format == "opaque")
+    if format == "jwt":
+        claims = parse_jwt(exchanged).claims
+        assert (claims["acr"], claims["auth_time"]) == ("mfa", signed_in_at)
+
+
+async def test_device_tells_how_its_member_signed_in(world: World) -> None:
+    """And takes no `acr_values`: they are passed over, as every parameter that it does not know."""
+    codes = await device.ask(world.http, world.app, acr_values="phr")
+    await arrive(world, "mfa")
+    assert (await device.allow(world.http, codes["user_code"], world.acorn)).status_code == 200
+    tokens = (await device.poll(world.http, world.app, codes["device_code"])).json()
+    assert (await introspect(world.http, world.guard, tokens["access_token"]))["acr"] == "mfa"
 
 
 # -- what an app asks for
