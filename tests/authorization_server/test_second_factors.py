@@ -1,7 +1,7 @@
 """Codes of an authenticator app: RFC 6238's own vectors, and what a code is good for."""
 
 import os
-from base64 import b32decode
+from base64 import b32decode, b64decode
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -19,6 +19,7 @@ from latchstring.authorization_server.second_factors import (
     render_secret,
     render_uri,
 )
+from latchstring.authorization_server.sign_in_ports import SecondFactorRecord
 from tests.authorization_server.builders import ANN, NOW
 from tests.authorization_server.conftest import House
 
@@ -114,6 +115,17 @@ async def test_second_factor_that_is_there_stays_whatever_is_set_up_beside_it(ho
     house.now += STEP
     assert await factors.verify(factor, make_code(other, house.now), origin=COMMAND_LINE) is Verification.WRONG
     assert await factors.verify(factor, make_code(secret, house.now), origin=COMMAND_LINE) is Verification.RIGHT
+
+
+async def test_second_factor_that_was_set_up_before_an_upgrade_still_signs_in(house: House):
+    """By its app and by a recovery code: what is kept of them is opened and found as it was written."""
+    sealed = b64decode("AAEAAQIDBAUGBwgJCgvWcuh0Xqb9QxG3r0i+PsQQnVCLS96Zic9DB6og7hYSZE8l4+0=")
+    code_hash = bytes.fromhex("1852c68265743ac0df93018ec91864793ecb02b09cca6a2a6bb41d6dce0290aa")
+    factor = SecondFactorRecord(user_id=ANN, sealed_secret=sealed, created_at=NOW)
+    await house.store.save_second_factor(factor, [code_hash], used_step=0, now=NOW, origin=COMMAND_LINE)
+    factors = build_second_factors(house)
+    for typed in (make_code(SECRET, NOW), "bcdfg-hjklm"):
+        assert await factors.verify(factor, typed, origin=COMMAND_LINE) is Verification.RIGHT
 
 
 async def test_recovery_codes_are_shown_to_nobody_without_a_second_factor(house: House):
