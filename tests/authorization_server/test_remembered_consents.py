@@ -14,7 +14,16 @@ from latchstring.authorization_server.remembered_consents import (
     render_publisher,
 )
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
-from tests.authorization_server.builders import ACORN, NOW, REDIRECT_URI, build_client, build_grant, build_membership
+from tests.authorization_server.builders import (
+    ACORN,
+    ANN,
+    GRANT_ID,
+    NOW,
+    REDIRECT_URI,
+    build_client,
+    build_grant,
+    build_membership,
+)
 from tests.authorization_server.test_consent import build_prompt
 
 SETTINGS = Settings(issuer="https://auth.example")
@@ -95,6 +104,7 @@ def test_find_recalled_asks_whoever_can_give_more_than_they_did_and_who_can_give
         {"prompts": ("login",)},
         {"organization_id": ACORN, "memberships": [build_membership(), build_membership(organization_id="orga_b")]},
         {"client": build_client(description="Other words.")},
+        {"client": build_client(token_endpoint_auth_method="none")},
         {"consent": {"absolute_expires_at": NOW + 1}},
     ],
     ids=str,
@@ -122,6 +132,8 @@ def test_find_recalled_of_nothing_new_stands_in_for_the_answer(given):
         {"client": build_client(public_id="oa2registered_x", organization_id=None)},
         {"consent": {"absolute_expires_at": NOW}},
         {"authorization_details": '[{"type":"payment"}]'},
+        {"organization_selection": "several"},
+        {"reconnects": (GRANT_ID, ANN)},
     ],
     ids=str,
 )
