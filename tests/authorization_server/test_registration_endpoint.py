@@ -42,6 +42,53 @@ async def test_registration_of_as_much_as_an_id_can_carry_is_taken_and_of_more_r
     assert max(lengths) == MAX_REGISTERED_ID_LENGTH, "of so many, one is exactly so long"
 
 
+@pytest.mark.parametrize("method, has_secret", [("client_secret_basic", True), ("none", False)])
+async def test_registration_is_answered_with_what_was_registered_and_a_secret_that_is_shown_once(
+    house: House, method: str, has_secret: bool
+):
+    """RFC 7591 §3.2.1, RFC 7592 §3; `client_id_expires_at` is ours."""
+    endpoint = build_endpoint(house)
+    told = await endpoint.register(msgspec.structs.replace(METADATA, token_endpoint_auth_method=method), None)
+    lapses_at = house.now + house.settings.registration_lifetime
+    assert (told.client_id_issued_at, told.client_id_expires_at) == (house.now, lapses_at)
+    assert (told.client_secret is not None, told.client_secret_expires_at) == (has_secret, 0 if has_secret else None)
+    assert told.registration_client_uri == f"https://auth.example/oauth2/register/{told.client_id}"
+    house.now += 5
+    again = await endpoint.find(told.client_id, told.registration_access_token)
+    assert again == msgspec.structs.replace(told, client_secret=None, client_secret_expires_at=None)
+
+
+async def test_update_that_is_none_of_the_client_s_is_told_why(house: House):
+    """RFC 7592 §2.2."""
+    endpoint = build_endpoint(house)
+    told = await endpoint.register(METADATA, None)
+    own = msgspec.structs.replace(METADATA, client_id=told.client_id)
+    for changed, why in (
+        ({"client_id": "other"}, "client_id is not the one that was issued."),
+        ({"token_endpoint_auth_method": "none"}, "token_endpoint_auth_method stays as it was registered."),
+        ({"client_secret": "wrong"}, "client_secret is not the one that was issued."),
+    ):
+        update = msgspec.structs.replace(own, **changed)
+        refused = await refuse(endpoint.replace(told.client_id, told.registration_access_token, update))
+        assert (refused.code, refused.description) == ("invalid_client_metadata", why)
+    missing = await refuse(endpoint.find(told.client_id, None))
+    assert (missing.code, missing.description) == (
+        "invalid_token",
+        "This endpoint needs the registration access token (RFC 7592 section 2).",
+    )
+
+
+async def test_deleted_registration_is_gone_with_its_grants_which_say_why(house: House):
+    endpoint = build_endpoint(house)
+    told = await endpoint.register(METADATA, None)
+    await make_row(house, told)
+    grant = await house.grant(client_id=derive_client_id(told.client_id))
+    await endpoint.end(told.client_id, told.registration_access_token)
+    kept = await house.find(grant)
+    assert (kept.status, kept.ended_reason) == ("ended", "registration_deleted")
+    assert (await refuse(endpoint.find(told.client_id, told.registration_access_token))).code == "invalid_token"
+
+
 async def make_row(house: House, registered: ClientInformation, **given: Any) -> None:
     """The client as a person has connected it."""
     client_id = registered.client_id
