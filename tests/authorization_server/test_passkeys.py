@@ -42,6 +42,8 @@ def test_relying_party_is_the_issuer_s_host_and_its_very_origin(issuer, rp_id, o
         "https://2130706433",
         "https://0x7f.1",
         "https://127.0x1",
+        "https://auth.example.1",
+        "https://",
         "http://[::1]:8400",
         "https://[2001:db8::1]",
         "http://auth.example.com",

@@ -52,7 +52,7 @@ def find_relying_party(issuer: str) -> RelyingParty | None:
 
 def _is_address(host: str) -> bool:
     # Browsers take a host whose last label is a number for an IPv4 address, however it is written.
-    last = host.rsplit(".", 1)[-1]
+    last = host.rpartition(".")[2]
     if not host or last.isdigit() or last.startswith("0x"):
         return True
     try:
