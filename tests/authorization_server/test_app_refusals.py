@@ -67,9 +67,9 @@ def test_refusal_of_several_fields_is_one_sentence_for_each() -> None:
     "given, field, code, named",
     [
         ({"scope": ("a.unknown", "all.full_access", "b")}, "scope", "scope_unknown", "a.unknown b."),
-        ({"scope": ()}, "scope", "scope_unknown", "(empty)"),
+        ({"scope": ()}, "scope", "scope_unknown", "scope (empty)."),
         ({"grant_types": ("password", "implicit")}, "grant_types", "grant_types_unsupported", "password implicit."),
-        ({"grant_types": ()}, "grant_types", "grant_types_unsupported", "(none)"),
+        ({"grant_types": ()}, "grant_types", "grant_types_unsupported", "type: (none)."),
         (
             {"security": ClientSecurity(authorization_details_types=("account", "payment", "transfer"))},
             "authorization_details_types",
@@ -129,3 +129,20 @@ async def test_app_to_which_browsers_are_redirected_needs_a_redirect_uri(house: 
     with pytest.raises(AppRefused) as refused:
         await house.apps.create(AppDetails(name="Mailloop"), organization_id=ACORN, created_by=ANN)
     assert [problem.code for problem in refused.value.problems] == ["redirect_uris_missing"]
+
+
+@pytest.mark.parametrize(
+    "name, resource, field, code",
+    [
+        ("", "https://api.example/v1", "name", "name_missing"),
+        ("API", "api.example", "resource", "resource_unusable"),
+        ("API", "https://auth.example/api/v1", "resource", "resource_unusable"),
+    ],
+)
+async def test_refusal_of_a_resource_server_names_the_field(
+    house: House, name: str, resource: str, field: str, code: str
+) -> None:
+    house.configure(serves_api=True)
+    with pytest.raises(AppRefused) as refused:
+        await house.apps.create_resource_server(name, resource)
+    assert [(problem.field, problem.code) for problem in refused.value.problems] == [(field, code)]

@@ -18,7 +18,8 @@ from latchstring.authorization_server.apps import (
     verify_app_details,
 )
 from latchstring.authorization_server.client_keys import clean_key_set
-from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter
+from latchstring.authorization_server.events import COMMAND_LINE, Action, EventFilter, Origin
+from latchstring.authorization_server.policy import default_security
 from latchstring.authorization_server.ports import Commit
 from latchstring.authorization_server.records import ClientSecurity
 from latchstring.authorization_server.settings import ScopeDefinition, Settings
@@ -172,6 +173,20 @@ async def test_create_confidential_app_shows_its_secret_once_and_keeps_a_hash(ho
     assert kept.scope == ("all.full_access", "offline_access")
 
 
+async def test_app_is_kept_as_it_was_given_and_it_is_written_down_by_whom(house: House):
+    links = {"terms_uri": "https://app.example/terms", "policy_uri": "https://app.example/policy"}
+    by_ann = Origin("user", ANN, "192.0.2.1", "req_1")
+    details = msgspec.structs.replace(GOOD, **links)
+    client, _ = await house.apps.create(details, organization_id=ACORN, created_by=ANN, origin=by_ann)
+    assert (client.organization_id, client.terms_uri, client.policy_uri) == (ACORN, *links.values())
+    assert (client.access_revoked_until, client.security) == (0, default_security("client_secret_post"))
+    await house.apps.update(client, msgspec.structs.replace(details, name="Maildrop"), origin=by_ann)
+    for action in (Action.APP_CREATED, Action.APP_CHANGED):
+        wanted = EventFilter(client_id=client.client_id, action=action)
+        (told,) = await house.store.find_events(wanted, before=None, at_most=9)
+        assert told.event.origin == by_ann
+
+
 async def test_create_public_app_has_no_secret(house: House):
     client, secret = await house.apps.create(
         GOOD, organization_id=ACORN, created_by=ANN, token_endpoint_auth_method="none"
@@ -242,7 +257,9 @@ async def test_replace_secret_of_a_client_that_has_vanished_is_none(house: House
 async def test_create_resource_server_shows_its_secret_once(house: House):
     record, secret = await house.apps.create_resource_server(" Contacts \n API ", "https://api.example/v1")
     assert re.fullmatch(r"oa2resource_[0-9A-Za-z]{22}", record.client_id)
-    assert (record.name, record.created_at) == ("Contacts API", NOW)
+    assert (record.name, record.created_at, record.access_token_format) == ("Contacts API", NOW, "opaque")
+    signed, _ = await house.apps.create_resource_server("Mail API", "https://api.example/v2", "jwt")
+    assert signed.access_token_format == "jwt"
     assert await house.store.find_resource_server(record.client_id) == record
     assert house.codec.verify_client_secret(secret, record.secrets, house.now)
     assert secret not in repr(record)
