@@ -55,7 +55,8 @@ def build_asgi(guard: Any) -> Any:
     }
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await parts[scope["path"]](scope, receive, send)
+        part = parts.get(scope["path"], PlainTextResponse("no such path", 404))
+        await part(scope, receive, send)
 
     return browse(guard.where_required(app))
 
@@ -156,9 +157,15 @@ def build_wsgi(guard: Any) -> Any:
         "/strong": guard.require(READ, **STRONG)(answer),
         "/open": answer,
     }
-    return browse_wsgi(
-        guard.where_required(lambda environ, start_response: parts[environ["PATH_INFO"]](environ, start_response))
-    )
+
+    def app(environ: Any, start_response: Any) -> Any:
+        part = parts.get(environ["PATH_INFO"])
+        if part is None:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"no such path"]
+        return part(environ, start_response)
+
+    return browse_wsgi(guard.where_required(app))
 
 
 def build_flask(guard: Any) -> Any:

@@ -165,6 +165,21 @@ async def test_guard_is_not_talked_round_by_paths_and_headers(build, path, heade
         assert (await http.get(f"https://api.test{path}", headers=headers)).status_code == 401
 
 
+@pytest.mark.parametrize("path, headers", AROUND.values(), ids=AROUND)
+async def test_endpoint_of_a_framework_is_not_reached_by_paths_and_headers(site: Site, path, headers):
+    """Where each endpoint says what it needs, and one of them needs nothing: whatever the framework makes of the path,
+    it is the open one, none at all, or refused."""
+    answer = await site.call(
+        *headers.items(), path=f"https://api.test{path.replace(EXEMPT, '/open').replace('HEALTH', 'OPEN')}"
+    )
+    assert (await site.call(path="/open")).text == "open"
+    if path.startswith("/read"):
+        assert answer.status_code == 401
+    else:
+        assert (answer.status_code, answer.text) == (200, "open") or answer.status_code in {301, 307, 308, 401, 404}
+        assert "location" not in answer.headers or not answer.headers["location"].endswith("read")
+
+
 async def test_access_is_kept_nowhere_between_requests(site: Site):
     """CVE-2026-25536, CVE-2026-33544: one guard for everybody, and nobody's access is another's."""
     site.server.tokens |= {"ann": ACTIVE | {"user_id": "ann"}, "ben": ACTIVE | {"user_id": "ben"}}
