@@ -1,6 +1,6 @@
 """Mutation testing of the rules (`make mutants MODULE=rotation`): mutmut, on a copy, beside the locked environment.
 
-python -m tests.mutants [--page] [--again] [--processes 2] [PART OF A MODULE'S NAME …]
+python -m tests.mutants [--page] [--again] [--processes 2] [--tests PATH] [PART OF A MODULE'S NAME …]
 """
 
 import argparse
@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +68,7 @@ def find_others(names: Collection[str]) -> list[str]:
     return [name for name in found if name not in names]
 
 
-def _prepare(modules: list[str]) -> None:
+def _prepare(modules: list[str], tests: Sequence[str] = TESTS) -> None:
     """A copy of code and tests, so that nobody's checkout is touched."""
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
@@ -77,7 +77,7 @@ def _prepare(modules: list[str]) -> None:
     settings = {
         "source_paths": ["src"],
         "only_mutate": [f"src/latchstring/{module}" for module in modules],
-        "pytest_add_cli_args_test_selection": list(TESTS),
+        "pytest_add_cli_args_test_selection": list(tests),
         "timeout_constant": 20.0,  # on a machine that has more to do
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-n0", *_LEFT_OUT],
     }
@@ -117,6 +117,8 @@ def main() -> int:
     parser.add_argument("--collect", action="store_true", help="take what a run that was interrupted has found")
     parser.add_argument("--again", action="store_true", help="try those that live without a reason once more")
     parser.add_argument("--processes", type=int, default=2)
+    # What nearly every test reaches takes hours otherwise; what lives may still be tried by all of them (--again).
+    parser.add_argument("--tests", action="append", metavar="PATH", help="run these tests alone")
     parser.add_argument("module", nargs="*", help="parts of the modules' names")
     given = parser.parse_args()
     merged, unchangeable = read_results(), read_unchangeable()
@@ -134,7 +136,7 @@ def main() -> int:
             _prepare(sorted({f"{name}.py" for name, _ in again}))
             merged = merge_again(merged, _run(given.processes, again))
         else:
-            _prepare(modules)
+            _prepare(modules, given.tests or TESTS)
             merged = merge(merged, _run(given.processes))
         unchangeable = sorted(names.union(unchangeable).intersection(find_others(merged)))
     RESULTS.write_text(render_results(merged.values(), unchangeable, find_others({*merged, *unchangeable})))
