@@ -133,7 +133,7 @@ def main() -> int:
             merged = merge(merged, _collect())
         elif given.again:
             again = [(n, s) for n in merged if n in names for s in merged[n].survivor if not s.reason]
-            _prepare(sorted({f"{name}.py" for name, _ in again}))
+            _prepare(sorted({f"{name}.py" for name, _ in again}), given.tests or TESTS)
             merged = merge_again(merged, _run(given.processes, again))
         else:
             _prepare(modules, given.tests or TESTS)
