@@ -44,8 +44,8 @@ profile: setup ## where the server's time goes (OP=refresh; ENGINE=postgres)
 fuzz: setup ## let coverage lead through every parser and endpoint (SECONDS=30 each; ONLY='scope introspect')
 	@exec $(PY) -m tests.fuzz --seconds $(or $(SECONDS),30) $(ONLY)
 
-mutants: setup ## change the rules one at a time and see whether a test fails (MODULE='rotation scope'; AGAIN=1: only those that lived)
-	@exec $(PY) -m tests.mutants $(if $(AGAIN),--again) $(MODULE)
+mutants: setup ## change the rules one at a time and see whether a test fails (MODULE='rotation scope'; AGAIN=1: only those that lived; TESTS=tests/protocol: by these alone)
+	@exec $(PY) -m tests.mutants $(if $(AGAIN),--again) $(TESTS:%=--tests %) $(MODULE)
 
 peers: setup ## send the conformance cases to other servers as well, installed in .peers/ (needs npm)
 	@exec $(PY) -m tests.peers $(ARGS)
