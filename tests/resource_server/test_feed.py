@@ -141,7 +141,7 @@ async def test_guard_cut_off_fails_closed_at_its_bound(server: FedServer):
             await fed.check()
             await asyncio.sleep(0.01)
     assert (caught.value.status, caught.value.retry_after) == (503, 5)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
     server.is_cut = False
     await fed.check()
     await fed.close()
