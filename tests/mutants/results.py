@@ -99,12 +99,19 @@ def merge(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Modu
 
 
 def merge_again(known: dict[str, Module], mutants: Iterable[Mutant]) -> dict[str, Module]:
-    """The runs after some of their survivors were tried once more: those that have been killed are killed."""
-    killed = {(m.module, m.function, m.removed, m.added) for m in mutants if m.is_killed}
+    """The runs after their survivors without a reason were tried once more: those that have been killed are killed, and
+    those of code that has changed since are no more; what stands in their place was not tried."""
+    is_killed = {(m.module, m.function, m.removed, m.added): m.is_killed for m in mutants}
     merged = dict(known)
-    for name, module in known.items():
-        living = [s for s in module.survivor if (name, s.function, s.removed, s.added) not in killed]
-        merged[name] = Module(name, module.killed + len(module.survivor) - len(living), living, module.untried)
+    for name in {module for module, *_ in is_killed}:
+        module = known[name]
+        outcomes = [
+            False if survivor.reason else is_killed.get((name, survivor.function, survivor.removed, survivor.added))
+            for survivor in module.survivor
+        ]
+        living = [s for s, killed in zip(module.survivor, outcomes, strict=True) if killed is False]
+        killed, untried = outcomes.count(True), outcomes.count(None)
+        merged[name] = Module(name, module.killed + killed, living, module.untried + untried)
     return merged
 
 

@@ -238,7 +238,10 @@ def test_mutant_is_tried_first_with_what_killed_its_like(tmp_path: Path) -> None
 
 
 def test_mutant_that_was_tried_again_and_killed_is_no_survivor_any_more() -> None:
-    alive, dead = Survivor("x_parse_scope", "a", "b"), Survivor("x_parse_scope", "a", "c")
-    known = {"protocol/scope": Module("protocol/scope", 5, [alive, dead])}
+    alive, dead, gone = (Survivor("x_parse_scope", "a", added) for added in "bcd")
+    explained = Survivor("x_parse_scope", "a", "e", "why")
+    other = Module("protocol/other", 1, [alive])
+    known = {"protocol/scope": Module("protocol/scope", 5, [alive, dead, gone, explained], 2), "protocol/other": other}
     found = [_mutant(False, "a", "b"), _mutant(True, "a", "c"), _mutant(True, "a", "unknown")]
-    assert merge_again(known, found) == {"protocol/scope": Module("protocol/scope", 6, [alive])}
+    scope = Module("protocol/scope", 6, [alive, explained], 3)
+    assert merge_again(known, found) == {"protocol/scope": scope, "protocol/other": other}
