@@ -195,7 +195,7 @@ async def test_fetch_answered_with_no_http_is_refused(internet: Internet) -> Non
 async def test_fetch_many_from_one_slow_host_leaves_slots_for_others(internet: Internet) -> None:
     async with internet.host("slow.test") as slow, internet.host("app.test") as host:
         slow.answer = Answer(pause=30)
-        fetch = internet.fetcher(deadline=1)
+        fetch = internet.fetcher(deadline=3)
         waiting = [asyncio.create_task(fetch(slow.url(), max_size=SIZE)) for _ in range(50)]
         await asyncio.sleep(0)
         assert (await fetch(host.url(), max_size=SIZE)).body == b"{}"

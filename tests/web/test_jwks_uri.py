@@ -74,7 +74,7 @@ async def test_keys_at_a_host_that_misbehaves_are_a_503_in_bounded_time_and_noth
     tmp_path: Path, answer: Answer
 ):
     internet = Internet(tmp_path)
-    async with internet.host("app.test") as host, deploy(tmp_path, fetch=internet.fetcher(deadline=1)) as deployment:
+    async with internet.host("app.test") as host, deploy(tmp_path, fetch=internet.fetcher(deadline=3)) as deployment:
         app = await make_app(deployment, host.url())
         host.answer = answer
         began = time.monotonic()
