@@ -10,7 +10,7 @@ from latchstring.authorization_server.access_request_ports import AccessRequestR
 from latchstring.authorization_server.events import COMMAND_LINE, Origin
 from latchstring.authorization_server.mail import MailRecord
 from latchstring.authorization_server.organization_policy import OrganizationPolicy
-from latchstring.authorization_server.ports import STRICTEST, Commit, ConsentCommit
+from latchstring.authorization_server.ports import DEFAULT_RULEBOOK, Commit, ConsentCommit
 from latchstring.storage.lapsing import lapse_requests
 from latchstring.storage.store import SqlStore
 from tests.authorization_server.builders import ACORN, ANN, MAILLOOP, NOW, build_organization, build_user
@@ -54,7 +54,7 @@ async def close(store: SqlStore) -> None:
 
 async def ask(store: SqlStore, request: AccessRequestRecord, **given: Any) -> bytes | Asking:
     values: dict[str, Any] = {
-        "rulebook": STRICTEST,
+        "rulebook": DEFAULT_RULEBOOK,
         "pushed_request_id": None,
         "max_waiting": 5,
         "mails": [build_mail()],

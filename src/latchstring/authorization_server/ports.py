@@ -42,8 +42,8 @@ Clock = Callable[[], int]
 Entropy = Callable[[int], bytes]
 """That many bytes from the system's cryptographic source."""
 
-STRICTEST: Final = Rulebook()
-"""Everything is of high risk: what an organization's policy is held against where no deployment says otherwise."""
+DEFAULT_RULEBOOK: Final = Rulebook()
+"""Where no deployment says otherwise: every scope is of high risk, and an organization without a policy allows all."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -139,7 +139,7 @@ class GrantStore(Protocol):
         self,
         grant: GrantRecord,
         *,
-        rulebook: Rulebook = STRICTEST,
+        rulebook: Rulebook = DEFAULT_RULEBOOK,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
         access_request_id: bytes | None = None,
@@ -186,7 +186,7 @@ class GrantStore(Protocol):
         digest_expires_at: int,
         now: int,
         scope: tuple[str, ...] | None = None,
-        rulebook: Rulebook = STRICTEST,
+        rulebook: Rulebook = DEFAULT_RULEBOOK,
         origin: Origin = SYSTEM,
     ) -> bytes | AssertionRefusal:
         """The id of the active grant that stands for the assertion of that SHA-256 digest, used up in the same
@@ -296,7 +296,7 @@ class DeviceStore(Protocol):
         role: Role | None = None,
         receipt: str | None = None,
         origin: Origin = SYSTEM,
-        rulebook: Rulebook = STRICTEST,
+        rulebook: Rulebook = DEFAULT_RULEBOOK,
     ) -> ConsentCommit:
         """As `commit_consent`, in place of the waiting request of the grant's id; `REQUEST_USED` if it is denied,
         expired, gone or another session's."""

@@ -10,7 +10,7 @@ import msgspec
 
 from latchstring.authorization_server.events import SYSTEM, Origin
 from latchstring.authorization_server.organization_policy import Rulebook
-from latchstring.authorization_server.ports import STRICTEST, AssertionRefusal, Claim, Commit, ConsentCommit
+from latchstring.authorization_server.ports import DEFAULT_RULEBOOK, AssertionRefusal, Claim, Commit, ConsentCommit
 from latchstring.authorization_server.publication import render_facts
 from latchstring.authorization_server.records import (
     AccessTokenFormat,
@@ -156,7 +156,7 @@ class SqlStore(
         self,
         grant: GrantRecord,
         *,
-        rulebook: Rulebook = STRICTEST,
+        rulebook: Rulebook = DEFAULT_RULEBOOK,
         self_registered: ClientRecord | None = None,
         pushed_request_id: bytes | None = None,
         access_request_id: bytes | None = None,
@@ -214,7 +214,7 @@ class SqlStore(
         digest_expires_at: int,
         now: int,
         scope: tuple[str, ...] | None = None,
-        rulebook: Rulebook = STRICTEST,
+        rulebook: Rulebook = DEFAULT_RULEBOOK,
         origin: Origin = SYSTEM,
     ) -> bytes | AssertionRefusal:
         row, judged = write_grant(grant), " ".join(grant.scope if scope is None else scope)
@@ -356,7 +356,7 @@ class SqlStore(
         consent: ConsentRecord | None = None,
         role: Role | None = None,
         receipt: str | None = None,
-        rulebook: Rulebook = STRICTEST,
+        rulebook: Rulebook = DEFAULT_RULEBOOK,
         origin: Origin = SYSTEM,
     ) -> ConsentCommit:
         consent_row = None if consent is None else write_consent(consent)
