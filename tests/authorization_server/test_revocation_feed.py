@@ -320,3 +320,10 @@ def test_feed_on_the_wire_is_read_as_it_was_written():
 
 def test_a_page_is_smaller_than_what_is_told_at_once():
     assert revocation_feed.PAGE < revocation_feed.MAX_RECENT
+
+
+def test_full_page_of_events_long_past_goes_on_after_its_last():
+    found = [make_event(number, NOW - 10 * OVERLAP + number) for number in range(4)]
+    answer = decide_answer(Cursor(NOW, found[0].id), found, at_most=4, now=NOW)
+    assert answer.cursor == render_cursor(Cursor(found[3].event.at, found[3].id))
+    assert answer.has_more

@@ -8,6 +8,7 @@ from latchstring.authorization_server.sign_in_levels import (
     find_levels,
     find_strongest,
     find_weakest,
+    refuse_unmet,
 )
 from latchstring.protocol.errors import OAuthError
 
@@ -53,3 +54,9 @@ def test_weakest_that_does_is_what_the_page_asks_for(wanted, weakest):
 )
 def test_strongest_is_by_what_the_member_has_set_up(has_second_factor, has_passkey, level):
     assert find_strongest(has_second_factor=has_second_factor, has_passkey=has_passkey) == level
+
+
+def test_refusal_of_a_level_that_was_not_reached_tells_the_app_what_it_was():
+    refused = refuse_unmet()
+    assert refused.code == "unmet_authentication_requirements"
+    assert "acr_values" in refused.description

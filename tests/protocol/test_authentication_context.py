@@ -38,7 +38,14 @@ def test_sign_in_does_for_what_is_no_stronger_and_in_the_order(acr, wanted, expe
 
 @pytest.mark.parametrize(
     "text, values",
-    [(None, ()), ("mfa", ("mfa",)), ("phr mfa phr", ("phr", "mfa")), (f"{OTHER} pwd", (OTHER, "pwd"))],
+    [
+        (None, ()),
+        ("!", ("!",)),
+        ("~", ("~",)),
+        ("mfa", ("mfa",)),
+        ("phr mfa phr", ("phr", "mfa")),
+        (f"{OTHER} pwd", (OTHER, "pwd")),
+    ],
 )
 def test_parse_acr_values_takes_each_once_in_order(text, values):
     assert parse_acr_values(text) == values

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
+from msgspec.structs import replace
 
 from latchstring.protocol.id_token import (
     MAX_AGE,
@@ -18,6 +19,7 @@ from latchstring.protocol.id_token import (
     NonceMismatch,
     SignInTooOld,
     SubjectChanged,
+    find_audiences,
     verify_hash,
     verify_id_token,
     verify_same_person,
@@ -287,3 +289,35 @@ def test_l15_refresh_for_anybody_else_is_refused(changes: dict[str, Any], kind: 
 def test_nothing_of_what_is_expected_prints() -> None:
     assert TOKEN not in repr(EXPECTED)
     assert CODE not in repr(EXPECTED)
+
+
+@pytest.mark.parametrize("said", [None, [], "", [""], ["a", ""], ["a", 1], 1, [["a"]], {"a": 1}])
+def test_audiences_are_strings_and_one_at_least(said: object) -> None:
+    with pytest.raises(JwtRefused, match="aud is missing or not of strings"):
+        find_audiences({"aud": said})
+
+
+def test_l15_clock_of_the_provider_may_differ_by_a_minute_in_when_the_person_signed_in() -> None:
+    expected = replace(EXPECTED, signed_in_after=NOW)
+    assert judge({"auth_time": NOW - MAX_SKEW}, expected=expected)["sub"] == "ann"
+    with pytest.raises(SignInTooOld, match="auth_time is before the sign-in that was asked for"):
+        judge({"auth_time": NOW - MAX_SKEW - 1}, expected=expected)
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"sub": "ben"}, "sub is somebody else's than before"),
+        ({"iss": "https://other.example"}, "iss is another issuer than before"),
+        ({"aud": "other"}, "aud is another one than before"),
+        ({"nonce": "other"}, "nonce is not that of the login"),
+    ],
+)
+def test_l15_refusal_of_a_refresh_says_what_changed(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(JwtRefused, match=f"^{reason}$"):
+        verify_same_person({**GOOD, **changes}, GOOD)
+
+
+def test_l15_refusal_of_a_nonce_says_so() -> None:
+    with pytest.raises(NonceMismatch, match="^nonce is not that of this login$"):
+        judge({"nonce": "other"})
