@@ -73,6 +73,7 @@ async def test_metadata_is_exactly_what_is_supported(world: World) -> None:
         "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
         "client_id_metadata_document_supported": True,
         "organization_selection_values_supported": ["fixed", "several"],
+        "acr_values_supported": ["pwd", "mfa", "phr"],
         "revocations_endpoint": "https://auth.example/oauth2/revocations/",
     }
 
