@@ -38,75 +38,43 @@ def test_module_is_listed_once_at_most() -> None:
     assert sorted(set(listed)) == sorted(listed)
 
 
-# What nobody has come to yet: these may only become fewer.
-UNEXPLAINED: Final = 208
-UNTRIED: Final = 79
+# Code that has changed since it was tried: this may only become less.
+UNTRIED: Final = 11
 OPEN: Final = frozenset(
     {
-        "authorization_server/access_requests",
-        "authorization_server/accounts",
-        "authorization_server/answers",
-        "authorization_server/approvals",
         "authorization_server/authorization_endpoint",
-        "authorization_server/checks/deployment",
-        "authorization_server/client_documents",
-        "authorization_server/connections",
         "authorization_server/consent",
         "authorization_server/introspection_endpoint",
-        "authorization_server/organization_policies",
-        "authorization_server/passkey_ports",
         "authorization_server/passkeys",
-        "authorization_server/publication",
-        "authorization_server/publishers",
         "authorization_server/pushed_request_endpoint",
-        "authorization_server/receipts",
         "authorization_server/registration_endpoint",
-        "authorization_server/request_objects",
-        "authorization_server/revocation_feed",
-        "authorization_server/second_factors",
-        "authorization_server/sign_in_levels",
-        "authorization_server/signed_access_tokens",
-        "authorization_server/signing_keys",
-        "authorization_server/webhooks",
-        "protocol/authentication_context",
-        "protocol/device_authorization",
-        "protocol/id_token",
-        "protocol/token_answer",
     }
 )
 WEAK: Final = frozenset(
     {
-        "authorization_server/access_requests",
-        "authorization_server/accounts",
         "authorization_server/life_cycle_ports",
-        "authorization_server/organization_policies",
         "authorization_server/policy_ports",
-        "authorization_server/request_objects",
-        "authorization_server/second_factors",
-        "authorization_server/sign_in_levels",
         "protocol/confirmation",
         "protocol/introspection",
     }
 )
 
 
-def test_mutants_that_live_without_a_reason_become_fewer() -> None:
-    unexplained = [
-        (name, survivor.added)
-        for name, module in read_results().items()
-        for survivor in module.survivor
-        if not survivor.reason
-    ]
-    assert len(unexplained) <= UNEXPLAINED, unexplained[-20:]
-    assert {name for name, _ in unexplained} <= OPEN, "every other module's have their reasons"
-    assert {name for name, module in read_results().items() if module.untried} <= OPEN
-    assert sum(module.untried for module in read_results().values()) <= UNTRIED
+def test_mutant_that_lives_has_its_reason() -> None:
+    results = read_results().items()
+    assert [(name, each.added) for name, module in results for each in module.survivor if not each.reason] == []
 
 
-def test_nine_mutants_in_ten_are_killed_in_every_module_and_of_all() -> None:
+def test_mutants_that_were_not_tried_become_fewer() -> None:
+    untried = {name: module.untried for name, module in read_results().items() if module.untried}
+    assert untried.keys() <= OPEN, "try these again"
+    assert sum(untried.values()) <= UNTRIED
+
+
+def test_nine_mutants_in_ten_are_killed_in_every_module_and_more_of_all() -> None:
     results = read_results().values()
     killed, total = sum(module.killed for module in results), sum(module.mutants for module in results)
-    assert killed >= 0.95 * total > 10_000
+    assert killed >= 0.98 * total > 10_000
     few = {module.name: f"{module.killed} of {module.mutants}" for module in results if _is_weak(module)}
     assert few.keys() <= WEAK, "strengthen the tests of these"
 
