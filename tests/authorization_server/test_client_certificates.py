@@ -64,7 +64,7 @@ def test_subject_of_each_kind_has_one_spelling(kind, value, expected):
     ],
 )
 def test_subject_that_no_certificate_has_is_refused(kind, value, why):
-    with pytest.raises(ValueError) as refused:  # noqa: PT011
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 -- its whole text is compared below
         find(kind, value)
     assert str(refused.value) == f"tls_client_auth_{kind}: {why}"
 

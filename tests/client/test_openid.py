@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import msgspec
 import pytest
+from rich.pretty import pretty_repr
 
 from latchstring.client import (
     AsyncOAuthClient,
@@ -537,8 +538,7 @@ def test_nothing_of_a_person_or_an_id_token_is_shown(mailloop, provider, caplog)
 
 
 def test_rich_shows_nothing_of_a_person(mailloop):
-    rich = pytest.importorskip("rich.pretty")
-    assert rich.pretty_repr(mailloop.connect().identity) == "Identity(sub='user_ann')"
+    assert pretty_repr(mailloop.connect().identity) == "Identity(sub='user_ann')"
 
 
 def test_every_store_keeps_who_it_was_and_the_nonce(any_store, provider, clock):

@@ -6,6 +6,7 @@ import pickle
 import pprint
 
 import pytest
+from rich.pretty import pretty_repr
 
 from latchstring.client import ClientError, Misconfigured, redact, redact_token, redact_url
 from latchstring.client.redact import redact_headers, redact_json, scrub
@@ -98,10 +99,9 @@ def test_nothing_of_a_whole_loop_shows_a_secret(mailloop, caplog):
 
 
 def test_rich_shows_no_secret(mailloop):
-    rich = pytest.importorskip("rich.pretty")
     connection = mailloop.connect()
-    assert connection.refresh_token not in rich.pretty_repr(connection)
-    assert CLIENT_SECRET not in rich.pretty_repr(mailloop.client._context.settings)
+    assert connection.refresh_token not in pretty_repr(connection)
+    assert CLIENT_SECRET not in pretty_repr(mailloop.client._context.settings)
 
 
 def test_exchange_shows_the_wire_in_order(mailloop):

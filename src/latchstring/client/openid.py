@@ -39,7 +39,7 @@ def refuse_unverifiable(provider: Provider, scope: str) -> None:
 def find_missing_library() -> Misconfigured | None:
     """What stands against reading ID tokens here: the client may be installed without what verifies signatures."""
     try:
-        import joserfc  # noqa: F401
+        import joserfc  # noqa: F401 -- only whether it is there
     except ImportError as error:
         why = "ID tokens are verified with joserfc, which is not installed: pip install 'latchstring[jwt]'."
         return Misconfigured("openid_unsupported", why, cause=error)
